@@ -1,0 +1,40 @@
+"""katana-asgi: an asyncio-native ASGI server.
+
+::
+
+    katana_asgi.run("main:app", workers=6)          # a whole service, until it is stopped
+    await katana_asgi.serve(app, port=8000)         # in a running event loop
+    async with katana_asgi.Server(app, port=0) as server: ...
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from katana_asgi.config.model import Config, StaticRoute
+from katana_asgi.worker.server import Server, serve
+
+if TYPE_CHECKING:
+    from katana_asgi.asgi_types import ASGIApplication
+
+__all__ = ["Config", "Server", "StaticRoute", "__version__", "run", "serve"]
+
+__version__ = "0.1.0"
+
+
+def run(app: ASGIApplication | str | Config, **settings: Any) -> None:
+    """Serve ``app`` until SIGINT or SIGTERM; ``settings`` are those of ``Config``.
+
+    With ``workers`` above 1, ``app`` must be text (``"module:attribute"``), because every
+    worker imports it for itself.
+
+    Raises ``ConfigurationError`` for settings that are not allowed, and ``SystemExit`` with
+    the status when the service could not start or gave up.
+    """
+    from katana_asgi.launch import launch
+
+    config = app if isinstance(app, Config) else Config(app=app)
+    status = launch(config.replace(**settings))
+    if status:
+        sys.exit(status)

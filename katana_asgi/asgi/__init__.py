@@ -1,0 +1,1 @@
+"""The bridge: one exchange on a connection meets one call of the application."""

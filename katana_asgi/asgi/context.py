@@ -1,0 +1,95 @@
+"""What all connections and exchanges of one worker share.
+
+Settings never enter the hot path: what a connection or an exchange needs per request is
+copied into slots here, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any
+
+from katana_asgi.asgi.fields import FieldsMemo
+
+if TYPE_CHECKING:
+    from katana_asgi.asgi_types import ASGIApplication
+    from katana_asgi.config.model import Config
+    from katana_asgi.http.forwarded import TrustedProxies
+    from katana_asgi.net.clock import Clock, HasDeadline
+    from katana_asgi.observe.access import AccessLog
+    from katana_asgi.routes.table import RouteTable
+
+__all__ = ["WorkerContext"]
+
+
+class WorkerContext:
+    """One per worker; lives as long as its event loop serves."""
+
+    __slots__ = (
+        "_idle",
+        "access",
+        "application",
+        "check_fields",
+        "clock",
+        "draining",
+        "limit_concurrency",
+        "loop",
+        "requests",
+        "root_path",
+        "routes",
+        "running",
+        "state",
+        "timeout_disconnect",
+        "trusted",
+        "variables",
+    )
+
+    def __init__(
+        self,
+        config: Config,
+        application: ASGIApplication,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        routes: RouteTable | None,
+        trusted: TrustedProxies | None,
+        access: AccessLog | None,
+    ) -> None:
+        self.application = application
+        self.loop = loop
+        self.clock = clock
+        self.routes = routes
+        self.trusted = trusted
+        self.access = access
+        self.check_fields = FieldsMemo()
+        self.root_path = config.root_path.rstrip("/")
+        self.limit_concurrency = config.limit_concurrency
+        self.timeout_disconnect = config.timeout_disconnect
+        self.state: dict[str, Any] = {}
+        self.variables: Context = copy_context()
+        self.draining = False
+        self.running = 0  # exchanges whose application call has not returned
+        self.requests = 0  # answered by anybody since start
+        self._idle: asyncio.Event | None = None
+
+    def exchange_finished(self) -> None:
+        """An application call has returned."""
+        self.running -= 1
+        if self._idle is not None:
+            self._look_idle(self._idle)
+
+    def connection_closed(self, connection: HasDeadline) -> None:
+        """A connection is gone."""
+        self.clock.watched.discard(connection)
+        if self._idle is not None:
+            self._look_idle(self._idle)
+
+    def _look_idle(self, idle: asyncio.Event) -> None:
+        if not self.running and not self.clock.watched:
+            idle.set()
+
+    async def wait_idle(self) -> None:
+        """Wait until no application call is running and no connection is open."""
+        self._idle = asyncio.Event()
+        self._look_idle(self._idle)
+        await self._idle.wait()

@@ -1,0 +1,88 @@
+"""The scope of one request (ASGI HTTP 2.5).
+
+Everything an application may change is fresh: the scope itself, ``asgi``, ``headers``,
+``state`` and ``extensions``. What one request does to them never reaches the next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import quote
+
+from katana_asgi.http.forwarded import resolve
+
+if TYPE_CHECKING:
+    from katana_asgi.asgi.context import WorkerContext
+    from katana_asgi.http.message import RequestHead
+
+__all__ = ["Client", "Endpoint", "fresh_scope", "http_scope"]
+
+Client: TypeAlias = tuple[str, int] | None
+Endpoint: TypeAlias = tuple[str, int | None] | None
+
+
+def http_scope(
+    context: WorkerContext, head: RequestHead, client: Client, server: Endpoint, scheme: str
+) -> dict[str, Any]:
+    """Build the scope of a request that came from ``client`` to ``server``."""
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.5"},
+        "http_version": head.version,
+        "method": head.method,
+        "scheme": scheme,
+        "path": head.path,
+        "raw_path": head.raw_path,
+        "query_string": head.query,
+        "root_path": context.root_path,
+        "headers": head.fields[:],
+        "client": client,
+        "server": server,
+        "state": context.state.copy(),
+        "extensions": {},
+    }
+    if head.forwarded and context.trusted is not None:
+        _apply_forwarded(context, scope, head, client)
+    if scope["root_path"]:
+        _mount(scope)
+    return scope
+
+
+def fresh_scope(scope: dict[str, Any], context: WorkerContext) -> dict[str, Any]:
+    """The scope of the same request once more; ``scope`` was never given to an application."""
+    fresh = scope.copy()
+    fresh["asgi"] = {"version": "3.0", "spec_version": "2.5"}
+    fresh["headers"] = scope["headers"][:]
+    fresh["state"] = context.state.copy()
+    fresh["extensions"] = {}
+    return fresh
+
+
+def _apply_forwarded(
+    context: WorkerContext, scope: dict[str, Any], head: RequestHead, client: Client
+) -> None:
+    """Believe a trusted proxy about who asked, how and for what."""
+    trusted = context.trusted
+    assert trusted is not None  # noqa: S101 - the caller has looked
+    if not trusted.trusts(client[0] if client else None):
+        return
+    forwarded = resolve(head.fields, client, scope["scheme"], trusted)
+    scope["client"] = forwarded.client
+    scope["scheme"] = forwarded.scheme
+    if forwarded.host is not None:
+        scope["headers"] = [
+            (b"host", forwarded.host) if name == b"host" else (name, value)
+            for name, value in scope["headers"]
+        ]
+    if forwarded.port is not None and scope["server"] is not None:
+        scope["server"] = (scope["server"][0], forwarded.port)
+    if forwarded.prefix is not None:
+        scope["root_path"] = forwarded.prefix + scope["root_path"]
+
+
+def _mount(scope: dict[str, Any]) -> None:
+    """ASGI: ``path`` contains ``root_path``; the proxy has cut it off."""
+    root_path = scope["root_path"]
+    if scope["path"] != "*":
+        scope["path"] = root_path + scope["path"]
+        scope["raw_path"] = quote(root_path).encode("ascii") + scope["raw_path"]

@@ -1,0 +1,498 @@
+"""One HTTP/1.1 connection: read, parse, answer in order, keep or close (RFC 9112 §9).
+
+At most one exchange is under way; what arrives behind it waits, unparsed, in the parser.
+A static route is answered here, before any scope or task exists. What a connection does::
+
+    READY ──bytes──▶ RECEIVING ──head──▶ BUSY (an exchange) ──response and content──▶ READY
+      │                │                  └──response complete, content not──▶ DRAINING ──▶ READY
+      ├──idle too long─┴──static route──▶ READY
+      └──error, or no more requests──▶ LINGERING ──peer closes, or deadline──▶ CLOSED
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from katana_asgi.asgi.exchange import HIGH_WATER, STREAMING, Exchange
+from katana_asgi.asgi.scope import Client, Endpoint, fresh_scope, http_scope
+from katana_asgi.asgi.start import start
+from katana_asgi.errors import RemoteProtocolError
+from katana_asgi.http1.encoder import refusal
+from katana_asgi.http1.parser import RequestParser
+from katana_asgi.http1.writing import Http1Writer
+from katana_asgi.net.clock import NEVER
+from katana_asgi.net.reset import reset
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from katana_asgi.asgi.context import WorkerContext
+    from katana_asgi.http.message import RequestHead
+    from katana_asgi.http1.settings import Http1Settings
+    from katana_asgi.routes.static import CachedResponse
+
+__all__ = ["Http1Connection"]
+
+LINGER: Final = 2.0
+"""Seconds a refused peer gets to read the answer before the connection is closed."""
+
+MAX_LINGER_BYTES: Final = 1024 * 1024
+"""Against a refused peer that goes on sending."""
+
+MAX_REMEMBERED: Final = 4096
+"""Bytes of a head that a connection remembers, against many connections with large heads."""
+
+READY, RECEIVING, BUSY, DRAINING, LINGERING, CLOSED = range(6)
+
+
+class Http1Connection(Http1Writer):
+    """The asyncio protocol of one connection, and the sink of its parser."""
+
+    __slots__ = (
+        "_client",
+        "_eof",
+        "_last_answer",
+        "_last_data",
+        "_last_head",
+        "_last_scope",
+        "_parser",
+        "_reading",
+        "_received",
+        "_scheme",
+        "_server",
+        "_state",
+        "_unread",
+        "deadline",
+    )
+
+    def __init__(
+        self,
+        context: WorkerContext,
+        settings: Http1Settings,
+        server: Endpoint | bool = False,
+        scheme: str = "http",
+    ) -> None:
+        super().__init__(context, settings)
+        self._server = server
+        self._scheme = scheme
+        self._parser = RequestParser(self, settings.parse_head, settings.limits)
+        self._state = READY
+        self._eof = False  # the peer sends no more
+        self._received = 0  # content bytes of the present request
+        self._unread = 0  # bytes that may still be read and dropped
+        self._reading = True
+        self.deadline = NEVER
+        self._client: Client | bool = False  # False: not looked up yet
+        # The last read that was one whole head without content, and what became of it.
+        self._last_data: bytes | None = None
+        self._last_head: RequestHead | None = None
+        self._last_answer: CachedResponse | None = None
+        self._last_scope: dict[str, Any] | None = None
+
+    # -- asyncio.Protocol ----------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin; the first head has to come within the header timeout."""
+        super().connection_made(transport)
+        clock = self._context.clock
+        clock.watched.add(self)
+        self.deadline = clock.after(self._settings.timeout_header)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what was read."""
+        state = self._state
+        if state == READY:
+            if data == self._last_data:
+                self._repeat()
+                return
+            self._state = RECEIVING
+        elif state >= LINGERING:
+            self._linger_received(data)
+            return
+        try:
+            self._parser.feed(data)
+        except RemoteProtocolError as error:
+            self._refuse(error)
+            return
+        if state == READY:
+            self._began(data)
+        self._advance()
+        exchange = self._exchange
+        if exchange is not None and (exchange.buffered or self._parser.holds):
+            self._throttle()
+
+    def eof_received(self) -> bool:
+        """The peer sends no more; what it asked for it still gets (RFC 9112 §9.6)."""
+        exchange = self._exchange
+        if exchange is None or not exchange.content_complete:
+            self._close()
+            return False
+        self._eof = True
+        exchange.half_close()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The peer has gone, or the connection was closed."""
+        self._state = CLOSED
+        self._context.connection_closed(self)
+        if self._writable is not None:
+            self._writable.set()
+        exchange = self._exchange
+        if exchange is not None:
+            self._exchange = None
+            exchange.disconnect()
+            if exchange.state == STREAMING and exchange.task is not None:
+                # A stream nobody reads: Starlette no longer watches for this at spec 2.4.
+                self._context.loop.call_later(
+                    self._context.timeout_disconnect, exchange.task.cancel
+                )
+
+    # -- RequestSink ---------------------------------------------------------------------------
+
+    def request_received(self, head: RequestHead) -> None:
+        """Answer from a static route, or make an exchange; ``_advance`` starts it."""
+        context = self._context
+        self._head = head
+        self._keep_alive = head.keep_alive
+        if context.routes is not None:
+            answer = context.routes.match(head)
+            if answer is not None:
+                self._answer(answer, head)
+                return
+        context.requests += 1
+        self._state = BUSY
+        self._received = 0
+        limit = self._settings.limit_body
+        if limit and (head.content_length or 0) > limit:
+            self._refuse(RemoteProtocolError("content too large", 413))
+            return
+        self._make_exchange(head, self._make_scope(head))
+
+    def content_received(self, data: bytes) -> None:
+        """Give content to the exchange, or drop it where the application did not want it."""
+        exchange = self._exchange
+        if exchange is None:
+            self._unread -= len(data)
+            if self._unread < 0 and self._state == DRAINING:
+                self._linger()
+            return
+        limit = self._settings.limit_body
+        if limit:
+            self._received += len(data)
+            if self._received > limit:
+                raise RemoteProtocolError("content too large", 413)
+        exchange.content_received(data)
+
+    def request_complete(self) -> None:
+        """The request's content is complete."""
+        if self._exchange is not None:
+            self._exchange.request_complete()
+        elif self._state == DRAINING:
+            self._ready()
+
+    # -- the exchange's side -------------------------------------------------------------------
+
+    def content_taken(self) -> None:
+        """The application took what was buffered: read on."""
+        if not self._reading:
+            self._throttle()
+
+    def fail(self, status: int) -> None:
+        """The application failed: answer for it, or break off what it began."""
+        if self._exchange is not None:
+            self._refuse(RemoteProtocolError("Internal Server Error", status))
+
+    def _must_close(self) -> bool:
+        """Whether the request's content is too much to be read only to be dropped."""
+        exchange = self._exchange
+        if exchange is None or exchange.content_complete:
+            return False
+        if exchange.continue_due:
+            return True  # RFC 9110 §10.1.1: nobody knows whether the content will come
+        remaining = self._parser.remaining
+        return remaining is not None and remaining > self._settings.limit_unread
+
+    def _response_complete(self) -> None:
+        """The last byte of a response is with the transport."""
+        exchange = self._exchange
+        if exchange is None:
+            return
+        context = self._context
+        if context.access is not None:
+            self._log(self._head, exchange.client, exchange.status)
+        if exchange.content_complete and self._keep_alive:
+            self._exchange = None
+            self._ready()
+            return
+        must_close = not self._keep_alive or self._must_close()
+        self._exchange = None
+        if must_close:
+            self._finish()
+        else:
+            self._state = DRAINING
+            self._unread = self._settings.limit_unread
+            self.deadline = context.clock.after(self._settings.timeout_header)
+            self._resume_reading()
+
+    # -- the clock and the worker --------------------------------------------------------------
+
+    def deadline_passed(self) -> None:
+        """Close what is idle too long, answer 408 to half a request, end a lingering close."""
+        if self._state == RECEIVING:
+            self._refuse(RemoteProtocolError("request header timeout", 408))
+        else:
+            self._close()
+
+    def shutdown(self) -> None:
+        """No further request: close at once when idle, else after the present response."""
+        self._keep_alive = False
+        if self._state == READY:
+            self._close()
+
+    def abort(self) -> None:
+        """End the connection without another byte."""
+        self._state = CLOSED
+        self.deadline = NEVER
+        self._transport.abort()
+
+    # -- one request after the other -----------------------------------------------------------
+
+    def _began(self, data: bytes) -> None:
+        """The first read of a request: time the rest of its head, or remember it whole."""
+        parser = self._parser
+        if not parser.complete:
+            if self._state == RECEIVING:
+                self.deadline = self._context.clock.after(self._settings.timeout_header)
+        elif self._settings.memo and not parser.holds and len(data) <= MAX_REMEMBERED:
+            head = self._head
+            if not head.has_content:
+                self._last_data = data
+                self._last_head = head
+                self._last_scope = None
+                routes = self._context.routes
+                self._last_answer = routes.match(head) if routes is not None else None
+
+    def _repeat(self) -> None:
+        """The last read again: what it was parsed to need not be found out again."""
+        head = self._last_head
+        assert head is not None  # noqa: S101 - remembered together with its bytes
+        answer = self._last_answer
+        if answer is not None:
+            self._answer(answer, head)
+            return
+        context = self._context
+        context.requests += 1
+        self._state = BUSY
+        self._parser.complete = True
+        self._head = head
+        self._keep_alive = head.keep_alive
+        scope = self._last_scope
+        if scope is None:
+            scope = self._last_scope = self._make_scope(head)
+        if context.limit_concurrency and context.running >= context.limit_concurrency:
+            self._refuse(RemoteProtocolError("too many requests at once", 503))
+            return
+        self.deadline = NEVER
+        self._chunked = False
+        exchange = self._exchange = Exchange(context, self, fresh_scope(scope, context))
+        self._start(exchange)
+
+    def _make_scope(self, head: RequestHead) -> dict[str, Any]:
+        client = self._client
+        if client is False:
+            client = self._look_up_client()
+        server = self._server
+        if server is False:
+            server = self._look_up_server()
+        return http_scope(
+            self._context, head, cast("Client", client), cast("Endpoint", server), self._scheme
+        )
+
+    def _make_exchange(self, head: RequestHead, scope: dict[str, Any]) -> None:
+        context = self._context
+        if context.limit_concurrency and context.running >= context.limit_concurrency:
+            self._refuse(RemoteProtocolError("too many requests at once", 503))
+            return
+        self.deadline = NEVER
+        self._chunked = False
+        exchange = self._exchange = Exchange(context, self, scope)
+        if head.has_content:
+            exchange.content_complete = False
+            exchange.continue_due = head.expect_continue
+        if self._eof:
+            exchange.half_closed = True
+
+    def _advance(self) -> None:
+        """Start the exchange that was just made, or answer what can be answered without one."""
+        if self._exchange is None:
+            self._answer_held()
+        exchange = self._exchange
+        if exchange is not None and not exchange.started:
+            self._start(exchange)
+
+    def _start(self, exchange: Exchange) -> None:
+        """Call the application, in its own copy of the context that startup left."""
+        exchange.started = True
+        context = self._context
+        context.running += 1
+        exchange.task = start(exchange.run(), context.loop, context.variables.copy())
+
+    def _answer_held(self) -> None:
+        """Go on with the held bytes until they are used up or a request needs an exchange."""
+        parser = self._parser
+        while self._exchange is None and parser.complete and self._state <= RECEIVING:
+            if parser.holds:
+                self._state = RECEIVING
+                if self._corked is None:
+                    self._corked = []
+            try:
+                parser.next_request()
+            except RemoteProtocolError as error:
+                self._refuse(error)
+                break
+        self._uncork()
+        if self._exchange is None and self._state <= RECEIVING and not parser.complete:
+            if self._eof:
+                self._close()
+            elif self._state == RECEIVING and not parser.fresh:
+                self.deadline = self._context.clock.after(self._settings.timeout_header)
+
+    def _answer(self, answer: CachedResponse, head: RequestHead) -> None:
+        """Write a static response."""
+        context = self._context
+        context.requests += 1
+        fields = context.clock.fields
+        if answer.stamp is not fields:
+            answer.refresh(fields)
+        if self._corked is None:
+            self._write(answer.data)
+        else:
+            self._corked.append(answer.data)
+        if context.access is not None:
+            self._log(head, self.client, answer.status)
+        if answer.close or context.draining:
+            self._finish()
+        else:
+            self._state = READY
+            self.deadline = context.clock.idle_deadline
+
+    def _ready(self) -> None:
+        """Wait for the next request, or take it from what was held."""
+        self._state = READY
+        self.deadline = self._context.clock.idle_deadline
+        parser = self._parser
+        if parser.holds or self._eof:
+            self._advance()
+        else:
+            parser.complete = False
+        if not self._reading:
+            self._throttle()
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def _throttle(self) -> None:
+        """Pause reading while the application or the responses behind it do not keep up."""
+        exchange = self._exchange
+        buffered = len(self._parser.holds)
+        if exchange is not None:
+            buffered += exchange.buffered
+        if buffered > HIGH_WATER:
+            if self._reading:
+                self._reading = False
+                self._transport.pause_reading()
+        else:
+            self._resume_reading()
+
+    def _resume_reading(self) -> None:
+        if not self._reading:
+            self._reading = True
+            self._transport.resume_reading()
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def _refuse(self, error: RemoteProtocolError) -> None:
+        """Answer an error for the whole connection, then let go of it."""
+        exchange = self._exchange
+        if exchange is not None:
+            self._exchange = None
+            exchange.disconnect()
+            if exchange.on_the_wire:
+                self._break_off()
+                return
+        context = self._context
+        head = self._head if self._state == BUSY else None
+        without_content = head is not None and head.method == "HEAD"
+        fields = context.clock.fields
+        self._send(refusal(error.status, error.reason, fields, head=without_content))
+        if context.access is not None:
+            self._log(head, self.client, error.status)
+        self._linger()
+
+    def _break_off(self) -> None:
+        """End an incomplete response so that nobody can take it for a complete one."""
+        head = self._head
+        if head.version == "1.1":
+            self._close()  # the missing last chunk, or content, tells
+        else:
+            self._state = CLOSED
+            self.deadline = NEVER
+            reset(self._transport)  # without framing nothing else tells
+
+    def _finish(self) -> None:
+        """Close after the last response; with bytes unread a plain close would reset it away."""
+        if self._parser.holds or not self._parser.complete:
+            self._linger()
+        else:
+            self._close()
+
+    def _linger(self) -> None:
+        """RFC 9112 §9.6: end our side, go on reading for a while, then close."""
+        self._uncork()
+        self._state = LINGERING
+        self._unread = MAX_LINGER_BYTES
+        self.deadline = self._context.clock.after(LINGER)
+        if self._eof or not self._transport.can_write_eof():
+            self._close()
+        else:
+            self._resume_reading()
+            self._transport.write_eof()
+
+    def _linger_received(self, data: bytes) -> None:
+        self._unread -= len(data)
+        if self._unread < 0 and self._state == LINGERING:
+            self.abort()
+
+    def _close(self) -> None:
+        self._uncork()
+        self._state = CLOSED
+        self.deadline = NEVER
+        self._transport.close()
+
+    # -- who is at the other end ---------------------------------------------------------------
+
+    @property
+    def client(self) -> Client:
+        """The peer's address and port; ``None`` over a Unix socket."""
+        client = self._client
+        return self._look_up_client() if client is False else cast("Client", client)
+
+    def _look_up_client(self) -> Client:
+        name: Any = self._transport.get_extra_info("peername")
+        client = (name[0], name[1]) if isinstance(name, tuple) else None
+        self._client = client
+        return client
+
+    def _look_up_server(self) -> Endpoint:
+        """The address and port the peer connected to, or a Unix socket's path and ``None``."""
+        name: Any = self._transport.get_extra_info("sockname")
+        server = (name[0], name[1]) if isinstance(name, tuple) else (str(name), None)
+        self._server = server
+        return server
+
+    def _log(self, head: RequestHead | None, client: Client, status: int) -> None:
+        access = self._context.access
+        if access is not None:
+            if head is None:
+                access.add((client, "-", b"-", "-", status))
+            else:
+                access.add((client, head.method, head.target, head.version, status))

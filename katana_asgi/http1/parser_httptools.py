@@ -1,0 +1,43 @@
+"""Heads by llhttp, through httptools; the only module that knows the library.
+
+llhttp splits and checks the field lines. What it is laxer about than RFC 9112 (control bytes,
+folded lines) is checked on the raw bytes first; what the fields mean is decided in ``head.py``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from katana_asgi.errors import RemoteProtocolError
+
+if TYPE_CHECKING:
+    from katana_asgi.http.message import Field
+
+__all__ = ["parse_fields"]
+
+
+class _Collector:
+    """Receives llhttp's callbacks for one head."""
+
+    __slots__ = ("fields",)
+
+    def __init__(self) -> None:
+        self.fields: list[Field] = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # llhttp strips leading white space; trailing white space is ours (RFC 9112 §5.1).
+        self.fields.append((name.lower(), value.rstrip(b" \t")))
+
+
+def parse_fields(head: bytes) -> list[Field]:
+    """The fields of a whole head; the ``FieldParser`` of this back end."""
+    collector = _Collector()
+    try:
+        HttpRequestParser(collector).feed_data(head)
+    except HttpParserUpgrade:
+        pass  # an Upgrade that is not taken is an ordinary request (RFC 9110 §7.8)
+    except HttpParserError as error:
+        raise RemoteProtocolError("invalid head") from error
+    return collector.fields

@@ -1,0 +1,164 @@
+"""The writing side of an HTTP/1.1 connection: the ``ResponseWriter`` of its exchanges.
+
+``Http1Connection`` inherits it: a writer of its own would cost a call and an object for each
+response.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, cast
+
+from katana_asgi.http.status import NO_CONTENT
+from katana_asgi.http1.encoder import CONTINUE, LAST_CHUNK, encode_chunk, encode_prefix
+
+if TYPE_CHECKING:
+    from katana_asgi.asgi.context import WorkerContext
+    from katana_asgi.asgi.exchange import Exchange
+    from katana_asgi.asgi.fields import ResponseFields
+    from katana_asgi.http.message import RequestHead
+    from katana_asgi.http1.settings import Http1Settings
+
+__all__ = ["Http1Writer"]
+
+JOIN_UP_TO: Final = 32 * 1024
+"""Bytes of content copied behind its head to leave in one buffer; above, two buffers."""
+
+
+class Http1Writer(asyncio.Protocol):
+    """Writes responses; what happens after the last byte is the connection's business."""
+
+    __slots__ = (
+        "_chunked",
+        "_context",
+        "_corked",
+        "_exchange",
+        "_head",
+        "_keep_alive",
+        "_settings",
+        "_transport",
+        "_writable",
+        "_write",
+        "write_paused",
+    )
+
+    def __init__(self, context: WorkerContext, settings: Http1Settings) -> None:
+        self._context = context
+        self._settings = settings
+        self._exchange: Exchange | None = None
+        self._head: RequestHead  # of the present request, set with its exchange
+        self._keep_alive = True
+        self._chunked = False
+        self._corked: list[bytes] | None = None  # answers to leave in one write
+        self.write_paused = False
+        self._writable: asyncio.Event | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._write = self._transport.write
+
+    def pause_writing(self) -> None:
+        """The transport's buffer is above its high water."""
+        self.write_paused = True
+        self._writable = asyncio.Event()
+
+    def resume_writing(self) -> None:
+        """The transport's buffer is below its low water again."""
+        self.write_paused = False
+        if self._writable is not None:
+            self._writable.set()
+            self._writable = None
+
+    async def drain(self) -> None:
+        """Wait until the peer reads on, or has gone."""
+        if self._writable is not None:
+            await self._writable.wait()
+
+    def send_response(
+        self,
+        status: int,
+        fields: ResponseFields,
+        length: int | None,
+        content: bytes,
+        more: bool,
+    ) -> None:
+        """Send a head and its first content in one write."""
+        context = self._context
+        exchange = self._exchange
+        assert exchange is not None  # noqa: S101 - it is our caller
+        if (
+            fields.close
+            or context.draining
+            or (not (more or exchange.content_complete) and self._must_close())
+        ):
+            self._keep_alive = False
+        if more and length is None and fields.content_length is None:
+            content = self._begin_unbounded(status, content)
+        if not self._keep_alive:
+            end = b"connection: close\r\n\r\n"
+        elif self._head.version == "1.0":
+            end = b"connection: keep-alive\r\n\r\n"
+        else:
+            end = b"\r\n"
+        prefix = fields.prefixes.get((status, length, self._chunked))
+        if prefix is None:
+            prefix = encode_prefix(status, fields, length, chunked=self._chunked)
+        if len(content) <= JOIN_UP_TO:
+            self._write(b"".join((prefix, context.clock.variants[fields.own], end, content)))
+        else:
+            rendered = b"".join((prefix, context.clock.variants[fields.own], end))
+            self._transport.writelines((rendered, content))
+        if not more:
+            self._response_complete()
+
+    def _begin_unbounded(self, status: int, content: bytes) -> bytes:
+        """Choose how content of unknown length will end (RFC 9112 §6.3)."""
+        head = self._head
+        if status in NO_CONTENT or head.method == "HEAD":
+            return content
+        if head.version == "1.1":
+            self._chunked = True
+            return encode_chunk(content) if content else b""
+        self._keep_alive = False  # the end of the connection ends the content
+        return content
+
+    def send_content(self, data: bytes, more: bool) -> None:
+        """Send further content in one write."""
+        if self._chunked:
+            if data:
+                data = encode_chunk(data)
+            if not more:
+                data += LAST_CHUNK
+        if data:
+            self._write(data)
+        if not more:
+            self._response_complete()
+
+    def send_informational(self, status: int) -> None:
+        """Send ``100 Continue``, the one informational response in use."""
+        if status == 100:
+            self._write(CONTINUE)
+
+    def _send(self, data: bytes) -> None:
+        """Write now, or together with the other answers to the same read."""
+        if self._corked is None:
+            self._write(data)
+        else:
+            self._corked.append(data)
+
+    def _uncork(self) -> None:
+        """Write what was collected."""
+        corked = self._corked
+        if corked is not None:
+            self._corked = None
+            if corked:
+                self._write(b"".join(corked))
+
+    def _must_close(self) -> bool:
+        """Whether this response has to be the connection's last."""
+        raise NotImplementedError
+
+    def _response_complete(self) -> None:
+        """The last byte of a response is with the transport."""
+        raise NotImplementedError

@@ -1,0 +1,27 @@
+"""From a checked configuration to a running service, and to its exit status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from katana_asgi.config.model import Config
+
+__all__ = ["launch"]
+
+
+def launch(config: Config) -> int:
+    """Serve in this process, or with more than one worker under a supervisor.
+
+    Returns the exit status of the service; never raises for what a user can get wrong.
+    """
+    # Imported here: a supervisor has no use for an event loop, one worker none for a supervisor.
+    if config.workers > 1:
+        from katana_asgi.observe.logs import configure_logging
+        from katana_asgi.supervisor.supervisor import Supervisor
+
+        configure_logging(config)
+        return Supervisor(config).run()
+    from katana_asgi.worker.worker import run_worker
+
+    return run_worker(config)

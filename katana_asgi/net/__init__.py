@@ -1,0 +1,1 @@
+"""Everything that knows a descriptor or the time."""

@@ -1,0 +1,42 @@
+"""Listening sockets on an event loop."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+__all__ = ["address_of", "fixed_endpoint", "listen"]
+
+
+async def listen(
+    loop: asyncio.AbstractEventLoop,
+    factory: Callable[[], asyncio.Protocol],
+    sock: socket.socket,
+    backlog: int,
+) -> asyncio.AbstractServer:
+    """Accept connections from a bound socket."""
+    if hasattr(socket, "AF_UNIX") and sock.family == socket.AF_UNIX:
+        return await loop.create_unix_server(factory, sock=sock, backlog=backlog)
+    return await loop.create_server(factory, sock=sock, backlog=backlog)
+
+
+def address_of(sock: socket.socket) -> tuple[str, int] | str:
+    """Where a socket listens: host and port, or the path of a Unix socket."""
+    name = sock.getsockname()
+    return (name[0], name[1]) if isinstance(name, tuple) else _text(name)
+
+
+def fixed_endpoint(sock: socket.socket) -> tuple[str, int | None] | None:
+    """The server address of every connection to ``sock``, or ``None`` where they differ."""
+    address = address_of(sock)
+    if isinstance(address, str):
+        return address, None
+    return None if address[0] in ("0.0.0.0", "::") else address
+
+
+def _text(name: str | bytes) -> str:
+    return name if isinstance(name, str) else name.decode(errors="surrogateescape")

@@ -1,0 +1,1 @@
+"""What happened, told without changing it."""

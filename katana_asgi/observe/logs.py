@@ -1,0 +1,67 @@
+"""The loggers ``katana_asgi.error`` and ``katana_asgi.access``, and how a person reads them.
+
+The error log goes to standard error, the access log to standard output. An application that
+configured either logger before keeps its configuration.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Final, TextIO
+
+if TYPE_CHECKING:
+    from katana_asgi.config.model import Config
+
+__all__ = ["TRACE", "LineFormatter", "configure_logging"]
+
+TRACE: Final = 5
+"""Below DEBUG: every ASGI message."""
+
+_COLOURS: Final = {
+    TRACE: "34",
+    logging.DEBUG: "36",
+    logging.INFO: "32",
+    logging.WARNING: "33",
+    logging.ERROR: "31",
+    logging.CRITICAL: "91",
+}
+
+
+class LineFormatter(logging.Formatter):
+    """``INFO:     message``, the level coloured on a terminal; a batch gets it on each line."""
+
+    def __init__(self, *, colours: bool) -> None:
+        super().__init__("%(message)s")
+        self._colours = colours
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one or more lines."""
+        level = f"{record.levelname}:"
+        padding = " " * max(1, 10 - len(level))
+        if self._colours:
+            level = f"\x1b[{_COLOURS.get(record.levelno, '0')}m{record.levelname}\x1b[0m:"
+        prefix = level + padding
+        lines: list[str] | None = getattr(record, "lines", None)
+        if lines is not None:
+            return "\n".join([prefix + line for line in lines])
+        return prefix + super().format(record)
+
+
+def configure_logging(config: Config) -> None:
+    """Set level and handlers of both loggers, where nobody else has given them handlers."""
+    logging.addLevelName(TRACE, "TRACE")
+    level = TRACE if config.log_level == "trace" else config.log_level.upper()
+    for name, stream in (("error", sys.stderr), ("access", sys.stdout)):
+        logger = logging.getLogger(f"katana_asgi.{name}")
+        if logger.handlers:
+            continue
+        logger.setLevel(level if name == "error" else logging.INFO)
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(LineFormatter(colours=_wants_colours(config, stream)))
+        logger.addHandler(handler)
+        logger.propagate = False
+
+
+def _wants_colours(config: Config, stream: TextIO) -> bool:
+    return stream.isatty() if config.use_colors is None else config.use_colors

@@ -1,0 +1,1 @@
+"""One process, one event loop: listen, lifespan, accept, drain, lifespan."""

@@ -1,0 +1,234 @@
+"""A server in the running event loop: listen → lifespan → accept → drain → lifespan.
+
+``Server`` starts, serves and stops; it never touches the process (``worker.py`` does). It
+works in a program of its own, as a worker, and beside other tasks in a running loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, Self
+
+import anyio
+
+from katana_asgi.asgi.context import WorkerContext
+from katana_asgi.asgi.lifespan import Lifespan
+from katana_asgi.asgi.loader import load_application
+from katana_asgi.config.model import Config
+from katana_asgi.errors import ConfigurationError
+from katana_asgi.http.forwarded import TrustedProxies
+from katana_asgi.http1.connection import Http1Connection
+from katana_asgi.http1.parser import back_end
+from katana_asgi.http1.settings import Http1Settings
+from katana_asgi.net.clock import Clock
+from katana_asgi.net.listener import address_of, fixed_endpoint, listen
+from katana_asgi.net.sockets import bind_sockets, describe, remove_unix_socket
+from katana_asgi.observe.access import AccessLog
+from katana_asgi.routes.table import RouteTable
+from katana_asgi.worker.drain import drain
+from katana_asgi.worker.signals import stop_on_signals
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from katana_asgi.asgi_types import ASGIApplication
+
+__all__ = ["Server", "serve"]
+
+
+class Server:
+    """Serves one application in the running event loop.
+
+    ``Server("main:app", port=0)``, ``Server(app)`` or ``Server(Config(...))``. Use ``serve()``
+    to serve until ``stop()`` is called or a signal comes, or ``async with`` to serve for the
+    length of a block without touching signals::
+
+        async with Server(app, port=0) as server:
+            host, port = server.addresses[0]
+
+    Raises ``ConfigurationError`` for settings that are not allowed; starting raises
+    ``StartupError`` where the application cannot be imported, an address cannot be bound or
+    lifespan startup fails.
+    """
+
+    def __init__(self, app: ASGIApplication | str | Config, **settings: Any) -> None:
+        if isinstance(app, Config):
+            self.config = app.replace(**settings) if settings else app
+        else:
+            self.config = Config(app=app, **settings)
+        self.addresses: list[tuple[str, int] | str] = []
+        self.places: list[str] = []  # the addresses as a person reads them
+        self._context: WorkerContext | None = None
+        self._lifespan: Lifespan | None = None
+        self._listeners: list[asyncio.AbstractServer] = []
+        self._own_sockets: list[socket.socket] = []
+        self._accepting = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._force = asyncio.Event()
+
+    @property
+    def started(self) -> bool:
+        """Whether startup is complete and connections are accepted."""
+        return self._accepting.is_set()
+
+    @property
+    def requests(self) -> int:
+        """Requests received since start, static routes included."""
+        return self._context.requests if self._context is not None else 0
+
+    @property
+    def connections(self) -> int:
+        """Open connections."""
+        return len(self._context.clock.watched) if self._context is not None else 0
+
+    @property
+    def parser(self) -> str:
+        """The back end that parses requests: "httptools" or "h11"."""
+        return back_end(self.config.http)
+
+    async def wait_started(self) -> None:
+        """Wait until connections are accepted."""
+        await self._accepting.wait()
+
+    def stop(self, *, force: bool = False) -> None:
+        """Ask the server to stop: gracefully, or with ``force`` at once.
+
+        Safe to call more than once; a second call does not force.
+        """
+        self._stop.set()
+        if force:
+            self._force.set()
+
+    async def serve(
+        self, sockets: Sequence[socket.socket] | None = None, *, signals: bool = True
+    ) -> None:
+        """Start, serve until asked to stop, then stop gracefully.
+
+        ``sockets`` are bound sockets to listen on instead of the configured address. With
+        ``signals``, in the main thread, SIGINT and SIGTERM stop the server and a second one
+        stops it at once; the handlers that were there before are put back.
+        """
+        with stop_on_signals(self) if signals else nullcontext():
+            await self.start(sockets)
+            try:
+                await self._stop.wait()
+            finally:
+                # A cancelled caller still gets an orderly end, in bounded time.
+                with anyio.CancelScope(shield=True):
+                    await self.close()
+
+    async def start(self, sockets: Sequence[socket.socket] | None = None) -> None:
+        """Bind, run lifespan startup, then accept."""
+        config = self.config
+        loop = asyncio.get_running_loop()
+        application = load_application(config)
+        context = self._context = self._make_context(application, loop)
+        settings = Http1Settings(config)
+        try:
+            if sockets is None:
+                sockets = self._own_sockets = bind_sockets(config, 1)
+            self._lifespan = Lifespan(application, config.lifespan)
+            await self._lifespan.startup()
+            context.state = self._lifespan.state
+            context.variables = self._lifespan.variables
+            context.clock.start()
+            for sock in sockets:
+                factory = self._factory(context, settings, sock)
+                self._listeners.append(await listen(loop, factory, sock, config.backlog))
+                self.addresses.append(address_of(sock))
+                self.places.append(describe(sock))
+        except BaseException:
+            self._force.set()
+            with anyio.CancelScope(shield=True):
+                await self.close()
+            raise
+        self._accepting.set()
+
+    async def close(self) -> None:
+        """Stop accepting, drain, run lifespan shutdown, release everything."""
+        self._stop.set()
+        self._accepting.clear()
+        for listener in self._listeners:
+            listener.close()
+        if self._context is not None:
+            budget = self.config.timeout_graceful_shutdown
+            await drain(self._context, self._lifespan, self._force, budget)
+            self._context.clock.stop()
+            if self._context.access is not None:
+                self._context.access.flush()
+        for sock in self._own_sockets:
+            if self.config.uds is not None:
+                remove_unix_socket(sock)
+            sock.close()
+        self._own_sockets = []
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            await self.close()
+
+    def every_tick(self, call: Callable[[], None]) -> None:
+        """Have ``call`` called about once a second while the server runs."""
+        if self._context is not None:
+            self._context.clock.every_tick.append(call)
+
+    def _make_context(
+        self, application: ASGIApplication, loop: asyncio.AbstractEventLoop
+    ) -> WorkerContext:
+        config = self.config
+        clock = Clock(
+            loop,
+            date=config.date_header,
+            server=b"katana-asgi" if config.server_header else None,
+            further=[
+                (name.encode("latin-1"), value.encode("latin-1")) for name, value in config.header
+            ],
+            idle_timeout=config.timeout_keep_alive,
+            shortest_timeout=config.timeout_header,
+        )
+        routes = RouteTable.from_config(config)
+        access = AccessLog(loop) if config.access_log else None
+        return WorkerContext(
+            config,
+            application,
+            loop,
+            clock,
+            routes if routes else None,
+            TrustedProxies(config.forwarded_allow_ips) if config.proxy_headers else None,
+            access if access is not None and access.enabled else None,
+        )
+
+    @staticmethod
+    def _factory(
+        context: WorkerContext, settings: Http1Settings, sock: socket.socket
+    ) -> Callable[[], Http1Connection]:
+        endpoint = fixed_endpoint(sock) or False
+
+        def connection() -> Http1Connection:
+            return Http1Connection(context, settings, endpoint)
+
+        return connection
+
+
+async def serve(app: ASGIApplication | str | Config, **settings: Any) -> None:
+    """Serve ``app`` in the running event loop until SIGINT, SIGTERM or cancellation.
+
+    ``settings`` are those of ``Config``. Raises ``ConfigurationError`` and ``StartupError``.
+    """
+    server = Server(app, **settings)
+    if server.config.workers > 1:
+        raise ConfigurationError(
+            "setting workers: serve() runs in this process; allowed: 1 (use katana_asgi.run)"
+        )
+    await server.serve()

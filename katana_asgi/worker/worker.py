@@ -1,0 +1,141 @@
+"""A worker process: one event loop, one ``Server``, and a word to the supervisor.
+
+Without a channel the worker is the whole service (``--workers 1``) and listens to SIGINT
+and SIGTERM itself. With one it obeys the supervisor, tells it when it is ready, and ends
+when the supervisor has died.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+from typing import TYPE_CHECKING
+
+from katana_asgi.asgi.loader import ApplicationImportError
+from katana_asgi.errors import ConfigurationError, StartupError
+from katana_asgi.observe.logs import configure_logging
+from katana_asgi.worker.loop import loop_factory, loop_name
+from katana_asgi.worker.server import Server
+from katana_asgi.worker.signals import STOP_SIGNALS, stop_on_signals
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
+    from katana_asgi.config.model import Config
+    from katana_asgi.worker.channel import Channel
+
+__all__ = ["run_worker"]
+
+logger = logging.getLogger("katana_asgi.error")
+
+
+def run_worker(
+    config: Config,
+    sockets: Sequence[socket.socket] | None = None,
+    channel: Channel | None = None,
+) -> int:
+    """Serve until told to stop.
+
+    Returns the exit status: 0 after a requested stop, 1 when the application cannot be
+    imported or an address cannot be bound, 2 for settings that cannot be had here, 3 when
+    lifespan startup failed.
+    """
+    configure_logging(config)
+    try:
+        with asyncio.Runner(loop_factory=loop_factory(config.loop)) as runner:
+            runner.run(_serve(config, sockets, channel))
+    except (StartupError, ConfigurationError) as error:
+        status = error.status if isinstance(error, StartupError) else 2
+        _explain(error)
+        if channel is not None:
+            channel.send({"type": "failed", "status": status, "reason": str(error)})
+        return status
+    return 0
+
+
+def _explain(error: Exception) -> None:
+    """Say what went wrong; an error in the application's own code with its own traceback."""
+    cause = error.__cause__ if isinstance(error, ApplicationImportError) else None
+    logger.error("%s", error, exc_info=cause)
+
+
+async def _serve(
+    config: Config, sockets: Sequence[socket.socket] | None, channel: Channel | None
+) -> None:
+    server = Server(config)
+    numbers = STOP_SIGNALS if channel is None else (signal.SIGTERM,)
+    with stop_on_signals(server, numbers):
+        if channel is not None:
+            obedience = _Obedience(server, channel)
+            asyncio.get_running_loop().add_reader(channel.fileno(), obedience.read)
+        serving = asyncio.ensure_future(server.serve(sockets, signals=False))
+        started = asyncio.ensure_future(server.wait_started())
+        await asyncio.wait((serving, started), return_when=asyncio.FIRST_COMPLETED)
+        started.cancel()
+        if server.started:
+            _started(server, channel)
+        await serving
+        if channel is not None:
+            asyncio.get_running_loop().remove_reader(channel.fileno())
+        else:
+            logger.info("Stopped")
+
+
+def _started(server: Server, channel: Channel | None) -> None:
+    """The application is loaded: settle memory, say so, look after limits."""
+    # What was imported lives as long as the process: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    if channel is not None:
+        channel.send({"type": "ready", "addresses": server.addresses})
+    else:
+        loop = loop_name(asyncio.get_running_loop())
+        for where in server.places:
+            logger.info(
+                "Listening on %s (1 worker, %s, %s), CTRL+C to stop", where, loop, server.parser
+            )
+    server.every_tick(_Housekeeping(server, channel).tick)
+
+
+class _Housekeeping:
+    """Once a tick: tell the supervisor how it goes, retire after enough requests."""
+
+    def __init__(self, server: Server, channel: Channel | None) -> None:
+        self._server = server
+        self._channel = channel
+        self._limit = server.config.limit_max_requests
+
+    def tick(self) -> None:
+        server = self._server
+        if self._channel is not None:
+            self._channel.send(
+                {
+                    "type": "heartbeat",
+                    "requests": server.requests,
+                    "connections": server.connections,
+                }
+            )
+        if self._limit and server.requests >= self._limit:
+            self._limit = 0
+            logger.info("Served %d requests, retiring", server.requests)
+            if self._channel is not None:
+                self._channel.send({"type": "retiring"})
+            server.stop()
+
+
+class _Obedience:
+    """Does what the supervisor says; its silence for ever, when it has died, means stop."""
+
+    def __init__(self, server: Server, channel: Channel) -> None:
+        self._server = server
+        self._channel = channel
+
+    def read(self) -> None:
+        for message in self._channel.receive():
+            self._server.stop(force=message.get("type") == "quit")
+        if self._channel.closed:
+            asyncio.get_running_loop().remove_reader(self._channel.fileno())
+            self._server.stop()
