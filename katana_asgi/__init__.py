@@ -13,10 +13,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from katana_asgi.config.model import Config, StaticRoute
-from katana_asgi.worker.server import Server, serve
 
 if TYPE_CHECKING:
     from katana_asgi.asgi_types import ASGIApplication
+    from katana_asgi.worker.server import Server, serve
 
 __all__ = ["Config", "Server", "StaticRoute", "__version__", "run", "serve"]
 
@@ -38,3 +38,12 @@ def run(app: ASGIApplication | str | Config, **settings: Any) -> None:
     status = launch(config.replace(**settings))
     if status:
         sys.exit(status)
+
+
+def __getattr__(name: str) -> Any:
+    # A supervisor needs no event loop and --help no server: import them when they are asked for.
+    if name in ("Server", "serve"):
+        from katana_asgi.worker import server
+
+        return getattr(server, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
+
+from katana_asgi.errors import StartupError
 
 if TYPE_CHECKING:
     from katana_asgi.config.model import Config
@@ -21,7 +24,11 @@ def launch(config: Config) -> int:
         from katana_asgi.supervisor.supervisor import Supervisor
 
         configure_logging(config)
-        return Supervisor(config).run()
+        try:
+            return Supervisor(config).run()
+        except StartupError as error:
+            logging.getLogger("katana_asgi.error").error("%s", error)
+            return error.status
     from katana_asgi.worker.worker import run_worker
 
     return run_worker(config)

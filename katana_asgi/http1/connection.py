@@ -364,13 +364,15 @@ class Http1Connection(Http1Writer):
         fields = context.clock.fields
         if answer.stamp is not fields:
             answer.refresh(fields)
+        if context.draining:
+            answer = answer.closing()
         if self._corked is None:
             self._write(answer.data)
         else:
             self._corked.append(answer.data)
         if context.access is not None:
             self._log(head, self.client, answer.status)
-        if answer.close or context.draining:
+        if answer.close:
             self._finish()
         else:
             self._state = READY

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http.fields import TOKEN, is_valid_host, list_members
+from katana_asgi.http.forwarded import FORWARDED_FIELDS
 from katana_asgi.http.message import Field, Framing, RequestHead
 from katana_asgi.http.target import parse_target
 
@@ -43,17 +44,7 @@ _FIELD_BYTES: Final = bytes({*range(0x20, 0x100), 0x09} - {0x7F})
 
 _VERSIONS: Final = {(b"1", b"1"): "1.1", (b"1", b"0"): "1.0"}
 
-_FORWARDED: Final = frozenset(
-    {
-        b"forwarded",
-        b"x-forwarded-for",
-        b"x-forwarded-proto",
-        b"x-forwarded-host",
-        b"x-forwarded-port",
-        b"x-forwarded-prefix",
-    }
-)
-EXAMINED: Final = _FORWARDED | {
+EXAMINED: Final = FORWARDED_FIELDS | {
     b"host",
     b"content-length",
     b"transfer-encoding",
@@ -138,7 +129,7 @@ class _Examined:
             self._examine(name, value)
 
     def _examine(self, name: bytes, value: bytes) -> None:
-        if name in _FORWARDED:
+        if name in FORWARDED_FIELDS:
             self.forwarded = True
         elif name == b"connection":
             self.connection += list_members(value)

@@ -2,8 +2,8 @@
 
 A head is a pure function of its bytes, and so are its parts: a request line, a field line
 (RFC 9112 §5: its validity does not depend on its neighbours), and what the few fields that
-matter to the server say together. Each part is remembered on its own, so a head of which one
-line is new costs one line. What was never seen goes through the back end.
+matter to the server say together. The whole and each part are remembered on their own, so a
+head of which one line is new costs one line. What was never seen goes through the back end.
 
 Every table is bounded in entries and in the size of each, holds only what was accepted, and
 takes only what came twice. Credentials and queries never enter. ``--no-memo`` switches it
@@ -37,6 +37,9 @@ MAX_ENTRIES: Final = 1024
 MAX_LINE: Final = 256
 """Bytes of a line worth remembering, against few but huge entries."""
 
+MAX_HEAD: Final = 2048
+"""Bytes of a whole head worth remembering; with ``MAX_ENTRIES`` the memo stays below 5 MB."""
+
 MAX_NEW_LINES: Final = 3
 """Up to so many new field lines are parsed one by one; a stranger's head is llhttp's work."""
 
@@ -58,13 +61,18 @@ class _Table(Generic[Value]):
         self.known: dict[Any, Value] = {}
         self._seen: set[int] = set()
 
-    def offer(self, key: Any, value: Value) -> None:
+    def repeats(self, key: Any) -> bool:
+        """Whether the key came before; remembers that it came."""
         mark = hash(key)
-        if mark not in self._seen:
-            if len(self._seen) >= MAX_ENTRIES:
-                self._seen.clear()
-            self._seen.add(mark)
-            return
+        if mark in self._seen:
+            return True
+        if len(self._seen) >= MAX_ENTRIES:
+            self._seen.clear()
+        self._seen.add(mark)
+        return False
+
+    def store(self, key: Any, value: Value) -> None:
+        """Remember a value."""
         if len(self.known) >= MAX_ENTRIES:
             self.known.clear()
         self.known[key] = value
@@ -73,35 +81,53 @@ class _Table(Generic[Value]):
 class HeadMemo:
     """A ``HeadParser`` that gives what ``parse_fields`` and ``head.py`` would, but faster."""
 
-    __slots__ = ("_framings", "_lines", "_parse_fields", "_targets")
+    __slots__ = ("_framings", "_heads", "_lines", "_parse_fields", "_targets")
 
     def __init__(self, parse_fields: FieldParser) -> None:
         self._parse_fields = parse_fields
+        self._heads: _Table[RequestHead] = _Table()
         self._lines: _Table[Field] = _Table()
         self._targets: _Table[tuple[str, bytes, str, Target]] = _Table()
         self._framings: _Table[Framing] = _Table()
 
     def __call__(self, head: bytes) -> RequestHead:
         """Parse a whole head; raises ``RemoteProtocolError`` as the back end would."""
+        whole = self._heads.known.get(head)
+        if whole is not None:
+            return whole
         line_end = head.find(b"\r\n")
-        request_line = head[:line_end]
-        known = self._targets.known.get(request_line)
-        if known is None:
-            method, target, version = split_request_line(request_line)
-        else:
-            method, target, version, parsed = known
+        method, target, version, parsed = self._request_line(head[:line_end])
         fields = self._fields(head, line_end)
         examined = tuple([field for field in fields if field[0] in EXAMINED])
         framing = self._framings.known.get((version, examined))
         if framing is None:
-            framing = judge(examined, version)
-            if sum([len(value) for _, value in examined]) <= MAX_LINE:
-                self._framings.offer((version, examined), framing)
-        if known is None:
-            parsed = parse_target(target, method)
-            if line_end <= MAX_LINE and not parsed.query:
-                self._targets.offer(request_line, (method, target, version, parsed))
-        return RequestHead(method, target, version, parsed, fields, framing)
+            framing = self._judge(version, examined)
+        made = RequestHead(method, target, version, parsed, fields, framing)
+        if (
+            len(head) <= MAX_HEAD
+            and self._heads.repeats(head)
+            and not parsed.query
+            and _PRIVATE.isdisjoint([name for name, _ in fields])
+        ):
+            self._heads.store(head, made)
+        return made
+
+    def _request_line(self, line: bytes) -> tuple[str, bytes, str, Target]:
+        known = self._targets.known.get(line)
+        if known is not None:
+            return known
+        method, target, version = split_request_line(line)
+        parts = (method, target, version, parse_target(target, method))
+        if len(line) <= MAX_LINE and b"?" not in target and self._targets.repeats(line):
+            self._targets.store(line, parts)
+        return parts
+
+    def _judge(self, version: str, examined: tuple[Field, ...]) -> Framing:
+        framing = judge(examined, version)
+        key = (version, examined)
+        if sum([len(value) for _, value in examined]) <= MAX_LINE and self._framings.repeats(key):
+            self._framings.store(key, framing)
+        return framing
 
     def _fields(self, head: bytes, line_end: int) -> list[Field]:
         known = self._lines.known
@@ -128,8 +154,9 @@ class HeadMemo:
 
     def _remember(self, lines: list[bytes], found: list[Field | None], fields: list[Field]) -> None:
         for line, before, field in zip(lines, found, fields, strict=True):
-            if before is None and len(line) <= MAX_LINE and field[0] not in _PRIVATE:
-                self._lines.offer(line, field)
+            new = before is None and len(line) <= MAX_LINE and field[0] not in _PRIVATE
+            if new and self._lines.repeats(line):
+                self._lines.store(line, field)
 
 
 def _parse_line(line: bytes) -> Field | None:

@@ -41,6 +41,7 @@ class Clock:
     """
 
     __slots__ = (
+        "_due",
         "_handle",
         "_idle_timeout",
         "_lines",
@@ -50,6 +51,7 @@ class Clock:
         "every_tick",
         "fields",
         "idle_deadline",
+        "lag",
         "now",
         "variants",
         "watched",
@@ -80,6 +82,8 @@ class Clock:
         self._second = 0
         self._handle: asyncio.TimerHandle | None = None
         self.now = loop.time()
+        self._due = self.now
+        self.lag = 0.0  # seconds the last tick came late: what kept the loop busy
         self.idle_deadline = self.after(idle_timeout)
         self.fields = b""
         self.variants: tuple[bytes, ...] = ()
@@ -101,9 +105,11 @@ class Clock:
 
     def _on_tick(self) -> None:
         wall = time.time()
-        delay = min(self._tick, int(wall) + 1 - wall + 0.001)
-        self._handle = self._loop.call_later(delay, self._on_tick)
         now = self.now = self._loop.time()
+        self.lag = max(0.0, now - self._due)
+        delay = min(self._tick, int(wall) + 1 - wall + 0.001)
+        self._due = now + delay
+        self._handle = self._loop.call_at(self._due, self._on_tick)
         self.idle_deadline = self.after(self._idle_timeout)
         if int(wall) != self._second:
             self._refresh(int(wall))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import asyncio
@@ -20,7 +21,9 @@ async def listen(
 ) -> asyncio.AbstractServer:
     """Accept connections from a bound socket."""
     if hasattr(socket, "AF_UNIX") and sock.family == socket.AF_UNIX:
-        return await loop.create_unix_server(factory, sock=sock, backlog=backlog)
+        # The file belongs to whoever bound the socket: other workers may still serve it.
+        keep: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+        return await loop.create_unix_server(factory, sock=sock, backlog=backlog, **keep)
     return await loop.create_server(factory, sock=sock, backlog=backlog)
 
 

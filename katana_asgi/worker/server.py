@@ -85,6 +85,11 @@ class Server:
         return len(self._context.clock.watched) if self._context is not None else 0
 
     @property
+    def lag(self) -> float:
+        """Seconds the event loop was late at the last tick."""
+        return self._context.clock.lag if self._context is not None else 0.0
+
+    @property
     def parser(self) -> str:
         """The back end that parses requests: "httptools" or "h11"."""
         return back_end(self.config.http)

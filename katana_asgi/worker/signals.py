@@ -28,9 +28,12 @@ class Stoppable(Protocol):
 
 @contextmanager
 def stop_on_signals(
-    server: Stoppable, numbers: Sequence[signal.Signals] = STOP_SIGNALS
+    server: Stoppable,
+    numbers: Sequence[signal.Signals] = STOP_SIGNALS,
+    *,
+    force: bool = True,
 ) -> Iterator[None]:
-    """Within the block, the first signal stops ``server``, the second stops it at once.
+    """Within the block, the first signal stops ``server``, with ``force`` the second at once.
 
     Does nothing outside the main thread, where Python allows no handlers. The handlers that
     were there before are put back.
@@ -44,7 +47,7 @@ def stop_on_signals(
     def arrived(number: int, _frame: Any = None) -> None:
         nonlocal seen
         seen += 1
-        again = seen > 1
+        again = force and seen > 1
         name = signal.Signals(number).name
         logger.info("Received %s, stopping%s", name, " at once" if again else "")
         loop.call_soon_threadsafe(lambda: server.stop(force=again))

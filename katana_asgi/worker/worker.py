@@ -49,7 +49,8 @@ def run_worker(
             runner.run(_serve(config, sockets, channel))
     except (StartupError, ConfigurationError) as error:
         status = error.status if isinstance(error, StartupError) else 2
-        _explain(error)
+        if channel is None or error.__cause__ is not None:
+            _explain(error)
         if channel is not None:
             channel.send({"type": "failed", "status": status, "reason": str(error)})
         return status
@@ -66,8 +67,10 @@ async def _serve(
     config: Config, sockets: Sequence[socket.socket] | None, channel: Channel | None
 ) -> None:
     server = Server(config)
-    numbers = STOP_SIGNALS if channel is None else (signal.SIGTERM,)
-    with stop_on_signals(server, numbers):
+    alone = channel is None
+    # Under a supervisor only its "quit" forces: service managers signal every process, often twice.
+    numbers = STOP_SIGNALS if alone else (signal.SIGTERM,)
+    with stop_on_signals(server, numbers, force=alone):
         if channel is not None:
             obedience = _Obedience(server, channel)
             asyncio.get_running_loop().add_reader(channel.fileno(), obedience.read)
@@ -114,6 +117,7 @@ class _Housekeeping:
             self._channel.send(
                 {
                     "type": "heartbeat",
+                    "lag": server.lag,
                     "requests": server.requests,
                     "connections": server.connections,
                 }

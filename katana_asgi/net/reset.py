@@ -1,0 +1,28 @@
+"""Ending a connection so that the peer notices: with RST rather than FIN."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["reset"]
+
+_LINGER_ZERO: Final = struct.pack("ii", 1, 0)
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Drop what is unsent and reset the connection.
+
+    ``abort()`` alone sends FIN where nothing is unread, and to HTTP/1.0 that is the regular end
+    of content (RFC 9112 §6.3).
+    """
+    sock: Any = transport.get_extra_info("socket")
+    if sock is not None:
+        with suppress(OSError):  # the peer was faster
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+    transport.abort()

@@ -1,0 +1,268 @@
+"""Listening sockets: bound before the workers start, named for the log, removed at the end.
+
+They come back bound but not listening. A worker calls ``listen`` after lifespan startup,
+so that no client is let into a queue that nobody may ever empty.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, TypeAlias
+from weakref import WeakKeyDictionary
+
+from katana_asgi.errors import StartupError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from katana_asgi.config.model import Config
+
+__all__ = ["bind_sockets", "describe", "remove_unix_socket"]
+
+Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
+
+KERNEL_BALANCES: Final[bool] = sys.platform == "linux"
+"""Linux spreads connections over a SO_REUSEPORT group. Elsewhere one of the sockets would
+get them all, so the slots share a single socket there."""
+
+UNIX_SOCKET_MODE: Final = 0o666
+"""A proxy under another user must be able to connect, as it can over the loopback address;
+who may reach the socket at all is the business of its directory."""
+
+REASONS: Final = {
+    errno.EADDRINUSE: "the address is in use",
+    errno.EADDRNOTAVAIL: "this machine has no such address",
+    errno.EAFNOSUPPORT: "this machine does not support the address family",
+    errno.ENOENT: "the directory does not exist",
+}
+
+
+_BOUND: Final[WeakKeyDictionary[socket.socket, tuple[str, tuple[int, ...]]]] = WeakKeyDictionary()
+"""Path and identity of the file of each Unix socket bound here. The descriptor cannot tell
+them once it is closed, and never tells whether the file is still the same one."""
+
+
+def bind_sockets(config: Config, count: int) -> list[socket.socket]:
+    """Return one bound, non-blocking, non-inheritable socket for each of ``count`` slots.
+
+    TCP slots get a SO_REUSEPORT socket each where the kernel balances over them; a Unix
+    socket, an inherited descriptor and any other system have one socket, repeated.
+
+    Raises ``StartupError`` (status 1) with one line that names the address and the reason.
+    """
+    if config.fd is not None:
+        return [_adopt(config.fd)] * count
+    if config.uds is not None:
+        return [_bind_unix(config.uds)] * count
+    return _bind_tcp(config.host, config.port, count)
+
+
+def describe(sock: socket.socket) -> str:
+    """Say where ``sock`` can be reached: ``http://[::1]:8000`` or ``unix:/run/app.sock``."""
+    name = sock.getsockname()
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        return f"http://{_authority(name[0], name[1])}"
+    return f"unix:{os.fsdecode(name).replace(chr(0), '@')}"  # a leading NUL: abstract, Linux
+
+
+def remove_unix_socket(sock: socket.socket) -> None:
+    """Close ``sock`` and remove its file, where ``bind_sockets`` made one; else only close.
+
+    Works on a socket that a loop has closed already. A file that somebody else has put in
+    the place since stays.
+    """
+    sock.close()
+    path, identity = _BOUND.pop(sock, ("", ()))
+    with suppress(OSError):
+        if path and _identity(path) == identity:
+            os.unlink(path)
+
+
+def _bind_tcp(host: str, port: int, count: int) -> list[socket.socket]:
+    host = host.removeprefix("[").removesuffix("]")
+    failure: OSError | None = None
+    for family, address in _resolve(host, port):
+        try:
+            return _bind_slots(family, address, count)
+        except OSError as error:
+            failure = error
+            if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                break
+    raise StartupError(_complaint(_authority(host, port), failure, port)) from failure
+
+
+def _resolve(host: str, port: int) -> list[tuple[int, Address]]:
+    """List the addresses of ``host``, the one to try first at the front.
+
+    A slot has one socket, so a name with addresses of both families means IPv4: every
+    client falls back to it. No host at all means all addresses: a dual-stack ``::``.
+    """
+    try:
+        found = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except (OSError, ValueError) as error:  # ValueError: a label IDNA cannot encode
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise StartupError(f"cannot listen on {host!r}: the host is unknown ({reason})") from error
+    preferred = socket.AF_INET if host else socket.AF_INET6
+    addresses = [(int(entry[0]), entry[4]) for entry in found]
+    addresses.sort(key=lambda entry: entry[0] != preferred)
+    return addresses  # type: ignore[return-value] # typeshed adds a shape without IPv6 support
+
+
+def _bind_slots(family: int, address: Address, count: int) -> list[socket.socket]:
+    if count == 1 or not KERNEL_BALANCES:
+        return [_bind_alone(family, address)] * count
+    if address[1]:
+        # SO_REUSEPORT would let a second instance of the same user join in silence.
+        _bind_alone(family, address).close()
+    group: list[socket.socket] = []
+    try:
+        for _ in range(count):
+            group.append(_bind(family, address, socket.SO_REUSEADDR, socket.SO_REUSEPORT))
+            address = group[0].getsockname()  # port 0: the first has picked one
+    except BaseException:
+        for sock in group:
+            sock.close()
+        raise
+    return group
+
+
+def _bind_alone(family: int, address: Address) -> socket.socket:
+    """Bind an address that nobody else has bound, whether they listen already or not.
+
+    Linux lets sockets with SO_REUSEADDR share a port until one of them listens: a service
+    started twice would notice late or never. Without the option connections of an earlier
+    run in TIME_WAIT are in the way. So it is used only where such connections exist.
+    """
+    try:
+        sock = _bind(family, address)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        sock = _bind(family, address, socket.SO_REUSEADDR)
+        if not _has_connections(address[1]):
+            sock.close()
+            sock = _bind(family, address)
+    # Connections inherit it: without it their TIME_WAIT would be in the next run's way.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return sock
+
+
+def _bind(family: int, address: Address, *options: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        for option in options:
+            sock.setsockopt(socket.SOL_SOCKET, option, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # "::" is dual-stack
+        sock.bind(address)
+    except BaseException:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
+
+
+def _has_connections(port: int) -> bool:
+    """Tell whether a connection, in any state, has this local port (true where unknown)."""
+    suffix = f":{port:04X}"
+    tables = [table for table in ("/proc/net/tcp", "/proc/net/tcp6") if os.path.exists(table)]
+    return not tables or any(
+        len(row) > 1 and row[1].endswith(suffix) for table in tables for row in _rows(table)
+    )
+
+
+def _rows(table: str) -> Iterator[list[str]]:
+    with open(table, encoding="utf-8", errors="surrogateescape") as lines:
+        for line in lines:
+            yield line.split()
+
+
+def _bind_unix(path: str) -> socket.socket:
+    if not hasattr(socket, "AF_UNIX"):
+        raise StartupError(f"cannot listen on unix:{path}: this system has no Unix sockets")
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_stale(path)
+        sock.bind(path)
+        os.chmod(path, UNIX_SOCKET_MODE)
+        path = os.path.abspath(path)  # the application may change the directory
+        _BOUND[sock] = path, _identity(path)
+    except OSError as error:
+        sock.close()
+        raise StartupError(_complaint(f"unix:{path}", error)) from error
+    sock.setblocking(False)
+    return sock
+
+
+def _remove_stale(path: str) -> None:
+    """Remove the socket file that a run left behind when it was killed; keep anything else."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise OSError(errno.EEXIST, "the path exists and is not a socket")
+    if _is_held(path):
+        raise OSError(errno.EADDRINUSE, "in use")
+    os.unlink(path)
+
+
+def _identity(path: str) -> tuple[int, ...]:
+    """Tell one file from the next at the same path: inode numbers are used again."""
+    status = os.lstat(path)
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+def _is_held(path: str) -> bool:
+    """Tell whether a process has the Unix socket at ``path``.
+
+    Raises ``PermissionError`` where this user may not connect and so cannot know.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.setblocking(False)
+        try:
+            client.connect(path)
+        except FileNotFoundError:
+            return False
+        except ConnectionRefusedError:
+            # Bound but not listening yet (its application is importing) refuses as well.
+            table = "/proc/net/unix"
+            return os.path.exists(table) and any(row[7:] == path.split() for row in _rows(table))
+        except PermissionError:
+            raise
+        except OSError:  # a full queue, or a datagram socket: somebody is there
+            return True
+    return True
+
+
+def _adopt(descriptor: int) -> socket.socket:
+    try:
+        sock = socket.socket(fileno=descriptor)
+    except OSError as error:
+        raise StartupError(_complaint(f"descriptor {descriptor}", error)) from error
+    if sock.type != socket.SOCK_STREAM:
+        sock.detach()
+        raise StartupError(f"cannot listen on descriptor {descriptor}: it is not a stream socket")
+    sock.setblocking(False)
+    sock.set_inheritable(False)
+    return sock
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _complaint(where: str, error: OSError | None, port: int = 0) -> str:
+    reason = "the host has no address"
+    if error is not None:
+        reason = REASONS.get(error.errno or 0) or error.strerror or str(error)
+        if error.errno == errno.EACCES and 0 < port < 1024:
+            reason = "permission denied; ports below 1024 need privileges"
+    return f"cannot listen on {where}: {reason}"

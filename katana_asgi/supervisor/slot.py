@@ -1,0 +1,127 @@
+"""A slot and the worker in it, as the supervisor sees them.
+
+A slot is a place for one worker and owns a listening socket for as long as the service runs.
+Workers come and go; the socket stays, and with it the connections that wait in its queue.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from katana_asgi.supervisor.backoff import Backoff
+from katana_asgi.supervisor.signals import describe_signal
+
+if TYPE_CHECKING:
+    import socket
+
+    from katana_asgi.worker.channel import Channel, Message
+
+__all__ = ["Slot", "WorkerProcess", "describe_end"]
+
+LEAVING_LIMIT: Final = 3
+"""Retired workers of a slot that may still drain when the next one starts. Slow clients keep
+them for the graceful budget; with a low request limit that must not fill the machine."""
+
+
+class WorkerProcess:
+    """A child process, from its fork until it has been waited for.
+
+    ``ready_at`` is ``None`` until the worker has said that it accepts. ``reason`` is what is
+    known of a failure before the process ends. ``heartbeat`` is its last one, as received.
+    """
+
+    def __init__(self, slot: Slot, pid: int, channel: Channel, now: float) -> None:
+        self.slot = slot
+        self.pid = pid
+        self.channel = channel
+        self.started_at = now
+        self.ready_at: float | None = None
+        self.heartbeat: Message | None = None
+        self.status: int | None = None
+        self.reason: str | None = None
+        self.kill_at: float | None = None
+        self.complaint = ""
+
+    def __str__(self) -> str:
+        return f"worker {self.slot.number} [{self.pid}]"
+
+    def ready_for(self, now: float) -> float:
+        """Return the seconds since the worker became ready, 0 before."""
+        return 0.0 if self.ready_at is None else now - self.ready_at
+
+    def became_ready(self, now: float) -> None:
+        """Note that the worker accepts connections."""
+        self.ready_at = now
+        self.kill_at = None
+        self.slot.was_ready = True
+
+    def must_end_by(self, when: float, complaint: str) -> None:
+        """Have the worker killed at ``when``, unless it is to be killed earlier."""
+        if self.kill_at is None or when < self.kill_at:
+            self.kill_at = when
+            self.complaint = complaint
+
+    def tell_stop(self) -> None:
+        """Ask the worker to drain and end.
+
+        A worker that is still starting may be importing, deaf to messages, and has nothing to
+        drain: it gets SIGTERM too. A ready one does not: service managers send their own
+        SIGTERM to every process, and a second one could mean "at once" to it.
+        """
+        if not self.channel.send({"type": "stop"}) or self.ready_at is None:
+            self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the worker at once, whatever it does."""
+        self.kill_at = None
+        self._signal(signal.SIGKILL)
+
+    def wait(self, *, block: bool = False) -> int | None:
+        """Return the exit status, negative for a signal; ``None`` while the process lives."""
+        try:
+            pid, status = os.waitpid(self.pid, 0 if block else os.WNOHANG)
+        except ChildProcessError:
+            return 1  # somebody else in this program has waited for it: the status is lost
+        return os.waitstatus_to_exitcode(status) if pid else None
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+
+class Slot:
+    """A place for one worker.
+
+    ``start_at`` is when the next worker is to start, ``None`` while there is one (or none is
+    wanted). ``leaving`` are retired workers that still drain.
+    """
+
+    def __init__(self, number: int, sock: socket.socket, now: float) -> None:
+        self.number = number
+        self.sock = sock
+        self.worker: WorkerProcess | None = None
+        self.leaving: set[WorkerProcess] = set()
+        self.backoff = Backoff()
+        self.was_ready = False
+        self.start_at: float | None = now
+
+    @property
+    def due_at(self) -> float | None:
+        """When to start a worker; ``None`` where first another has to end."""
+        return None if len(self.leaving) > LEAVING_LIMIT else self.start_at
+
+    def retire(self, now: float) -> None:
+        """Let the worker drain and make room for the next one at once."""
+        if self.worker is not None:
+            self.leaving.add(self.worker)
+        self.worker = None
+        self.backoff.retired()
+        self.start_at = now
+
+
+def describe_end(code: int) -> str:
+    """Say how a process ended, from the code of ``WorkerProcess.wait``."""
+    return describe_signal(-code) if code < 0 else f"exit status {code}"
