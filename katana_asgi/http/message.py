@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from katana_asgi.http.target import Target
 
-__all__ = ["Field", "Framing", "RequestHead"]
+__all__ = ["UNKNOWN", "Field", "Framing", "RequestHead"]
+
+UNKNOWN = object()
 
 Field: TypeAlias = tuple[bytes, bytes]
 """One field line (RFC 9110 §5): a lower-cased name and its value, both bytes."""
@@ -57,10 +59,12 @@ class RequestHead:
 
     ``fields`` keeps order and duplicates, names lower-cased. ``path`` is percent-decoded,
     ``raw_path`` is as sent without the query. The authority of an absolute-form target
-    replaces Host (RFC 9112 §3.2.2).
+    replaces Host (RFC 9112 §3.2.2). ``answer`` is where the route table's answer to this very
+    head is kept, ``UNKNOWN`` until it was asked.
     """
 
     __slots__ = (
+        "answer",
         "chunked",
         "content_length",
         "expect_continue",
@@ -86,6 +90,7 @@ class RequestHead:
         fields: list[Field],
         framing: Framing,
     ) -> None:
+        self.answer: object = UNKNOWN
         self.method = method
         self.target = target
         self.version = version

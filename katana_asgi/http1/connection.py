@@ -17,6 +17,8 @@ from katana_asgi.asgi.exchange import HIGH_WATER, STREAMING, Exchange
 from katana_asgi.asgi.scope import Client, Endpoint, fresh_scope, http_scope
 from katana_asgi.asgi.start import start
 from katana_asgi.errors import RemoteProtocolError
+from katana_asgi.http.message import UNKNOWN
+from katana_asgi.http1.batch import Batch
 from katana_asgi.http1.encoder import refusal
 from katana_asgi.http1.parser import RequestParser
 from katana_asgi.http1.writing import Http1Writer
@@ -39,8 +41,8 @@ LINGER: Final = 2.0
 MAX_LINGER_BYTES: Final = 1024 * 1024
 """Against a refused peer that goes on sending."""
 
-MAX_REMEMBERED: Final = 4096
-"""Bytes of a head that a connection remembers, against many connections with large heads."""
+MAX_REMEMBERED: Final = 8192
+"""Bytes of a read that a connection remembers, against many connections with large heads."""
 
 READY, RECEIVING, BUSY, DRAINING, LINGERING, CLOSED = range(6)
 
@@ -49,9 +51,11 @@ class Http1Connection(Http1Writer):
     """The asyncio protocol of one connection, and the sink of its parser."""
 
     __slots__ = (
+        "_batch",
         "_client",
         "_eof",
         "_last_answer",
+        "_last_batch",
         "_last_data",
         "_last_head",
         "_last_scope",
@@ -87,6 +91,8 @@ class Http1Connection(Http1Writer):
         self._last_data: bytes | None = None
         self._last_head: RequestHead | None = None
         self._last_answer: CachedResponse | None = None
+        self._last_batch: Batch | None = None  # ... or several, answered by static routes
+        self._batch: Batch | None = None  # answers to the present read
         self._last_scope: dict[str, Any] | None = None
 
     # -- asyncio.Protocol ----------------------------------------------------------------------
@@ -116,7 +122,10 @@ class Http1Connection(Http1Writer):
             return
         if state == READY:
             self._began(data)
+        batch = self._batch
         self._advance()
+        if batch is not None and state == READY:
+            self._remember_batch(data, batch)
         exchange = self._exchange
         if exchange is not None and (exchange.buffered or self._parser.holds):
             self._throttle()
@@ -154,11 +163,12 @@ class Http1Connection(Http1Writer):
         context = self._context
         self._head = head
         self._keep_alive = head.keep_alive
-        if context.routes is not None:
-            answer = context.routes.match(head)
-            if answer is not None:
-                self._answer(answer, head)
-                return
+        answer = head.answer
+        if answer is UNKNOWN:
+            answer = head.answer = None if context.routes is None else context.routes.match(head)
+        if answer is not None:
+            self._answer(cast("CachedResponse", answer), head)
+            return
         context.requests += 1
         self._state = BUSY
         self._received = 0
@@ -269,8 +279,8 @@ class Http1Connection(Http1Writer):
                 self._last_data = data
                 self._last_head = head
                 self._last_scope = None
-                routes = self._context.routes
-                self._last_answer = routes.match(head) if routes is not None else None
+                self._last_batch = None
+                self._last_answer = cast("CachedResponse | None", head.answer)
 
     def _repeat(self) -> None:
         """The last read again: what it was parsed to need not be found out again."""
@@ -281,6 +291,11 @@ class Http1Connection(Http1Writer):
             self._answer(answer, head)
             return
         context = self._context
+        batch = self._last_batch
+        if batch is not None and not context.draining:
+            self._write_batch(batch)
+            self.deadline = context.clock.idle_deadline
+            return
         context.requests += 1
         self._state = BUSY
         self._parser.complete = True
@@ -343,14 +358,12 @@ class Http1Connection(Http1Writer):
         while self._exchange is None and parser.complete and self._state <= RECEIVING:
             if parser.holds:
                 self._state = RECEIVING
-                if self._corked is None:
-                    self._corked = []
             try:
                 parser.next_request()
             except RemoteProtocolError as error:
                 self._refuse(error)
                 break
-        self._uncork()
+        self._flush_batch()
         if self._exchange is None and self._state <= RECEIVING and not parser.complete:
             if self._eof:
                 self._close()
@@ -360,23 +373,47 @@ class Http1Connection(Http1Writer):
     def _answer(self, answer: CachedResponse, head: RequestHead) -> None:
         """Write a static response."""
         context = self._context
-        context.requests += 1
-        fields = context.clock.fields
-        if answer.stamp is not fields:
-            answer.refresh(fields)
         if context.draining:
             answer = answer.closing()
-        if self._corked is None:
-            self._write(answer.data)
+        if self._parser.holds or self._batch is not None:
+            if self._batch is None:
+                self._batch = Batch()
+            self._batch.add(head, answer)
         else:
-            self._corked.append(answer.data)
-        if context.access is not None:
-            self._log(head, self.client, answer.status)
+            fields = context.clock.fields
+            if answer.stamp is not fields:
+                answer.refresh(fields)
+            self._write(answer.data)
+            context.requests += 1
+            if context.access is not None:
+                self._log(head, self.client, answer.status)
         if answer.close:
             self._finish()
         else:
             self._state = READY
             self.deadline = context.clock.idle_deadline
+
+    def _write_batch(self, batch: Batch) -> None:
+        context = self._context
+        self._write(batch.render(context.clock.fields))
+        context.requests += len(batch.answers)
+        if context.access is not None:
+            for head, answer in zip(batch.heads, batch.answers, strict=True):
+                self._log(head, self.client, answer.status)
+
+    def _remember_batch(self, data: bytes, batch: Batch) -> None:
+        """Keep the answer to a read of which static routes answered every request."""
+        if self._state == READY and self._settings.memo and len(data) <= MAX_REMEMBERED:
+            self._last_data = data
+            self._last_head = batch.heads[0]
+            self._last_answer = None
+            self._last_batch = batch
+
+    def _flush_batch(self) -> None:
+        batch = self._batch
+        if batch is not None:
+            self._batch = None
+            self._write_batch(batch)
 
     def _ready(self) -> None:
         """Wait for the next request, or take it from what was held."""
@@ -425,7 +462,8 @@ class Http1Connection(Http1Writer):
         head = self._head if self._state == BUSY else None
         without_content = head is not None and head.method == "HEAD"
         fields = context.clock.fields
-        self._send(refusal(error.status, error.reason, fields, head=without_content))
+        self._flush_batch()
+        self._write(refusal(error.status, error.reason, fields, head=without_content))
         if context.access is not None:
             self._log(head, self.client, error.status)
         self._linger()
@@ -449,7 +487,7 @@ class Http1Connection(Http1Writer):
 
     def _linger(self) -> None:
         """RFC 9112 §9.6: end our side, go on reading for a while, then close."""
-        self._uncork()
+        self._flush_batch()
         self._state = LINGERING
         self._unread = MAX_LINGER_BYTES
         self.deadline = self._context.clock.after(LINGER)
@@ -465,7 +503,7 @@ class Http1Connection(Http1Writer):
             self.abort()
 
     def _close(self) -> None:
-        self._uncork()
+        self._flush_batch()
         self._state = CLOSED
         self.deadline = NEVER
         self._transport.close()

@@ -18,6 +18,8 @@ from katana_asgi.http.target import parse_target
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from katana_asgi.http1.limits import HeadLimits
+
 __all__ = [
     "EXAMINED",
     "FieldParser",
@@ -81,11 +83,12 @@ def check_field_bytes(lines: bytes) -> None:
         raise RemoteProtocolError("folded field line")
 
 
-def read_head(head: bytes, parse_fields: FieldParser) -> RequestHead:
+def read_head(head: bytes, parse_fields: FieldParser, limits: HeadLimits) -> RequestHead:
     """Parse and judge a whole head.
 
     Raises ``RemoteProtocolError`` with the status the head deserves.
     """
+    limits.check(head)
     line_end = head.find(b"\r\n")
     method, target, version = split_request_line(head[:line_end])
     check_field_bytes(head[line_end + 2 :])

@@ -28,6 +28,7 @@ from katana_asgi.http1.head import (
 
 if TYPE_CHECKING:
     from katana_asgi.http.message import Field, Framing
+    from katana_asgi.http1.limits import HeadLimits
 
 __all__ = ["HeadMemo"]
 
@@ -81,10 +82,11 @@ class _Table(Generic[Value]):
 class HeadMemo:
     """A ``HeadParser`` that gives what ``parse_fields`` and ``head.py`` would, but faster."""
 
-    __slots__ = ("_framings", "_heads", "_lines", "_parse_fields", "_targets")
+    __slots__ = ("_framings", "_heads", "_limits", "_lines", "_parse_fields", "_targets")
 
-    def __init__(self, parse_fields: FieldParser) -> None:
+    def __init__(self, parse_fields: FieldParser, limits: HeadLimits) -> None:
         self._parse_fields = parse_fields
+        self._limits = limits
         self._heads: _Table[RequestHead] = _Table()
         self._lines: _Table[Field] = _Table()
         self._targets: _Table[tuple[str, bytes, str, Target]] = _Table()
@@ -95,6 +97,7 @@ class HeadMemo:
         whole = self._heads.known.get(head)
         if whole is not None:
             return whole
+        self._limits.check(head)
         line_end = head.find(b"\r\n")
         method, target, version, parsed = self._request_line(head[:line_end])
         fields = self._fields(head, line_end)

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from katana_asgi.http.message import RequestHead
     from katana_asgi.http1.head import FieldParser
+    from katana_asgi.http1.limits import HeadLimits
 
-__all__ = ["HeadLimits", "HeadParser", "RequestParser", "RequestSink", "back_end", "head_parser"]
+__all__ = ["HeadParser", "RequestParser", "RequestSink", "back_end", "head_parser"]
 
 _TCHAR: Final = frozenset(
     b"!#$%&'*+-.^_`|~0123456789" + bytes(range(65, 91)) + bytes(range(97, 123))
@@ -55,30 +56,6 @@ HeadParser: TypeAlias = "Callable[[bytes], RequestHead]"
 Raises ``RemoteProtocolError`` for anything RFC 9112 does not allow."""
 
 
-class HeadLimits:
-    """Limits against heads that are used as unlimited memory or work."""
-
-    __slots__ = ("count", "line", "size")
-
-    def __init__(self, line: int, size: int, count: int) -> None:
-        self.line = line  # bytes of the request line
-        self.size = size  # bytes of the header section
-        self.count = count  # field lines
-
-    def check(self, head: bytes | bytearray) -> None:
-        """Refuse a head, or the beginning of one, that is over a limit: 414 or 431."""
-        line_end = head.find(b"\r\n")
-        if line_end > self.line or (line_end < 0 and len(head) > self.line):
-            raise RemoteProtocolError("request line too long", 414)
-        if line_end < 0:
-            return
-        if len(head) - line_end > self.size:
-            raise RemoteProtocolError("header section too large", 431)
-        # One CRLF ends the request line, one more the section.
-        if head.count(b"\n") > self.count + 2:
-            raise RemoteProtocolError("too many header fields", 431)
-
-
 def back_end(http: str) -> str:
     """What the setting ``http`` means here: "httptools" or "h11".
 
@@ -93,7 +70,7 @@ def back_end(http: str) -> str:
     return "h11"
 
 
-def head_parser(http: str, *, memo: bool) -> HeadParser:
+def head_parser(http: str, limits: HeadLimits, *, memo: bool) -> HeadParser:
     """The parser of heads for the settings ``http`` and ``memo``.
 
     The strict back end never remembers. Raises what ``back_end`` raises.
@@ -102,8 +79,8 @@ def head_parser(http: str, *, memo: bool) -> HeadParser:
     module = import_module(f"katana_asgi.http1.parser_{name}")
     parse_fields: FieldParser = module.parse_fields
     if memo and name != "h11":
-        return HeadMemo(parse_fields)
-    return partial(read_head, parse_fields=parse_fields)
+        return HeadMemo(parse_fields, limits)
+    return partial(read_head, parse_fields=parse_fields, limits=limits)
 
 
 class RequestParser:
@@ -185,9 +162,7 @@ class RequestParser:
             self._check_beginning(buffer)
             return
         end += 4
-        head_bytes = data[:end]
-        self._limits.check(head_bytes)
-        head = self._parse_head(head_bytes)
+        head = self._parse_head(data[:end])
         self.holds = data[end:]
         self._received(head)
 

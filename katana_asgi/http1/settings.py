@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from katana_asgi.http1.parser import HeadLimits, back_end, head_parser
+from katana_asgi.http1.limits import HeadLimits
+from katana_asgi.http1.parser import back_end, head_parser
 
 if TYPE_CHECKING:
     from katana_asgi.config.model import Config
@@ -27,10 +28,10 @@ class Http1Settings:
 
     def __init__(self, config: Config) -> None:
         self.memo = config.memo and back_end(config.http) != "h11"
-        self.parse_head = head_parser(config.http, memo=self.memo)
         self.limits = HeadLimits(
             config.limit_request_line, config.limit_header_size, config.limit_header_count
         )
+        self.parse_head = head_parser(config.http, self.limits, memo=self.memo)
         self.limit_body = config.limit_body_size
         self.limit_unread = config.limit_unread_body
         self.timeout_header = config.timeout_header

@@ -31,7 +31,6 @@ class Http1Writer(asyncio.Protocol):
     __slots__ = (
         "_chunked",
         "_context",
-        "_corked",
         "_exchange",
         "_head",
         "_keep_alive",
@@ -49,7 +48,6 @@ class Http1Writer(asyncio.Protocol):
         self._head: RequestHead  # of the present request, set with its exchange
         self._keep_alive = True
         self._chunked = False
-        self._corked: list[bytes] | None = None  # answers to leave in one write
         self.write_paused = False
         self._writable: asyncio.Event | None = None
 
@@ -139,21 +137,6 @@ class Http1Writer(asyncio.Protocol):
         """Send ``100 Continue``, the one informational response in use."""
         if status == 100:
             self._write(CONTINUE)
-
-    def _send(self, data: bytes) -> None:
-        """Write now, or together with the other answers to the same read."""
-        if self._corked is None:
-            self._write(data)
-        else:
-            self._corked.append(data)
-
-    def _uncork(self) -> None:
-        """Write what was collected."""
-        corked = self._corked
-        if corked is not None:
-            self._corked = None
-            if corked:
-                self._write(b"".join(corked))
 
     def _must_close(self) -> bool:
         """Whether this response has to be the connection's last."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from katana_asgi.config.model import StaticRoute
+from katana_asgi.http1.limits import HeadLimits
 from katana_asgi.http1.parser import head_parser
 from katana_asgi.routes.table import RouteTable
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from katana_asgi.http.message import RequestHead
     from katana_asgi.routes.static import CachedResponse
 
-_parse_head = head_parser("h11", memo=False)
+_parse_head = head_parser("h11", HeadLimits(8192, 65536, 100), memo=False)
 
 
 class Parts(NamedTuple):

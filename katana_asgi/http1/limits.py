@@ -1,0 +1,31 @@
+"""Limits on a request head, against heads that are used as unlimited memory or work."""
+
+from __future__ import annotations
+
+from katana_asgi.errors import RemoteProtocolError
+
+__all__ = ["HeadLimits"]
+
+
+class HeadLimits:
+    """Limits against heads that are used as unlimited memory or work."""
+
+    __slots__ = ("count", "line", "size")
+
+    def __init__(self, line: int, size: int, count: int) -> None:
+        self.line = line  # bytes of the request line
+        self.size = size  # bytes of the header section
+        self.count = count  # field lines
+
+    def check(self, head: bytes | bytearray) -> None:
+        """Refuse a head, or the beginning of one, that is over a limit: 414 or 431."""
+        line_end = head.find(b"\r\n")
+        if line_end > self.line or (line_end < 0 and len(head) > self.line):
+            raise RemoteProtocolError("request line too long", 414)
+        if line_end < 0:
+            return
+        if len(head) - line_end > self.size:
+            raise RemoteProtocolError("header section too large", 431)
+        # One CRLF ends the request line, one more the section.
+        if head.count(b"\n") > self.count + 2:
+            raise RemoteProtocolError("too many header fields", 431)
