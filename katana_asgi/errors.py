@@ -51,13 +51,17 @@ class ProtocolError(KatanaError):
 class RemoteProtocolError(ProtocolError):
     """The peer sent something that RFC 9110 or RFC 9112 forbids, or more than a limit allows.
 
-    ``status`` is the response status it deserves; the connection closes after it.
+    ``status`` is the response status it deserves and ``fields`` are further fields of that
+    response; the connection closes after it. ``reason`` never holds a client's text.
     """
 
-    def __init__(self, reason: str, status: int = 400) -> None:
+    def __init__(
+        self, reason: str, status: int = 400, fields: tuple[tuple[bytes, bytes], ...] = ()
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.status = status
+        self.fields = fields
 
 
 class LocalProtocolError(ProtocolError):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from katana_asgi.asgi_types import ASGIApplication
     from katana_asgi.config.model import Config
     from katana_asgi.http.forwarded import TrustedProxies
-    from katana_asgi.net.clock import Clock, HasDeadline
+    from katana_asgi.net.clock import Clock, Watched
     from katana_asgi.observe.access import AccessLog
     from katana_asgi.routes.table import RouteTable
 
@@ -78,7 +78,7 @@ class WorkerContext:
         if self._idle is not None:
             self._look_idle(self._idle)
 
-    def connection_closed(self, connection: HasDeadline) -> None:
+    def connection_closed(self, connection: Watched) -> None:
         """A connection is gone."""
         self.clock.watched.discard(connection)
         if self._idle is not None:

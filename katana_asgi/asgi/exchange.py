@@ -75,7 +75,7 @@ class Exchange:
         self.client = scope["client"]  # the application may change its scope
         self.content_complete = True
         self.continue_due = False  # the client waits for 100 before it sends content
-        self._head_request = scope["method"] == "HEAD"
+        self._head_request = scope.get("method") == "HEAD"
         self.state = INITIAL
         self.status = 0
         self._fields: ResponseFields | None = None
@@ -107,12 +107,13 @@ class Exchange:
         if self._event is not None:
             self._event.set()
 
-    def half_close(self) -> None:
+    def half_close(self) -> bool:
         """The peer will send nothing more but may still read: ``receive`` says disconnect,
-        ``send`` goes on."""
+        ``send`` goes on. Returns whether the exchange goes on at all."""
         self.half_closed = True
         if self._event is not None:
             self._event.set()
+        return True
 
     def disconnect(self) -> None:
         """The peer has gone, or the exchange was taken from the application."""

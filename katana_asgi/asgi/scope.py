@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.http.message import RequestHead
 
-__all__ = ["Client", "Endpoint", "fresh_scope", "http_scope"]
+__all__ = ["Client", "Endpoint", "fresh_scope", "http_scope", "websocket_scope"]
 
 Client: TypeAlias = tuple[str, int] | None
 Endpoint: TypeAlias = tuple[str, int | None] | None
@@ -56,6 +56,16 @@ def fresh_scope(scope: dict[str, Any], context: WorkerContext) -> dict[str, Any]
     fresh["state"] = context.state.copy()
     fresh["extensions"] = {}
     return fresh
+
+
+def websocket_scope(scope: dict[str, Any], subprotocols: list[str]) -> dict[str, Any]:
+    """The scope of a WebSocket, from that of its handshake (ASGI WebSocket 2.5)."""
+    scope["type"] = "websocket"
+    scope["scheme"] = "wss" if scope["scheme"] in ("https", "wss") else "ws"
+    scope["subprotocols"] = subprotocols
+    scope["extensions"] = {"websocket.http.response": {}}
+    del scope["method"]
+    return scope
 
 
 def _apply_forwarded(

@@ -21,6 +21,7 @@ from katana_asgi.http.message import UNKNOWN
 from katana_asgi.http1.batch import Batch
 from katana_asgi.http1.encoder import refusal
 from katana_asgi.http1.parser import RequestParser
+from katana_asgi.http1.tunnel import Http1Tunnel
 from katana_asgi.http1.writing import Http1Writer
 from katana_asgi.net.clock import NEVER
 from katana_asgi.net.reset import reset
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from katana_asgi.asgi.context import WorkerContext
+    from katana_asgi.asgi.tunnel import ByteStream, TunnelEnd
     from katana_asgi.http.message import RequestHead
     from katana_asgi.http1.settings import Http1Settings
     from katana_asgi.routes.static import CachedResponse
@@ -133,11 +135,10 @@ class Http1Connection(Http1Writer):
     def eof_received(self) -> bool:
         """The peer sends no more; what it asked for it still gets (RFC 9112 §9.6)."""
         exchange = self._exchange
-        if exchange is None or not exchange.content_complete:
+        if exchange is None or not exchange.content_complete or not exchange.half_close():
             self._close()
             return False
         self._eof = True
-        exchange.half_close()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -176,7 +177,14 @@ class Http1Connection(Http1Writer):
         if limit and (head.content_length or 0) > limit:
             self._refuse(RemoteProtocolError("content too large", 413))
             return
-        self._make_exchange(head, self._make_scope(head))
+        if head.upgrade is not None and self._settings.switch is not None:
+            try:
+                self._exchange = self._settings.switch(self, head)
+            except RemoteProtocolError as error:
+                self._refuse(error)
+                return
+        if self._exchange is None:
+            self._make_exchange(head, self.make_scope(head))
 
     def content_received(self, data: bytes) -> None:
         """Give content to the exchange, or drop it where the application did not want it."""
@@ -244,6 +252,19 @@ class Http1Connection(Http1Writer):
             self.deadline = context.clock.after(self._settings.timeout_header)
             self._resume_reading()
 
+    def upgrade(self, response: bytes, end: TunnelEnd) -> tuple[ByteStream, bytes]:
+        """Send a 101 and hand the transport over; returns the stream and what came after."""
+        self._exchange = None
+        self._state = CLOSED
+        context = self._context
+        context.clock.watched.discard(self)
+        self._resume_reading()
+        tunnel = Http1Tunnel(context, self._transport, end)
+        self._transport.set_protocol(tunnel)
+        self._write(response)
+        held, self._parser.holds = self._parser.holds, b""
+        return tunnel, held
+
     # -- the clock and the worker --------------------------------------------------------------
 
     def deadline_passed(self) -> None:
@@ -275,7 +296,7 @@ class Http1Connection(Http1Writer):
                 self.deadline = self._context.clock.after(self._settings.timeout_header)
         elif self._settings.memo and not parser.holds and len(data) <= MAX_REMEMBERED:
             head = self._head
-            if not head.has_content:
+            if not head.has_content and head.upgrade is None:
                 self._last_data = data
                 self._last_head = head
                 self._last_scope = None
@@ -303,16 +324,17 @@ class Http1Connection(Http1Writer):
         self._keep_alive = head.keep_alive
         scope = self._last_scope
         if scope is None:
-            scope = self._last_scope = self._make_scope(head)
+            scope = self._last_scope = self.make_scope(head)
         if context.limit_concurrency and context.running >= context.limit_concurrency:
-            self._refuse(RemoteProtocolError("too many requests at once", 503))
+            self._refuse(_too_busy())
             return
         self.deadline = NEVER
         self._chunked = False
         exchange = self._exchange = Exchange(context, self, fresh_scope(scope, context))
         self._start(exchange)
 
-    def _make_scope(self, head: RequestHead) -> dict[str, Any]:
+    def make_scope(self, head: RequestHead) -> dict[str, Any]:
+        """The scope of a request on this connection."""
         client = self._client
         if client is False:
             client = self._look_up_client()
@@ -326,7 +348,7 @@ class Http1Connection(Http1Writer):
     def _make_exchange(self, head: RequestHead, scope: dict[str, Any]) -> None:
         context = self._context
         if context.limit_concurrency and context.running >= context.limit_concurrency:
-            self._refuse(RemoteProtocolError("too many requests at once", 503))
+            self._refuse(_too_busy())
             return
         self.deadline = NEVER
         self._chunked = False
@@ -463,7 +485,7 @@ class Http1Connection(Http1Writer):
         without_content = head is not None and head.method == "HEAD"
         fields = context.clock.fields
         self._flush_batch()
-        self._write(refusal(error.status, error.reason, fields, head=without_content))
+        self._write(refusal(error, fields, head=without_content))
         if context.access is not None:
             self._log(head, self.client, error.status)
         self._linger()
@@ -533,6 +555,10 @@ class Http1Connection(Http1Writer):
         access = self._context.access
         if access is not None:
             if head is None:
-                access.add((client, "-", b"-", "-", status))
+                access.add((client, "-", b"-", "-", status, ""))
             else:
-                access.add((client, head.method, head.target, head.version, status))
+                access.add((client, head.method, head.target, head.version, status, ""))
+
+
+def _too_busy() -> RemoteProtocolError:
+    return RemoteProtocolError("too many requests at once", 503, ((b"retry-after", b"1"),))

@@ -8,6 +8,7 @@ from katana_asgi.http.status import reason_phrase
 
 if TYPE_CHECKING:
     from katana_asgi.asgi.fields import ResponseFields
+    from katana_asgi.errors import RemoteProtocolError
 
 __all__ = ["CONTINUE", "LAST_CHUNK", "encode_chunk", "encode_prefix", "refusal"]
 
@@ -46,19 +47,20 @@ def encode_chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def refusal(status: int, reason: str, fields: bytes, *, head: bool) -> bytes:
+def refusal(error: RemoteProtocolError, defaults: bytes, *, head: bool) -> bytes:
     """A whole response of the server's own that closes the connection.
 
-    Its content is ``reason``, which is never a client's text; ``head`` leaves it out.
+    ``defaults`` are field lines such as Date. Its content is the error's reason, which is
+    never a client's text; ``head`` leaves it out.
     """
-    content = reason.encode("ascii") + b"\n"
+    content = error.reason.encode("ascii") + b"\n"
     return b"".join(
         (
-            status_line(status),
-            fields,
+            status_line(error.status),
+            defaults,
+            *[b"%b: %b\r\n" % field for field in error.fields],
             b"content-type: text/plain; charset=utf-8\r\n",
             b"content-length: %d\r\n" % len(content),
-            b"retry-after: 1\r\n" if status == 503 else b"",
             b"connection: close\r\n\r\n",
             b"" if head else content,
         )

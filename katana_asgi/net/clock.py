@@ -17,18 +17,24 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable
 
-__all__ = ["NEVER", "Clock", "HasDeadline"]
+__all__ = ["NEVER", "Clock", "Watched"]
 
 NEVER: Final = float("inf")
 
 
-class HasDeadline(Protocol):
-    """Something that the clock watches."""
+class Watched(Protocol):
+    """A connection, whatever it speaks, as the clock and the end of the worker see it."""
 
     deadline: float
 
     def deadline_passed(self) -> None:
         """Called once ``deadline`` lies in the past, at every tick until it is moved."""
+
+    def shutdown(self) -> None:
+        """Come to an end: the worker drains."""
+
+    def abort(self) -> None:
+        """End at once."""
 
 
 class Clock:
@@ -77,7 +83,7 @@ class Clock:
         if server is not None and b"server" not in names:
             server_line = b"server: %b\r\n" % server
         self._lines = (date and b"date" not in names, server_line, rest)
-        self.watched: set[HasDeadline] = set()
+        self.watched: set[Watched] = set()
         self.every_tick: list[Callable[[], None]] = []
         self._second = 0
         self._handle: asyncio.TimerHandle | None = None

@@ -23,8 +23,8 @@ FLUSH_AFTER: Final = 0.05
 MAX_BATCH: Final = 512
 """Against a batch as unlimited memory: a full one is written at once."""
 
-Record: TypeAlias = "tuple[tuple[str, int] | None, str, bytes, str, int]"
-"""Client, method, request target, HTTP version, status."""
+Record: TypeAlias = "tuple[tuple[str, int] | None, str, bytes, str, int, str]"
+"""Client, method, request target, HTTP version, status, and a remark of the server's own."""
 
 _ESCAPES: Final = {
     **{code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0x100))},
@@ -35,11 +35,12 @@ _ESCAPES: Final = {
 
 def format_record(record: Record) -> str:
     """One line: ``127.0.0.1:4711 - "GET / HTTP/1.1" 200 OK``."""
-    client, method, target, version, status = record
+    client, method, target, version, status, remark = record
     peer = f"{client[0]}:{client[1]}" if client else "-"
     path = target.decode("latin-1").translate(_ESCAPES)
     phrase = reason_phrase(status).decode("ascii")
-    return f'{peer} - "{method} {path} HTTP/{version}" {status} {phrase}'
+    line = f'{peer} - "{method} {path} HTTP/{version}" {status} {phrase}'
+    return f"{line} ({remark})" if remark else line
 
 
 class AccessLog:

@@ -10,8 +10,6 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from katana_asgi.http1.connection import Http1Connection
-
 if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Any
@@ -33,8 +31,7 @@ async def drain(
     """End all connections and exchanges of a worker, then its lifespan; ``budget`` in seconds."""
     context.draining = True
     for connection in list(context.clock.watched):
-        if isinstance(connection, Http1Connection):
-            connection.shutdown()
+        connection.shutdown()
     if not await _within(context.wait_idle(), force, budget):
         logger.warning(
             "Cancelling %d running requests, closing %d connections",
@@ -54,8 +51,7 @@ async def _cancel(context: WorkerContext) -> None:
     never = asyncio.Event()
     if not await _within(context.wait_idle(), never, UNWIND if context.running else 0):
         for connection in list(context.clock.watched):
-            if isinstance(connection, Http1Connection):
-                connection.abort()
+            connection.abort()
 
 
 async def _within(wait: Coroutine[Any, Any, None], force: asyncio.Event, budget: float) -> bool:

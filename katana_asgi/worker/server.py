@@ -28,6 +28,7 @@ from katana_asgi.observe.access import AccessLog
 from katana_asgi.routes.table import RouteTable
 from katana_asgi.worker.drain import drain
 from katana_asgi.worker.signals import stop_on_signals
+from katana_asgi.worker.switchboard import Switchboard
 
 if TYPE_CHECKING:
     import socket
@@ -131,7 +132,7 @@ class Server:
         loop = asyncio.get_running_loop()
         application = load_application(config)
         context = self._context = self._make_context(application, loop)
-        settings = Http1Settings(config)
+        settings = Http1Settings(config, Switchboard(config, context))
         try:
             if sockets is None:
                 sockets = self._own_sockets = bind_sockets(config, 1)
