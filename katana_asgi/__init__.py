@@ -32,10 +32,13 @@ def run(app: ASGIApplication | str | Config, **settings: Any) -> None:
     Raises ``ConfigurationError`` for settings that are not allowed, and ``SystemExit`` with
     the status when the service could not start or gave up.
     """
+    from katana_asgi.config.env_file import load_env_file
     from katana_asgi.launch import launch
 
-    config = app if isinstance(app, Config) else Config(app=app)
-    status = launch(config.replace(**settings))
+    config = app.replace(**settings) if isinstance(app, Config) else Config(app=app, **settings)
+    if config.env_file is not None:
+        load_env_file(config.env_file)
+    status = launch(config)
     if status:
         sys.exit(status)
 

@@ -13,23 +13,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from katana_asgi.asgi.exchange import HIGH_WATER, STREAMING, Exchange
-from katana_asgi.asgi.scope import Client, Endpoint, fresh_scope, http_scope
+from katana_asgi.asgi.exchange import STREAMING, Exchange
+from katana_asgi.asgi.scope import fresh_scope
 from katana_asgi.asgi.start import start
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http.message import UNKNOWN
 from katana_asgi.http1.batch import Batch
-from katana_asgi.http1.encoder import refusal
+from katana_asgi.http1.lifecycle import (
+    BUSY,
+    CLOSED,
+    DRAINING,
+    LINGERING,
+    READY,
+    RECEIVING,
+    Http1Lifecycle,
+)
 from katana_asgi.http1.parser import RequestParser
 from katana_asgi.http1.tunnel import Http1Tunnel
-from katana_asgi.http1.writing import Http1Writer
 from katana_asgi.net.clock import NEVER
-from katana_asgi.net.reset import reset
 
 if TYPE_CHECKING:
     import asyncio
 
     from katana_asgi.asgi.context import WorkerContext
+    from katana_asgi.asgi.scope import Endpoint
     from katana_asgi.asgi.tunnel import ByteStream, TunnelEnd
     from katana_asgi.http.message import RequestHead
     from katana_asgi.http1.settings import Http1Settings
@@ -37,38 +44,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Http1Connection"]
 
-LINGER: Final = 2.0
-"""Seconds a refused peer gets to read the answer before the connection is closed."""
-
-MAX_LINGER_BYTES: Final = 1024 * 1024
-"""Against a refused peer that goes on sending."""
-
 MAX_REMEMBERED: Final = 8192
 """Bytes of a read that a connection remembers, against many connections with large heads."""
 
-READY, RECEIVING, BUSY, DRAINING, LINGERING, CLOSED = range(6)
 
-
-class Http1Connection(Http1Writer):
+class Http1Connection(Http1Lifecycle):
     """The asyncio protocol of one connection, and the sink of its parser."""
 
     __slots__ = (
-        "_batch",
-        "_client",
-        "_eof",
         "_last_answer",
         "_last_batch",
         "_last_data",
         "_last_head",
         "_last_scope",
-        "_parser",
-        "_reading",
         "_received",
-        "_scheme",
-        "_server",
-        "_state",
-        "_unread",
-        "deadline",
     )
 
     def __init__(
@@ -78,23 +67,14 @@ class Http1Connection(Http1Writer):
         server: Endpoint | bool = False,
         scheme: str = "http",
     ) -> None:
-        super().__init__(context, settings)
-        self._server = server
-        self._scheme = scheme
+        super().__init__(context, settings, server, scheme)
         self._parser = RequestParser(self, settings.parse_head, settings.limits)
-        self._state = READY
-        self._eof = False  # the peer sends no more
         self._received = 0  # content bytes of the present request
-        self._unread = 0  # bytes that may still be read and dropped
-        self._reading = True
-        self.deadline = NEVER
-        self._client: Client | bool = False  # False: not looked up yet
         # The last read that was one whole head without content, and what became of it.
         self._last_data: bytes | None = None
         self._last_head: RequestHead | None = None
         self._last_answer: CachedResponse | None = None
         self._last_batch: Batch | None = None  # ... or several, answered by static routes
-        self._batch: Batch | None = None  # answers to the present read
         self._last_scope: dict[str, Any] | None = None
 
     # -- asyncio.Protocol ----------------------------------------------------------------------
@@ -280,12 +260,6 @@ class Http1Connection(Http1Writer):
         if self._state == READY:
             self._close()
 
-    def abort(self) -> None:
-        """End the connection without another byte."""
-        self._state = CLOSED
-        self.deadline = NEVER
-        self._transport.abort()
-
     # -- one request after the other -----------------------------------------------------------
 
     def _began(self, data: bytes) -> None:
@@ -333,18 +307,6 @@ class Http1Connection(Http1Writer):
         exchange = self._exchange = Exchange(context, self, fresh_scope(scope, context))
         self._start(exchange)
 
-    def make_scope(self, head: RequestHead) -> dict[str, Any]:
-        """The scope of a request on this connection."""
-        client = self._client
-        if client is False:
-            client = self._look_up_client()
-        server = self._server
-        if server is False:
-            server = self._look_up_server()
-        return http_scope(
-            self._context, head, cast("Client", client), cast("Endpoint", server), self._scheme
-        )
-
     def _make_exchange(self, head: RequestHead, scope: dict[str, Any]) -> None:
         context = self._context
         if context.limit_concurrency and context.running >= context.limit_concurrency:
@@ -377,7 +339,9 @@ class Http1Connection(Http1Writer):
     def _answer_held(self) -> None:
         """Go on with the held bytes until they are used up or a request needs an exchange."""
         parser = self._parser
+        begun = False  # another request, from its first byte
         while self._exchange is None and parser.complete and self._state <= RECEIVING:
+            begun = True
             if parser.holds:
                 self._state = RECEIVING
             try:
@@ -389,7 +353,7 @@ class Http1Connection(Http1Writer):
         if self._exchange is None and self._state <= RECEIVING and not parser.complete:
             if self._eof:
                 self._close()
-            elif self._state == RECEIVING and not parser.fresh:
+            elif begun and not parser.fresh:
                 self.deadline = self._context.clock.after(self._settings.timeout_header)
 
     def _answer(self, answer: CachedResponse, head: RequestHead) -> None:
@@ -415,14 +379,6 @@ class Http1Connection(Http1Writer):
             self._state = READY
             self.deadline = context.clock.idle_deadline
 
-    def _write_batch(self, batch: Batch) -> None:
-        context = self._context
-        self._write(batch.render(context.clock.fields))
-        context.requests += len(batch.answers)
-        if context.access is not None:
-            for head, answer in zip(batch.heads, batch.answers, strict=True):
-                self._log(head, self.client, answer.status)
-
     def _remember_batch(self, data: bytes, batch: Batch) -> None:
         """Keep the answer to a read of which static routes answered every request."""
         if self._state == READY and self._settings.memo and len(data) <= MAX_REMEMBERED:
@@ -430,12 +386,6 @@ class Http1Connection(Http1Writer):
             self._last_head = batch.heads[0]
             self._last_answer = None
             self._last_batch = batch
-
-    def _flush_batch(self) -> None:
-        batch = self._batch
-        if batch is not None:
-            self._batch = None
-            self._write_batch(batch)
 
     def _ready(self) -> None:
         """Wait for the next request, or take it from what was held."""
@@ -448,116 +398,6 @@ class Http1Connection(Http1Writer):
             parser.complete = False
         if not self._reading:
             self._throttle()
-
-    # -- reading -------------------------------------------------------------------------------
-
-    def _throttle(self) -> None:
-        """Pause reading while the application or the responses behind it do not keep up."""
-        exchange = self._exchange
-        buffered = len(self._parser.holds)
-        if exchange is not None:
-            buffered += exchange.buffered
-        if buffered > HIGH_WATER:
-            if self._reading:
-                self._reading = False
-                self._transport.pause_reading()
-        else:
-            self._resume_reading()
-
-    def _resume_reading(self) -> None:
-        if not self._reading:
-            self._reading = True
-            self._transport.resume_reading()
-
-    # -- the end -------------------------------------------------------------------------------
-
-    def _refuse(self, error: RemoteProtocolError) -> None:
-        """Answer an error for the whole connection, then let go of it."""
-        exchange = self._exchange
-        if exchange is not None:
-            self._exchange = None
-            exchange.disconnect()
-            if exchange.on_the_wire:
-                self._break_off()
-                return
-        context = self._context
-        head = self._head if self._state == BUSY else None
-        without_content = head is not None and head.method == "HEAD"
-        fields = context.clock.fields
-        self._flush_batch()
-        self._write(refusal(error, fields, head=without_content))
-        if context.access is not None:
-            self._log(head, self.client, error.status)
-        self._linger()
-
-    def _break_off(self) -> None:
-        """End an incomplete response so that nobody can take it for a complete one."""
-        head = self._head
-        if head.version == "1.1":
-            self._close()  # the missing last chunk, or content, tells
-        else:
-            self._state = CLOSED
-            self.deadline = NEVER
-            reset(self._transport)  # without framing nothing else tells
-
-    def _finish(self) -> None:
-        """Close after the last response; with bytes unread a plain close would reset it away."""
-        if self._parser.holds or not self._parser.complete:
-            self._linger()
-        else:
-            self._close()
-
-    def _linger(self) -> None:
-        """RFC 9112 §9.6: end our side, go on reading for a while, then close."""
-        self._flush_batch()
-        self._state = LINGERING
-        self._unread = MAX_LINGER_BYTES
-        self.deadline = self._context.clock.after(LINGER)
-        if self._eof or not self._transport.can_write_eof():
-            self._close()
-        else:
-            self._resume_reading()
-            self._transport.write_eof()
-
-    def _linger_received(self, data: bytes) -> None:
-        self._unread -= len(data)
-        if self._unread < 0 and self._state == LINGERING:
-            self.abort()
-
-    def _close(self) -> None:
-        self._flush_batch()
-        self._state = CLOSED
-        self.deadline = NEVER
-        self._transport.close()
-
-    # -- who is at the other end ---------------------------------------------------------------
-
-    @property
-    def client(self) -> Client:
-        """The peer's address and port; ``None`` over a Unix socket."""
-        client = self._client
-        return self._look_up_client() if client is False else cast("Client", client)
-
-    def _look_up_client(self) -> Client:
-        name: Any = self._transport.get_extra_info("peername")
-        client = (name[0], name[1]) if isinstance(name, tuple) else None
-        self._client = client
-        return client
-
-    def _look_up_server(self) -> Endpoint:
-        """The address and port the peer connected to, or a Unix socket's path and ``None``."""
-        name: Any = self._transport.get_extra_info("sockname")
-        server = (name[0], name[1]) if isinstance(name, tuple) else (str(name), None)
-        self._server = server
-        return server
-
-    def _log(self, head: RequestHead | None, client: Client, status: int) -> None:
-        access = self._context.access
-        if access is not None:
-            if head is None:
-                access.add((client, "-", b"-", "-", status, ""))
-            else:
-                access.add((client, head.method, head.target, head.version, status, ""))
 
 
 def _too_busy() -> RemoteProtocolError:

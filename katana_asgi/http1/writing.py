@@ -7,16 +7,19 @@ response.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from katana_asgi.http.status import NO_CONTENT
 from katana_asgi.http1.encoder import CONTINUE, LAST_CHUNK, encode_chunk, encode_prefix
+from katana_asgi.http1.peer import Http1Peer
 
 if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.asgi.exchange import Exchange
     from katana_asgi.asgi.fields import ResponseFields
+    from katana_asgi.asgi.scope import Endpoint
     from katana_asgi.http.message import RequestHead
+    from katana_asgi.http1.batch import Batch
     from katana_asgi.http1.settings import Http1Settings
 
 __all__ = ["Http1Writer"]
@@ -25,35 +28,41 @@ JOIN_UP_TO: Final = 32 * 1024
 """Bytes of content copied behind its head to leave in one buffer; above, two buffers."""
 
 
-class Http1Writer(asyncio.Protocol):
+class Http1Writer(Http1Peer):
     """Writes responses; what happens after the last byte is the connection's business."""
 
     __slots__ = (
+        "_batch",
         "_chunked",
-        "_context",
         "_exchange",
         "_head",
         "_keep_alive",
         "_settings",
-        "_transport",
         "_writable",
         "_write",
         "write_paused",
     )
 
-    def __init__(self, context: WorkerContext, settings: Http1Settings) -> None:
-        self._context = context
+    def __init__(
+        self,
+        context: WorkerContext,
+        settings: Http1Settings,
+        server: Endpoint | bool,
+        scheme: str,
+    ) -> None:
+        super().__init__(context, server, scheme)
         self._settings = settings
         self._exchange: Exchange | None = None
         self._head: RequestHead  # of the present request, set with its exchange
         self._keep_alive = True
         self._chunked = False
+        self._batch: Batch | None = None  # static responses to leave in one write
         self.write_paused = False
         self._writable: asyncio.Event | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
-        self._transport = cast("asyncio.Transport", transport)
+        super().connection_made(transport)
         self._write = self._transport.write
 
     def pause_writing(self) -> None:
@@ -137,6 +146,20 @@ class Http1Writer(asyncio.Protocol):
         """Send ``100 Continue``, the one informational response in use."""
         if status == 100:
             self._write(CONTINUE)
+
+    def _write_batch(self, batch: Batch) -> None:
+        context = self._context
+        self._write(batch.render(context.clock.fields))
+        context.requests += len(batch.answers)
+        if context.access is not None:
+            for head, answer in zip(batch.heads, batch.answers, strict=True):
+                self._log(head, self.client, answer.status)
+
+    def _flush_batch(self) -> None:
+        batch = self._batch
+        if batch is not None:
+            self._batch = None
+            self._write_batch(batch)
 
     def _must_close(self) -> bool:
         """Whether this response has to be the connection's last."""

@@ -1,0 +1,1 @@
+"""The settings: declared once, read from flags, environment and file, checked whole."""

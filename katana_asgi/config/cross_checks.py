@@ -1,0 +1,44 @@
+"""What settings cannot be had together; the one place that looks at more than one of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from katana_asgi.config.refusal import shown
+from katana_asgi.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["PLACES", "check_together"]
+
+PLACES: Final = ("host", "uds", "fd")
+"""Where to listen: one of them. A port beside uds or fd says nothing, so it does no harm."""
+
+
+def check_together(values: Mapping[str, Any], given: Mapping[str, str]) -> None:
+    """Check ``values``, all settings by name.
+
+    ``given`` has the settings that somebody gave and, for the message, where. Raises
+    ``ConfigurationError``.
+    """
+    places = [name for name in PLACES if name in given]
+    if len(places) > 1:
+        raise ConfigurationError(
+            f"{given[places[1]]}: {shown(values[places[1]])} cannot be combined with "
+            f"{given[places[0]]}; use one of host, uds and fd"
+        )
+    if values["workers"] > 1 and not isinstance(values["app"], str):
+        raise ConfigurationError(
+            f"{_origin(given, 'workers')}: {values['workers']} is not allowed with an application "
+            'object, because each worker imports it; use 1, or "MODULE:ATTRIBUTE" as app'
+        )
+    if values["interface"] == "wsgi" and values["lifespan"] == "on":
+        raise ConfigurationError(
+            f"{_origin(given, 'lifespan')}: 'on' is not allowed with interface wsgi, which has no "
+            "lifespan; use auto or off"
+        )
+
+
+def _origin(given: Mapping[str, str], name: str) -> str:
+    return given.get(name, f"setting {name}")

@@ -1,0 +1,163 @@
+"""The kinds of settings with several members: lists, fields, routes.
+
+The value is a tuple of members. From Python any list or tuple will do; a flag gives one
+member at a time, except that a list is comma-separated.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from katana_asgi.config.kinds import ValueKind
+from katana_asgi.config.refusal import NotAllowed, at
+from katana_asgi.config.static_route import StaticRoute, route_from_table
+
+if TYPE_CHECKING:
+    from katana_asgi.config.setting import Setting
+
+__all__ = ["FieldKind", "FileRouteKind", "ListKind", "RouteKind"]
+
+
+class MembersKind(ValueKind):
+    """What the kinds below have in common."""
+
+    empty_is_value = True
+
+    def checked(self, setting: Setting, value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list | tuple):
+            raise NotAllowed(value, f"a list of {self.allowed(setting)}")
+        return tuple([self._member(setting, member) for member in value])
+
+    @abstractmethod
+    def _member(self, setting: Setting, member: Any) -> Any:
+        """One member, checked."""
+
+
+class ListKind(MembersKind):
+    """Words."""
+
+    word = "list"
+
+    def allowed(self, setting: Setting) -> str:
+        return "words, separated by commas"
+
+    def checked(self, setting: Setting, value: Any) -> tuple[Any, ...]:
+        return super().checked(setting, _split(value) if isinstance(value, str) else value)
+
+    def _member(self, setting: Setting, member: Any) -> str:
+        if not isinstance(member, str):
+            raise NotAllowed(member, self.allowed(setting))
+        return member.strip()
+
+    def to_text(self, setting: Setting, value: Any) -> str:
+        return ",".join(value)
+
+
+class TableKind(MembersKind):
+    """Members with a name, so that a file may write them as a table."""
+
+    def from_toml(self, setting: Setting, value: object) -> Any:
+        if isinstance(value, Mapping):
+            return self._from_table(value)
+        if not isinstance(value, list):
+            raise NotAllowed(value, f"an array or a table of {self.allowed(setting)}")
+        for text in value:
+            if not isinstance(text, str):
+                raise NotAllowed(text, self.allowed(setting))
+        return [self.from_text(setting, text) for text in value]
+
+    def _from_table(self, table: Mapping[str, object]) -> list[Any]:
+        return list(table.items())
+
+
+class FieldKind(TableKind):
+    """Pairs of a field name and a field value."""
+
+    word = "fields"
+
+    def allowed(self, setting: Setting) -> str:
+        return "NAME:VALUE"
+
+    def from_text(self, setting: Setting, text: str) -> Any:
+        name, colon, value = text.partition(":")
+        if not colon:
+            raise NotAllowed(text, self.allowed(setting))
+        return name.strip(), value
+
+    def _member(self, setting: Setting, member: Any) -> tuple[str, str]:
+        name, value = _pair(member, "pairs of a name and a value, both text")
+        if not isinstance(value, str):
+            raise NotAllowed(value, "text")
+        return name, value.strip(" \t")
+
+    def to_text(self, setting: Setting, value: Any) -> str:
+        return "\n".join(f"{name}: {text}" for name, text in value)
+
+
+class RouteKind(TableKind):
+    """``StaticRoute`` objects."""
+
+    word = "routes"
+
+    def allowed(self, setting: Setting) -> str:
+        return "PATH=BODY, such as /healthz=ok"
+
+    def from_text(self, setting: Setting, text: str) -> Any:
+        return StaticRoute(*_split_route(text, self.allowed(setting)))
+
+    def _from_table(self, table: Mapping[str, object]) -> list[Any]:
+        routes = []
+        for path, entry in table.items():
+            with at(path):
+                routes.append(route_from_table(path, entry))
+        return routes
+
+    def _member(self, setting: Setting, member: Any) -> StaticRoute:
+        if not isinstance(member, StaticRoute):
+            raise NotAllowed(member, "StaticRoute(path, body)")
+        return member
+
+    def to_text(self, setting: Setting, value: Any) -> str:
+        return "\n".join(f"{route.path}={route.body}" for route in value)
+
+
+class FileRouteKind(TableKind):
+    """Pairs of a path and the name of a file."""
+
+    word = "routes"
+
+    def allowed(self, setting: Setting) -> str:
+        return "PATH=FILE, such as /robots.txt=public/robots.txt"
+
+    def from_text(self, setting: Setting, text: str) -> Any:
+        return _split_route(text, self.allowed(setting))
+
+    def _member(self, setting: Setting, member: Any) -> tuple[str, str]:
+        path, file = _pair(member, "pairs of a path and a file")
+        file = os.fspath(file) if isinstance(file, os.PathLike) else file
+        if not isinstance(file, str) or not file or "\0" in file:
+            raise NotAllowed(file, "the name of a file")
+        return path, file
+
+    def to_text(self, setting: Setting, value: Any) -> str:
+        return "\n".join(f"{path}={file}" for path, file in value)
+
+
+def _split(text: str) -> list[str]:
+    return [word for part in text.split(",") if (word := part.strip())]
+
+
+def _split_route(text: str, allowed: str) -> tuple[str, str]:
+    path, equals, rest = text.partition("=")
+    if not equals or not path.startswith("/"):
+        raise NotAllowed(text, allowed)
+    return path, rest
+
+
+def _pair(member: Any, allowed: str) -> tuple[str, Any]:
+    if isinstance(member, list | tuple) and len(member) == 2 and isinstance(member[0], str):
+        return member[0], member[1]
+    raise NotAllowed(member, allowed)

@@ -1,0 +1,97 @@
+"""From what was given to a checked value, and from a value to text.
+
+One function for each place a value can come from; all of them raise ``ConfigurationError``
+with one line that starts with ``origin``, the place as a person names it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from katana_asgi.config.kinds import (
+    ApplicationKind,
+    BooleanKind,
+    ChoiceKind,
+    DurationKind,
+    IntegerKind,
+    PathKind,
+    SizeKind,
+    TextKind,
+    ValueKind,
+)
+from katana_asgi.config.members import FieldKind, FileRouteKind, ListKind, RouteKind
+from katana_asgi.config.refusal import NotAllowed, at
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from katana_asgi.config.setting import Kind, Setting
+
+__all__ = ["KINDS", "from_environment", "from_python", "from_texts", "from_toml", "to_text"]
+
+KINDS: Final[Mapping[Kind, ValueKind]] = {
+    "application": ApplicationKind(),
+    "text": TextKind(),
+    "integer": IntegerKind(),
+    "boolean": BooleanKind(),
+    "choice": ChoiceKind(),
+    "duration": DurationKind(),
+    "size": SizeKind(),
+    "path": PathKind(),
+    "list": ListKind(),
+    "field": FieldKind(),
+    "route": RouteKind(),
+    "file-route": FileRouteKind(),
+}
+
+
+def from_texts(setting: Setting, texts: Sequence[str], origin: str) -> Any:
+    """The value of the texts of a flag: each a member where it is repeatable, else the last."""
+    kind = KINDS[setting.kind]
+    with at(origin):
+        if setting.repeatable:
+            return _checked(setting, [kind.from_text(setting, text) for text in texts])
+        return _checked(setting, kind.from_text(setting, texts[-1]))
+
+
+def from_environment(setting: Setting, text: str, origin: str) -> Any:
+    """The value of an environment variable; of a repeatable setting, a member in each line.
+
+    ``None`` where the variable is empty and an empty value would mean nothing.
+    """
+    if not text.strip() and not KINDS[setting.kind].empty_is_value:
+        return None
+    texts = [line for line in text.splitlines() if line.strip()] if setting.repeatable else [text]
+    return from_texts(setting, texts, origin)
+
+
+def from_toml(setting: Setting, value: object, origin: str) -> Any:
+    """The value of what a file says."""
+    with at(origin):
+        return _checked(setting, KINDS[setting.kind].from_toml(setting, value))
+
+
+def from_python(setting: Setting, value: Any, origin: str) -> Any:
+    """The value of what a caller says: lists will do for tuples, ``None`` for no limit."""
+    with at(origin):
+        return _checked(setting, value)
+
+
+def to_text(setting: Setting, value: Any) -> str:
+    """The value as a flag or variable gives it; ``None`` is empty."""
+    return "" if value is None else KINDS[setting.kind].to_text(setting, value)
+
+
+def _checked(setting: Setting, value: Any) -> Any:
+    kind = KINDS[setting.kind]
+    if value is None:
+        if setting.default is None:
+            return None
+        if not setting.unlimited:
+            raise NotAllowed(value, kind.allowed(setting))
+        value = 0
+    value = kind.checked(setting, value)
+    if setting.check is not None:
+        for member in value if isinstance(value, tuple) else (value,):
+            setting.check(member)
+    return value

@@ -1,0 +1,73 @@
+"""Who is at the other end of an HTTP/1.1 connection, for the scope and the access log.
+
+Looked up when first asked for: a static response without an access log never asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
+
+from katana_asgi.asgi.scope import Client, Endpoint, http_scope
+
+if TYPE_CHECKING:
+    from katana_asgi.asgi.context import WorkerContext
+    from katana_asgi.http.message import RequestHead
+
+__all__ = ["Http1Peer"]
+
+
+class Http1Peer(asyncio.Protocol):
+    """The transport of a connection and the addresses of both its ends."""
+
+    __slots__ = ("_client", "_context", "_scheme", "_server", "_transport")
+
+    def __init__(self, context: WorkerContext, server: Endpoint | bool, scheme: str) -> None:
+        self._context = context
+        self._scheme = scheme
+        # False: not looked up yet.
+        self._server = server
+        self._client: Client | bool = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def make_scope(self, head: RequestHead) -> dict[str, Any]:
+        """The scope of a request on this connection."""
+        client = self._client
+        if client is False:
+            client = self._look_up_client()
+        server = self._server
+        if server is False:
+            server = self._look_up_server()
+        return http_scope(
+            self._context, head, cast("Client", client), cast("Endpoint", server), self._scheme
+        )
+
+    @property
+    def client(self) -> Client:
+        """The peer's address and port; ``None`` over a Unix socket."""
+        client = self._client
+        return self._look_up_client() if client is False else cast("Client", client)
+
+    def _look_up_client(self) -> Client:
+        name: Any = self._transport.get_extra_info("peername")
+        client = (name[0], name[1]) if isinstance(name, tuple) else None
+        self._client = client
+        return client
+
+    def _look_up_server(self) -> Endpoint:
+        """The address and port the peer connected to, or a Unix socket's path and ``None``."""
+        name: Any = self._transport.get_extra_info("sockname")
+        server = (name[0], name[1]) if isinstance(name, tuple) else (str(name), None)
+        self._server = server
+        return server
+
+    def _log(self, head: RequestHead | None, client: Client, status: int) -> None:
+        access = self._context.access
+        if access is not None:
+            if head is None:
+                access.add((client, "-", b"-", "-", status, ""))
+            else:
+                access.add((client, head.method, head.target, head.version, status, ""))
