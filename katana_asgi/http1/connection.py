@@ -124,6 +124,7 @@ class Http1Connection(Http1Lifecycle):
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer has gone, or the connection was closed."""
         self._state = CLOSED
+        self._queue = None
         self._context.connection_closed(self)
         if self._writable is not None:
             self._writable.set()

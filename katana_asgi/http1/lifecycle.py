@@ -92,6 +92,7 @@ class Http1Lifecycle(Http1Writer):
 
     def _break_off(self) -> None:
         """End an incomplete response so that nobody can take it for a complete one."""
+        self._flush_queue()
         head = self._head
         if head.version == "1.1":
             self._close()  # the missing last chunk, or content, tells

@@ -1,9 +1,9 @@
 """Clients repeat themselves: remember what a head, piece by piece, was parsed to.
 
-A head is a pure function of its bytes, and so are its parts: a request line, a field line
-(RFC 9112 §5: its validity does not depend on its neighbours), and what the few fields that
-matter to the server say together. The whole and each part are remembered on their own, so a
-head of which one line is new costs one line. What was never seen goes through the back end.
+A head is a pure function of its bytes, and so are its parts: the request line, the header
+section, each field line (RFC 9112 §5: its validity does not depend on its neighbours), and
+what the few fields that matter to the server say together. Whole and parts are remembered on
+their own, so a head costs what is new about it. What was never seen goes to the back end.
 
 Every table is bounded in entries and in the size of each, holds only what was accepted, and
 takes only what came twice. Credentials and queries never enter. ``--no-memo`` switches it
@@ -38,8 +38,8 @@ MAX_ENTRIES: Final = 1024
 MAX_LINE: Final = 256
 """Bytes of a line worth remembering, against few but huge entries."""
 
-MAX_HEAD: Final = 2048
-"""Bytes of a whole head worth remembering; with ``MAX_ENTRIES`` the memo stays below 5 MB."""
+MAX_SECTION: Final = 2048
+"""Bytes of a header section worth remembering; with ``MAX_ENTRIES`` that is 10 MB at most."""
 
 MAX_NEW_LINES: Final = 3
 """Up to so many new field lines are parsed one by one; a stranger's head is llhttp's work."""
@@ -82,12 +82,21 @@ class _Table(Generic[Value]):
 class HeadMemo:
     """A ``HeadParser`` that gives what ``parse_fields`` and ``head.py`` would, but faster."""
 
-    __slots__ = ("_framings", "_heads", "_limits", "_lines", "_parse_fields", "_targets")
+    __slots__ = (
+        "_framings",
+        "_heads",
+        "_limits",
+        "_lines",
+        "_parse_fields",
+        "_sections",
+        "_targets",
+    )
 
     def __init__(self, parse_fields: FieldParser, limits: HeadLimits) -> None:
         self._parse_fields = parse_fields
         self._limits = limits
         self._heads: _Table[RequestHead] = _Table()
+        self._sections: _Table[tuple[list[Field], Framing]] = _Table()  # of HTTP/1.1
         self._lines: _Table[Field] = _Table()
         self._targets: _Table[tuple[str, bytes, str, Target]] = _Table()
         self._framings: _Table[Framing] = _Table()
@@ -97,23 +106,37 @@ class HeadMemo:
         whole = self._heads.known.get(head)
         if whole is not None:
             return whole
-        self._limits.check(head)
         line_end = head.find(b"\r\n")
+        section = head[line_end:]
+        known = self._sections.known.get(section)
+        if known is None or line_end > self._limits.line:
+            self._limits.check(head)
         method, target, version, parsed = self._request_line(head[:line_end])
+        if known is not None and version == "1.1":
+            fields, framing = known
+        else:
+            fields, framing = self._section(head, line_end, section, version)
+        made = RequestHead(method, target, version, parsed, fields, framing)
+        if known is not None and b"?" not in target and self._heads.repeats(head):
+            self._heads.store(head, made)
+        return made
+
+    def _section(
+        self, head: bytes, line_end: int, section: bytes, version: str
+    ) -> tuple[list[Field], Framing]:
         fields = self._fields(head, line_end)
         examined = tuple([field for field in fields if field[0] in EXAMINED])
         framing = self._framings.known.get((version, examined))
         if framing is None:
             framing = self._judge(version, examined)
-        made = RequestHead(method, target, version, parsed, fields, framing)
         if (
-            len(head) <= MAX_HEAD
-            and self._heads.repeats(head)
-            and not parsed.query
+            version == "1.1"
+            and len(section) <= MAX_SECTION
+            and self._sections.repeats(section)
             and _PRIVATE.isdisjoint([name for name, _ in fields])
         ):
-            self._heads.store(head, made)
-        return made
+            self._sections.store(section, (fields, framing))
+        return fields, framing
 
     def _request_line(self, line: bytes) -> tuple[str, bytes, str, Target]:
         known = self._targets.known.get(line)

@@ -37,6 +37,8 @@ class Http1Writer(Http1Peer):
         "_exchange",
         "_head",
         "_keep_alive",
+        "_queue",
+        "_queued",
         "_settings",
         "_writable",
         "_write",
@@ -57,6 +59,8 @@ class Http1Writer(Http1Peer):
         self._keep_alive = True
         self._chunked = False
         self._batch: Batch | None = None  # static responses to leave in one write
+        self._queue: list[bytes] | None = None  # content of this turn; None: none was sent in it
+        self._queued = 0  # bytes of it
         self.write_paused = False
         self._writable: asyncio.Event | None = None
 
@@ -131,16 +135,49 @@ class Http1Writer(Http1Peer):
         return content
 
     def send_content(self, data: bytes, more: bool) -> None:
-        """Send further content in one write."""
-        if self._chunked:
-            if data:
+        """Send further content: the first of a loop turn at once, the others of it together."""
+        if len(data) > JOIN_UP_TO:
+            self._send_large(data)
+        elif data:
+            if self._chunked:
                 data = encode_chunk(data)
-            if not more:
-                data += LAST_CHUNK
-        if data:
-            self._write(data)
+            if self._queue is None:
+                self._write(data)
+                self._queue = []
+                self._context.loop.call_soon(self._end_turn)
+            else:
+                self._queue.append(data)
+                self._queued += len(data)
+                if self._queued > JOIN_UP_TO:
+                    self._flush_queue()
         if not more:
+            if self._chunked:
+                if self._queue is None:
+                    self._write(LAST_CHUNK)
+                else:
+                    self._queue.append(LAST_CHUNK)
+            self._flush_queue()
             self._response_complete()
+
+    def _send_large(self, data: bytes) -> None:
+        """Content that is not worth a copy."""
+        self._flush_queue()
+        if self._chunked:
+            self._transport.writelines((b"%x\r\n" % len(data), data, b"\r\n"))
+        else:
+            self._write(data)
+
+    def _flush_queue(self) -> None:
+        """Write what was queued in this turn of the loop."""
+        queue = self._queue
+        if queue:
+            self._queue = []
+            self._queued = 0
+            self._write(b"".join(queue))
+
+    def _end_turn(self) -> None:
+        self._flush_queue()
+        self._queue = None
 
     def send_informational(self, status: int) -> None:
         """Send ``100 Continue``, the one informational response in use."""
