@@ -62,6 +62,7 @@ class RemoteProtocolError(ProtocolError):
         self.reason = reason
         self.status = status
         self.fields = fields
+        self.without_content = False  # the request was HEAD (RFC 9110 §9.3.2)
 
 
 class LocalProtocolError(ProtocolError):

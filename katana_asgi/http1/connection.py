@@ -260,6 +260,8 @@ class Http1Connection(Http1Lifecycle):
         self._keep_alive = False
         if self._state == READY:
             self._close()
+        elif self._state == DRAINING:
+            self._linger()  # the response has gone out; nobody wants the rest of the content
 
     # -- one request after the other -----------------------------------------------------------
 
@@ -267,7 +269,9 @@ class Http1Connection(Http1Lifecycle):
         """The first read of a request: time the rest of its head, or remember it whole."""
         parser = self._parser
         if not parser.complete:
-            if self._state == RECEIVING:
+            if parser.fresh:
+                self._state = READY  # an empty line begins nothing
+            elif self._state == RECEIVING:
                 self.deadline = self._context.clock.after(self._settings.timeout_header)
         elif self._settings.memo and not parser.holds and len(data) <= MAX_REMEMBERED:
             head = self._head
@@ -354,7 +358,9 @@ class Http1Connection(Http1Lifecycle):
         if self._exchange is None and self._state <= RECEIVING and not parser.complete:
             if self._eof:
                 self._close()
-            elif begun and not parser.fresh:
+            elif parser.fresh:
+                self._state = READY
+            elif begun:
                 self.deadline = self._context.clock.after(self._settings.timeout_header)
 
     def _answer(self, answer: CachedResponse, head: RequestHead) -> None:

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 FieldParser: TypeAlias = "Callable[[bytes], list[Field]]"
-"""A back end: the bytes of a whole head, its CRLFCRLF included, to its fields.
+"""A back end: the bytes of a header section, the empty line included, to its fields.
 
 Names come lower-cased, values trimmed. Raises ``RemoteProtocolError``."""
 
@@ -91,10 +91,12 @@ def read_head(head: bytes, parse_fields: FieldParser, limits: HeadLimits) -> Req
     limits.check(head)
     line_end = head.find(b"\r\n")
     method, target, version = split_request_line(head[:line_end])
-    check_field_bytes(head[line_end + 2 :])
-    fields = parse_fields(head)
+    parsed = parse_target(target, method)
+    section = head[line_end + 2 :]
+    check_field_bytes(section)
+    fields = parse_fields(section)
     framing = judge([field for field in fields if field[0] in EXAMINED], version)
-    return RequestHead(method, target, version, parse_target(target, method), fields, framing)
+    return RequestHead(method, target, version, parsed, fields, framing)
 
 
 def judge(fields: Iterable[Field], version: str) -> Framing:
@@ -174,7 +176,8 @@ def _is_chunked(examined: _Examined, version: str) -> bool:
     if examined.transfer.lower() == b"chunked":
         return True
     codings = list_members(examined.transfer)
-    if b"chunked" in codings[:-1] or not codings:
+    if codings[-1:] != [b"chunked"] or b"chunked" in codings[:-1]:
+        # §6.3: nobody can tell where such content ends.
         raise RemoteProtocolError("chunked is not the last transfer coding")
     raise RemoteProtocolError("transfer coding not supported", 501)
 

@@ -82,7 +82,7 @@ class Http1Lifecycle(Http1Writer):
                 return
         context = self._context
         head = self._head if self._state == BUSY else None
-        without_content = head is not None and head.method == "HEAD"
+        without_content = error.without_content or (head is not None and head.method == "HEAD")
         fields = context.clock.fields
         self._flush_batch()
         self._write(refusal(error, fields, head=without_content))

@@ -20,7 +20,8 @@ class HeadLimits:
     def check(self, head: bytes | bytearray) -> None:
         """Refuse a head, or the beginning of one, that is over a limit: 414 or 431."""
         line_end = head.find(b"\r\n")
-        if line_end > self.line or (line_end < 0 and len(head) > self.line):
+        # Without its CRLF, of which the CR may have come already.
+        if line_end > self.line or (line_end < 0 and len(head) > self.line + 1):
             raise RemoteProtocolError("request line too long", 414)
         if line_end < 0:
             return

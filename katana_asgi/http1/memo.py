@@ -172,8 +172,9 @@ class HeadMemo:
             if len(complete) == len(lines):
                 self._remember(lines, found, complete)
                 return complete
-        check_field_bytes(head[line_end + 2 :])
-        fields = self._parse_fields(head)
+        section = head[line_end + 2 :]
+        check_field_bytes(section)
+        fields = self._parse_fields(section)
         if len(fields) == len(lines):
             self._remember(lines, found, fields)
         return fields

@@ -1,7 +1,7 @@
 """Bytes to requests, one request at a time (RFC 9112 §2).
 
 The parser gathers a whole head, whatever the reads were, so a back end sees complete heads
-only and the way the bytes were split cannot change the result. After each request it stops
+only and the way the bytes were split cannot change what is accepted. After each request it stops
 and holds what follows until ``next_request()``: that is what keeps pipelined responses in
 order and memory bounded::
 
@@ -162,7 +162,11 @@ class RequestParser:
             self._check_beginning(buffer)
             return
         end += 4
-        head = self._parse_head(data[:end])
+        try:
+            head = self._parse_head(data[:end])
+        except RemoteProtocolError as error:
+            error.without_content = data.startswith(b"HEAD ")
+            raise
         self.holds = data[end:]
         self._received(head)
 

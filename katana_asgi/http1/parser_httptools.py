@@ -6,7 +6,8 @@ folded lines) is checked on the raw bytes first; what the fields mean is decided
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from katana_asgi.http.message import Field
 
 __all__ = ["parse_fields"]
+
+
+_REQUEST_LINE: Final = b"GET / HTTP/1.1\r\n"
+_outer_space: Final = re.compile(rb"([^:\r\n]*:)[ \t]*([^\r\n]*?)[ \t]*(\r\n)")
 
 
 class _Collector:
@@ -31,11 +36,15 @@ class _Collector:
         self.fields.append((name.lower(), value.rstrip(b" \t")))
 
 
-def parse_fields(head: bytes) -> list[Field]:
-    """The fields of a whole head; the ``FieldParser`` of this back end."""
+def parse_fields(section: bytes) -> list[Field]:
+    """The fields of a whole header section; the ``FieldParser`` of this back end."""
+    if b"\t" in section:
+        # llhttp takes no HTAB beside "chunked"; RFC 9110 §5.6.3 does.
+        section = _outer_space.sub(rb"\1\2\3", section)
     collector = _Collector()
     try:
-        HttpRequestParser(collector).feed_data(head)
+        # A fixed request line: llhttp knows only the registered methods (RFC 9110 §9.1).
+        HttpRequestParser(collector).feed_data(_REQUEST_LINE + section)
     except HttpParserUpgrade:
         pass  # an Upgrade that is not taken is an ordinary request (RFC 9110 §7.8)
     except HttpParserError as error:
