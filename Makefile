@@ -1,0 +1,52 @@
+# make run    serve the sample application at http://127.0.0.1:8000/
+# make test   everything that is checked: lint, types, tests
+# The first use makes .venv; PYTHON chooses the interpreter (3.11 or later).
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST_FLAGS ?= -n 2
+
+.PHONY: run test lint format bench bench-full flamegraph syscalls fuzz docs clean
+
+run: $(VENV)/installed
+	$(BIN)/katana-asgi examples.welcome:app
+
+test: lint
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+lint: $(VENV)/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/bench
+	$(BIN)/python -m benchmarks quick
+
+bench-full: $(VENV)/bench
+	$(BIN)/python -m benchmarks full
+
+docs: $(VENV)/installed
+	$(BIN)/python -m katana_asgi.config.reference > docs/reference/settings.md
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/test: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --group test --group lint
+	touch $@
+
+$(VENV)/bench: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --group bench
+	touch $@
