@@ -1,0 +1,105 @@
+"""Who may import whom: lower floors and one's own room only, third parties through their door.
+
+Imports for type checking and inside functions count like all others.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from source_tree import MODULES, PACKAGE, Module
+
+FLOORS = {
+    "config": 0,
+    "errors": 0,
+    "asgi_types": 0,
+    "http": 1,
+    "routes": 2,
+    "net": 2,
+    "observe": 2,
+    "asgi": 3,
+    "http1": 4,
+    "websocket": 4,
+    "worker": 5,
+    "supervisor": 6,
+    "launch": 7,
+    "cli": 7,
+    "__init__": 7,
+    "__main__": 7,
+}
+
+TOP = 7
+"""The modules of the package itself; they are one room."""
+
+DOORS = {
+    "a2wsgi": ["asgi/adapters.py"],
+    "anyio": ["worker/server.py"],
+    "click": ["cli.py"],
+    "dotenv": ["config/env_file.py"],
+    "h11": ["http1/parser_h11.py"],
+    "httptools": ["http1/parser_httptools.py"],
+    "uvloop": ["worker/loop.py"],
+    "websockets": ["websocket/mask.py"],
+}
+"""The only modules that import a library; a second one needs a reason."""
+
+
+def room_of(imported: str) -> str:
+    """The room of the package that a full module name lies in."""
+    return imported.split(".")[1] if "." in imported else "__init__"
+
+
+def is_ours(imported: str) -> bool:
+    return imported.partition(".")[0] == PACKAGE
+
+
+def may_import(module: Module, room: str) -> bool:
+    """Whether ``module`` may import from ``room``."""
+    if room == module.room:
+        return True
+    above, below = FLOORS[module.room], FLOORS[room]
+    # errors and asgi_types are single modules that import nothing of ours: a foundation.
+    return below < above or above == below == TOP or room in ("errors", "asgi_types")
+
+
+def test_every_room_has_a_floor_and_every_floor_is_lived_in() -> None:
+    assert {module.room for module in MODULES} == set(FLOORS)
+
+
+def test_modules_import_from_lower_floors_and_their_own_room_only() -> None:
+    assert [
+        f"{module.name}:{line}: {imported}"
+        for module in MODULES
+        for line, imported in module.imports
+        if is_ours(imported) and not may_import(module, room_of(imported))
+    ] == []
+
+
+@pytest.mark.parametrize("name", ["errors.py", "asgi_types.py"])
+def test_what_everybody_may_import_imports_nothing_of_ours(name: str) -> None:
+    (module,) = [module for module in MODULES if module.name == name]
+    assert not [imported for _, imported in module.imports if is_ours(imported)]
+
+
+def test_a_library_is_imported_by_its_door_only() -> None:
+    doors: dict[str, set[str]] = {}
+    for module in MODULES:
+        for _, imported in module.imports:
+            library = imported.partition(".")[0]
+            if library != PACKAGE and library not in sys.stdlib_module_names:
+                doors.setdefault(library, set()).add(module.name)
+    assert {library: sorted(names) for library, names in doors.items()} == DOORS
+
+
+def test_the_command_line_knows_versions_without_importing_libraries() -> None:
+    (module,) = [module for module in MODULES if module.name == "cli.py"]
+    libraries = {imported.partition(".")[0] for _, imported in module.imports}
+    assert libraries - sys.stdlib_module_names == {PACKAGE, "click"}
+
+
+def test_a_supervisor_never_imports_what_serves() -> None:
+    for module in MODULES:
+        if module.room == "supervisor":
+            rooms = {room_of(imported) for _, imported in module.imports if is_ours(imported)}
+            assert not rooms & {"asgi", "http1", "websocket", "routes"}, module.name
