@@ -6,7 +6,11 @@ prints or exits, and the only one that knows click.
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
+import time
+from contextlib import suppress
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -30,6 +34,9 @@ PROGRAM: Final = "katana-asgi"
 WRONG_SETTINGS: Final = 2
 """Exit status for settings and arguments that cannot be used."""
 
+EXIT_GRACE: Final = 2.0
+"""Seconds that threads and exit functions of the application get once the service has ended."""
+
 EPILOG: Final = """\
 Durations are seconds or 500ms, 30s, 5m, 1h; sizes are bytes or 16KiB, 1MB. Flags win over
 environment variables, those over the file, the file over defaults. An environment variable holds
@@ -47,7 +54,25 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         status = _refuse(error.format_message())
     except ConfigurationError as error:
         status = _refuse(str(error))
+    if arguments is None:
+        _bound_the_exit(status)
     sys.exit(status)
+
+
+def _bound_the_exit(status: int) -> None:
+    """Have the process end although a thread of the application does not.
+
+    Python waits for such threads without end, and no signal is listened to any more.
+    """
+
+    def end() -> None:
+        time.sleep(EXIT_GRACE)
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(status)
+
+    threading.Thread(target=end, daemon=True).start()
 
 
 def _run(arguments: Sequence[str] | None) -> int:

@@ -14,10 +14,11 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from katana_asgi import Server
 
@@ -188,6 +189,53 @@ async def talking(app: Any, **settings: Any) -> AsyncIterator[Connection]:
         yield connection
 
 
+class Output:
+    """What a process writes into one pipe, gathered by a thread, so that no pipe runs full."""
+
+    def __init__(self, pipe: IO[str]) -> None:
+        self._pipe = pipe
+        self._changed = threading.Condition()
+        self._lines: list[str] = []
+        self._ended = False
+        self._next = 0  # the first line that nobody has waited for
+        self._thread = threading.Thread(target=self._gather, daemon=True)
+        self._thread.start()
+
+    def _gather(self) -> None:
+        for line in self._pipe:
+            with self._changed:
+                self._lines.append(line)
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    @property
+    def text(self) -> str:
+        """Everything so far."""
+        return "".join(self._lines)
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        """Wait for a line that matches, behind the last one waited for."""
+        deadline = time.monotonic() + TIMEOUT
+        with self._changed:
+            while True:
+                while self._next < len(self._lines):
+                    match = re.search(pattern, self._lines[self._next])
+                    self._next += 1
+                    if match is not None:
+                        return match
+                assert not self._ended, f"ended without {pattern!r}:\n{self.text}"
+                in_time = self._changed.wait(deadline - time.monotonic())
+                assert in_time, f"no {pattern!r} in time:\n{self.text}"
+
+    def finish(self) -> None:
+        """Wait for the end of file: until the last process that has the pipe is gone."""
+        self._thread.join(TIMEOUT)
+        assert not self._thread.is_alive(), f"somebody still has the pipe:\n{self.text}"
+        self._pipe.close()
+
+
 class ServerProcess:
     """``python -m katana_asgi ARGUMENTS`` in a process of its own, on a free port."""
 
@@ -199,7 +247,6 @@ class ServerProcess:
         command: Sequence[str] = (sys.executable, "-m", "katana_asgi"),
         port: bool = True,
     ) -> None:
-        self.stderr = ""
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
         environment["PYTHONPATH"] = os.pathsep.join(
             filter(None, (str(ROOT), environment.get("PYTHONPATH")))
@@ -212,42 +259,52 @@ class ServerProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # one group, with its workers: to be signalled or killed whole
         )
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self._output = Output(self.process.stdout)
+        self._errors = Output(self.process.stderr)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.finish()
 
+    @property
+    def stdout(self) -> str:
+        """Standard output so far, all of it after ``finish``."""
+        return self._output.text
+
+    @property
+    def stderr(self) -> str:
+        """Standard error so far, all of it after ``finish``."""
+        return self._errors.text
+
     def wait_for(self, pattern: str) -> re.Match[str]:
-        """Read standard error until a line matches; fails when the process ends before."""
-        deadline = time.monotonic() + TIMEOUT
-        assert self.process.stderr is not None
-        while time.monotonic() < deadline:
-            line = self.process.stderr.readline()
-            self.stderr += line
-            match = re.search(pattern, line)
-            if match is not None:
-                return match
-            if not line:
-                raise AssertionError(f"ended without {pattern!r}:\n{self.stderr}")
-        raise AssertionError(f"no {pattern!r} in time:\n{self.stderr}")
+        """Wait for a line of standard error; fails when the process ends before."""
+        return self._errors.wait_for(pattern)
 
     def wait_listening(self) -> str:
         """Wait until the server accepts; returns its base URL."""
         return self.wait_for(r"Listening on (http://\S+|unix:\S+)")[1]
 
-    def signal(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
+    def signal(self, number: signal.Signals, *, group: bool = False) -> None:
+        """Signal the process, or as a terminal does its whole group."""
+        if group:
+            os.killpg(self.process.pid, number)
+        else:
+            self.process.send_signal(number)
 
     def finish(self) -> int:
-        """Wait for the end; returns the exit status. ``stdout`` and ``stderr`` hold the rest."""
-        self.stdout, rest = self.process.communicate(timeout=3 * TIMEOUT)
-        self.stderr += rest
-        return self.process.returncode
+        """Wait until the process and its workers have ended; returns the exit status."""
+        status = self.process.wait(3 * TIMEOUT)
+        self._output.finish()
+        self._errors.finish()
+        return status
 
     def stop(self) -> int:
         """SIGTERM, then ``finish``."""

@@ -11,6 +11,8 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
 from katana_asgi.asgi.fields import FieldsMemo
+from katana_asgi.net.admission import Admission
+from katana_asgi.net.outbox import Outbox
 
 if TYPE_CHECKING:
     from katana_asgi.asgi_types import ASGIApplication
@@ -28,13 +30,16 @@ class WorkerContext:
 
     __slots__ = (
         "_idle",
+        "_idle_means_closed",
         "access",
+        "admission",
         "application",
         "check_fields",
         "clock",
         "draining",
         "limit_concurrency",
         "loop",
+        "outbox",
         "requests",
         "root_path",
         "routes",
@@ -61,7 +66,14 @@ class WorkerContext:
         self.routes = routes
         self.trusted = trusted
         self.access = access
+        self.admission = Admission(
+            clock,
+            config.limit_connections,
+            config.limit_connections_per_client,
+            trusted.trusts if trusted is not None else _nobody,
+        )
         self.check_fields = FieldsMemo()
+        self.outbox = Outbox(loop)
         self.root_path = config.root_path.rstrip("/")
         self.limit_concurrency = config.limit_concurrency
         self.timeout_disconnect = config.timeout_disconnect
@@ -71,6 +83,7 @@ class WorkerContext:
         self.running = 0  # exchanges whose application call has not returned
         self.requests = 0  # answered by anybody since start
         self._idle: asyncio.Event | None = None
+        self._idle_means_closed = True
 
     def exchange_finished(self) -> None:
         """An application call has returned."""
@@ -81,15 +94,23 @@ class WorkerContext:
     def connection_closed(self, connection: Watched) -> None:
         """A connection is gone."""
         self.clock.watched.discard(connection)
+        if self.admission.counts_clients:
+            self.admission.left(connection)
         if self._idle is not None:
             self._look_idle(self._idle)
 
     def _look_idle(self, idle: asyncio.Event) -> None:
-        if not self.running and not self.clock.watched:
+        if not self.running and not (self._idle_means_closed and self.clock.watched):
             idle.set()
 
-    async def wait_idle(self) -> None:
-        """Wait until no application call is running and no connection is open."""
+    async def wait_idle(self, *, closed: bool = True) -> None:
+        """Wait until no application call is running and, with ``closed``, no connection open."""
         self._idle = asyncio.Event()
+        self._idle_means_closed = closed
         self._look_idle(self._idle)
         await self._idle.wait()
+
+
+def _nobody(address: str | None) -> bool:
+    """Without proxies to trust every address counts."""
+    return False

@@ -30,6 +30,9 @@ __all__ = ["HIGH_WATER", "Exchange"]
 HIGH_WATER: Final = 64 * 1024
 """Bytes of request content buffered for an application before reading pauses."""
 
+MAX_PIECES: Final = 256
+"""Against content that comes a few bytes at a time: each piece has the overhead of an object."""
+
 INITIAL, STARTED, STREAMING, COMPLETE = range(4)
 
 NONE_AT_ALL: Final = -1
@@ -93,10 +96,13 @@ class Exchange:
 
     def content_received(self, data: bytes) -> None:
         """Buffer request content for the application."""
-        if self._content is None:
+        content = self._content
+        if content is None:
             self._content = [data]
         else:
-            self._content.append(data)
+            content.append(data)
+            if len(content) > MAX_PIECES:
+                content[:] = [b"".join(content)]
         self.buffered += len(data)
         if self._event is not None:
             self._event.set()
@@ -120,6 +126,9 @@ class Exchange:
         self.disconnected = True
         if self._event is not None:
             self._event.set()
+
+    def overdue(self) -> None:
+        """The deadline of an exchange without content has passed; only some kinds have one."""
 
     @property
     def on_the_wire(self) -> bool:
@@ -278,7 +287,7 @@ class Exchange:
             self._writer.fail(500)
 
     def _failed(self, error: BaseException) -> None:
-        if self.disconnected and isinstance(error, OSError | asyncio.CancelledError):
+        if self.disconnected and _says_gone(error):
             return  # what send() raised came out again: nobody is there to be told
         logger.error("Exception in ASGI application", exc_info=error)
         if self.state != COMPLETE and not self.disconnected:
@@ -290,6 +299,19 @@ class Exchange:
         else:
             logger.error("ASGI application returned without completing its response")
         self._writer.fail(500)
+
+
+def _says_gone(error: BaseException) -> bool:
+    """Whether an exception only passes on that the client has gone.
+
+    Starlette and FastAPI say so with ``ClientDisconnect``, which is no ``OSError``; task groups
+    wrap what they pass on.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return all(_says_gone(each) for each in error.exceptions)
+    return isinstance(error, OSError | asyncio.CancelledError) or (
+        type(error).__name__ == "ClientDisconnect"
+    )
 
 
 def _as_status(status: object) -> int:

@@ -122,13 +122,18 @@ NO_FIELDS: Final = ResponseFields((), None, False, 0)
 class FieldsMemo:
     """Remembers checked lists of fields, bounded in entries and in bytes of each."""
 
-    __slots__ = ("_entries",)
+    __slots__ = ("_entries", "_last_fields", "_last_headers")
 
     def __init__(self) -> None:
+        # The last list once more is cheaper to recognise than any list is to look up.
+        self._last_headers: list[Any] = []
+        self._last_fields = NO_FIELDS
         self._entries: dict[Any, ResponseFields] = {(): NO_FIELDS}
 
     def __call__(self, headers: Iterable[tuple[bytes, bytes]]) -> ResponseFields:
         """The checked form of ``headers``; raises what ``check_fields`` raises."""
+        if headers == self._last_headers:
+            return self._last_fields
         key = tuple(headers)
         try:
             fields = self._entries.get(key)
@@ -142,4 +147,6 @@ class FieldsMemo:
                 if len(self._entries) >= MAX_ENTRIES:
                     self._entries.clear()
                 self._entries[key] = fields
+        self._last_headers = list(key)
+        self._last_fields = fields
         return fields

@@ -55,6 +55,8 @@ def _import(name: str, app_dir: str) -> Any:
                 f"could not import module {module_name!r} (import path starts at {directory})"
             ) from None
         raise _wrap(f"module {module_name!r} could not be imported", error) from error
+    except KeyboardInterrupt:  # somebody does not want to wait for the end of the import
+        raise
     except BaseException as error:
         raise _wrap(f"module {module_name!r} could not be imported", error) from error
     for attribute in attributes.split("."):

@@ -18,12 +18,15 @@ from asyncio.tasks import (  # type: ignore[attr-defined] # the first is not in 
     _leave_task,
 )
 from collections.abc import Coroutine
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Context
     from types import TracebackType
+
+    Watcher: TypeAlias = Callable[[asyncio.Task[None]], object]
 
 __all__ = ["start", "start_later"]
 
@@ -61,8 +64,13 @@ else:
         finally:
             _leave_task(loop, task)
         if awaited is not _DONE:
-            task.become_real(awaited)
+            task.become_real(_Suspended(work, awaited))
+        elif task.watchers:
+            task.become_real(_nothing())
         return task
+
+    async def _nothing() -> None:
+        """The rest of a coroutine that has ended."""
 
     _DONE: Final = object()
 
@@ -73,23 +81,25 @@ else:
         task and stands in for one: what a coroutine may ask of its own task is answered here.
         """
 
-        __slots__ = ("_cancels", "_real", "_variables", "_where", "_work")
+        __slots__ = ("_cancels", "_name", "_real", "_variables", "_where", "_work", "watchers")
 
         def __init__(self, work: Work, loop: asyncio.AbstractEventLoop, variables: Context) -> None:
             self._work = work
             self._where = loop
             self._variables = variables
             self._real = False
+            self._name: object = "Exchange"
             self._cancels: list[Any] = []
+            self.watchers: list[tuple[Watcher, Context]] | None = None
 
-        def become_real(self, awaited: Any) -> None:
-            """The coroutine suspended on ``awaited``: let the base class take over."""
+        def become_real(self, rest: Work) -> None:
+            """Let the base class take over, with the rest of the coroutine."""
             self._real = True
-            super().__init__(
-                _Suspended(self._work, awaited), loop=self._where, context=self._variables
-            )
+            super().__init__(rest, loop=self._where, name=str(self._name), context=self._variables)
             for message in self._cancels:
                 super().cancel(message)
+            for watcher, context in self.watchers or ():
+                super().add_done_callback(watcher, context=context)
 
         def get_coro(self) -> Any:
             return self._work
@@ -98,11 +108,13 @@ else:
             return self._where
 
         def get_name(self) -> str:
-            return super().get_name() if self._real else "Exchange"
+            return super().get_name() if self._real else str(self._name)
 
         def set_name(self, value: object) -> None:
             if self._real:
                 super().set_name(value)
+            else:
+                self._name = value
 
         def cancel(self, msg: Any = None) -> bool:
             if self._real:
@@ -121,12 +133,12 @@ else:
             return len(self._cancels)
 
         def add_done_callback(  # type: ignore[override] # Future's own type is the narrower one
-            self, fn: Callable[[asyncio.Task[None]], object], /, *, context: Context | None = None
+            self, fn: Watcher, /, *, context: Context | None = None
         ) -> None:
             if self._real:
                 super().add_done_callback(fn, context=context)
             else:
-                raise RuntimeError("a task cannot be watched before its first suspension")
+                self.watchers = [*(self.watchers or ()), (fn, context or copy_context())]
 
         def __repr__(self) -> str:
             return super().__repr__() if self._real else f"<Task running coro={self._work!r}>"
@@ -155,9 +167,17 @@ else:
             tb: TracebackType | None = None,
             /,
         ) -> Any:
-            self._pending = False
-            self._awaited = None
             error = typ if isinstance(typ, BaseException) else typ(val) if val else typ()
+            awaited, self._awaited = self._awaited, None
+            if self._pending:
+                self._pending = False
+                # As for any task that waits: first what it waits for is cancelled.
+                if (
+                    isinstance(error, asyncio.CancelledError)
+                    and awaited is not None
+                    and awaited.cancel(*error.args)
+                ):
+                    return awaited
             return self._work.throw(error.with_traceback(tb))
 
         def close(self) -> None:

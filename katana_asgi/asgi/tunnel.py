@@ -31,6 +31,9 @@ class ByteStream(Protocol):
     def resume_reading(self) -> None:
         """Take bytes from the peer again."""
 
+    def end_writing(self) -> None:
+        """Send what is buffered, then the end; go on reading where that can be had."""
+
     def close(self) -> None:
         """Send what is buffered, then end the connection."""
 
@@ -46,6 +49,9 @@ class TunnelEnd(Protocol):
 
     def bytes_received(self, data: bytes) -> None:
         """The next bytes from the peer."""
+
+    def stream_writable(self) -> None:
+        """The peer takes data again, after ``write_paused``."""
 
     def stream_ended(self) -> None:
         """The peer sends no more."""

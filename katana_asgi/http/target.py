@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 from urllib.parse import unquote
 
 from katana_asgi.errors import RemoteProtocolError
@@ -14,13 +14,8 @@ __all__ = ["Target", "parse_target"]
 _match_absolute: Final = re.compile(rb"(?i:https?)://([^/?]*)([^?]*)(?:\?(.*))?").fullmatch
 
 
-class Target(NamedTuple):
-    """A request target taken apart; ``authority`` only where the target carried one."""
-
-    path: str
-    raw_path: bytes
-    query: bytes
-    authority: bytes | None = None
+Target: TypeAlias = tuple[str, bytes, bytes, bytes | None]
+"""A request target taken apart: path, raw path, query, and the authority it carried, if any."""
 
 
 def parse_target(target: bytes, method: str) -> Target:
@@ -38,9 +33,9 @@ def parse_target(target: bytes, method: str) -> Target:
         raise RemoteProtocolError("fragment in the request target")
     if target[:1] == b"/":
         raw_path, _, query = target.partition(b"?")
-        return Target(_decode(raw_path), raw_path, query)
+        return _decode(raw_path), raw_path, query, None
     if target == b"*" and method == "OPTIONS":
-        return Target("*", b"*", b"")
+        return "*", b"*", b"", None
     match = _match_absolute(target)
     if match is None:
         raise RemoteProtocolError("invalid request target")
@@ -50,7 +45,7 @@ def parse_target(target: bytes, method: str) -> Target:
         raise RemoteProtocolError("invalid authority in the request target")
     if method == "OPTIONS" and not match[2] and match[3] is None:
         raw_path = b"*"  # RFC 9112 §3.2.4: no path and no query means the server as a whole
-    return Target(_decode(raw_path), raw_path, query, authority)
+    return _decode(raw_path), raw_path, query, authority
 
 
 def _decode(raw_path: bytes) -> str:

@@ -18,18 +18,21 @@ __all__ = ["Batch"]
 class Batch:
     """Responses in the order of their requests."""
 
-    __slots__ = ("_data", "_stamp", "answers", "heads")
+    __slots__ = ("_data", "_stamp", "answers", "heads", "size", "whole")
 
     def __init__(self) -> None:
         self.heads: list[RequestHead] = []
         self.answers: list[CachedResponse] = []
         self._stamp: bytes | None = None
         self._data = b""
+        self.size = 0  # bytes of the answers
+        self.whole = True  # it has the answers to everything that came in the read
 
     def add(self, head: RequestHead, answer: CachedResponse) -> None:
         """Put a response behind the others."""
         self.heads.append(head)
         self.answers.append(answer)
+        self.size += len(answer.data)
 
     def render(self, default_fields: bytes) -> bytes:
         """All responses, with these default fields; kept until the fields change."""

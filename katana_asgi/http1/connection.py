@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from katana_asgi.asgi.exchange import STREAMING, Exchange
+from katana_asgi.asgi.exchange import HIGH_WATER, STREAMING, Exchange
 from katana_asgi.asgi.scope import fresh_scope
 from katana_asgi.asgi.start import start
 from katana_asgi.errors import RemoteProtocolError
@@ -26,11 +26,12 @@ from katana_asgi.http1.lifecycle import (
     LINGERING,
     READY,
     RECEIVING,
+    RETRY_LATER,
     Http1Lifecycle,
 )
 from katana_asgi.http1.parser import RequestParser
 from katana_asgi.http1.tunnel import Http1Tunnel
-from katana_asgi.net.clock import NEVER
+from katana_asgi.net.clock import EVERY_TICK, NEVER
 
 if TYPE_CHECKING:
     import asyncio
@@ -57,7 +58,6 @@ class Http1Connection(Http1Lifecycle):
         "_last_data",
         "_last_head",
         "_last_scope",
-        "_received",
     )
 
     def __init__(
@@ -69,7 +69,6 @@ class Http1Connection(Http1Lifecycle):
     ) -> None:
         super().__init__(context, settings, server, scheme)
         self._parser = RequestParser(self, settings.parse_head, settings.limits)
-        self._received = 0  # content bytes of the present request
         # The last read that was one whole head without content, and what became of it.
         self._last_data: bytes | None = None
         self._last_head: RequestHead | None = None
@@ -82,9 +81,14 @@ class Http1Connection(Http1Lifecycle):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; the first head has to come within the header timeout."""
         super().connection_made(transport)
-        clock = self._context.clock
+        context = self._context
+        clock = context.clock
+        admission = context.admission
+        full = len(clock.watched) >= admission.most and not admission.has_room()
         clock.watched.add(self)
         self.deadline = clock.after(self._settings.timeout_header)
+        if full or admission.counts_clients:
+            self._admit(full)
 
     def data_received(self, data: bytes) -> None:
         """Take what was read."""
@@ -112,19 +116,13 @@ class Http1Connection(Http1Lifecycle):
         if exchange is not None and (exchange.buffered or self._parser.holds):
             self._throttle()
 
-    def eof_received(self) -> bool:
-        """The peer sends no more; what it asked for it still gets (RFC 9112 §9.6)."""
-        exchange = self._exchange
-        if exchange is None or not exchange.content_complete or not exchange.half_close():
-            self._close()
-            return False
-        self._eof = True
-        return True
-
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer has gone, or the connection was closed."""
         self._state = CLOSED
         self._queue = None
+        self._outgoing = None
+        self._parser.close()
+        self._context.clock.stalled.discard(self)
         self._context.connection_closed(self)
         if self._writable is not None:
             self._writable.set()
@@ -164,6 +162,7 @@ class Http1Connection(Http1Lifecycle):
             except RemoteProtocolError as error:
                 self._refuse(error)
                 return
+            self._chunked = False
         if self._exchange is None:
             self._make_exchange(head, self.make_scope(head))
 
@@ -175,17 +174,17 @@ class Http1Connection(Http1Lifecycle):
             if self._unread < 0 and self._state == DRAINING:
                 self._linger()
             return
+        self._received += len(data)
         limit = self._settings.limit_body
-        if limit:
-            self._received += len(data)
-            if self._received > limit:
-                raise RemoteProtocolError("content too large", 413)
+        if limit and self._received > limit:
+            raise RemoteProtocolError("content too large", 413)
         exchange.content_received(data)
 
     def request_complete(self) -> None:
         """The request's content is complete."""
         if self._exchange is not None:
             self._exchange.request_complete()
+            self.deadline = NEVER
         elif self._state == DRAINING:
             self._ready()
 
@@ -200,16 +199,6 @@ class Http1Connection(Http1Lifecycle):
         """The application failed: answer for it, or break off what it began."""
         if self._exchange is not None:
             self._refuse(RemoteProtocolError("Internal Server Error", status))
-
-    def _must_close(self) -> bool:
-        """Whether the request's content is too much to be read only to be dropped."""
-        exchange = self._exchange
-        if exchange is None or exchange.content_complete:
-            return False
-        if exchange.continue_due:
-            return True  # RFC 9110 §10.1.1: nobody knows whether the content will come
-        remaining = self._parser.remaining
-        return remaining is not None and remaining > self._settings.limit_unread
 
     def _response_complete(self) -> None:
         """The last byte of a response is with the transport."""
@@ -235,33 +224,24 @@ class Http1Connection(Http1Lifecycle):
 
     def upgrade(self, response: bytes, end: TunnelEnd) -> tuple[ByteStream, bytes]:
         """Send a 101 and hand the transport over; returns the stream and what came after."""
+        self.flush()
         self._exchange = None
         self._state = CLOSED
         context = self._context
         context.clock.watched.discard(self)
         self._resume_reading()
-        tunnel = Http1Tunnel(context, self._transport, end)
+        tunnel = Http1Tunnel(context, self._transport, end, self._settings.timeout_write)
+        context.admission.passes_on(self, tunnel)
         self._transport.set_protocol(tunnel)
+        if self.write_paused:
+            context.clock.stalled.discard(self)
+            tunnel.pause_writing()
         self._write(response)
         held, self._parser.holds = self._parser.holds, b""
+        self._parser.close()
+        if self._eof:
+            context.loop.call_soon(tunnel.eof_received)
         return tunnel, held
-
-    # -- the clock and the worker --------------------------------------------------------------
-
-    def deadline_passed(self) -> None:
-        """Close what is idle too long, answer 408 to half a request, end a lingering close."""
-        if self._state == RECEIVING:
-            self._refuse(RemoteProtocolError("request header timeout", 408))
-        else:
-            self._close()
-
-    def shutdown(self) -> None:
-        """No further request: close at once when idle, else after the present response."""
-        self._keep_alive = False
-        if self._state == READY:
-            self._close()
-        elif self._state == DRAINING:
-            self._linger()  # the response has gone out; nobody wants the rest of the content
 
     # -- one request after the other -----------------------------------------------------------
 
@@ -273,7 +253,7 @@ class Http1Connection(Http1Lifecycle):
                 self._state = READY  # an empty line begins nothing
             elif self._state == RECEIVING:
                 self.deadline = self._context.clock.after(self._settings.timeout_header)
-        elif self._settings.memo and not parser.holds and len(data) <= MAX_REMEMBERED:
+        elif self._settings.remember and not parser.holds and len(data) <= MAX_REMEMBERED:
             head = self._head
             if not head.has_content and head.upgrade is None:
                 self._last_data = data
@@ -323,6 +303,8 @@ class Http1Connection(Http1Lifecycle):
         if head.has_content:
             exchange.content_complete = False
             exchange.continue_due = head.expect_continue
+            self._pace = None
+            self.deadline = EVERY_TICK
         if self._eof:
             exchange.half_closed = True
 
@@ -345,7 +327,12 @@ class Http1Connection(Http1Lifecycle):
         """Go on with the held bytes until they are used up or a request needs an exchange."""
         parser = self._parser
         begun = False  # another request, from its first byte
-        while self._exchange is None and parser.complete and self._state <= RECEIVING:
+        while (
+            self._exchange is None
+            and parser.complete
+            and self._state <= RECEIVING
+            and not self.write_paused
+        ):
             begun = True
             if parser.holds:
                 self._state = RECEIVING
@@ -369,9 +356,13 @@ class Http1Connection(Http1Lifecycle):
         if context.draining:
             answer = answer.closing()
         if self._parser.holds or self._batch is not None:
-            if self._batch is None:
-                self._batch = Batch()
-            self._batch.add(head, answer)
+            batch = self._batch
+            if batch is None:
+                batch = self._batch = Batch()
+            batch.add(head, answer)
+            if batch.size > HIGH_WATER:
+                batch.whole = False
+                self._flush_batch()  # before more is rendered, see whether the peer takes it
         else:
             fields = context.clock.fields
             if answer.stamp is not fields:
@@ -388,7 +379,7 @@ class Http1Connection(Http1Lifecycle):
 
     def _remember_batch(self, data: bytes, batch: Batch) -> None:
         """Keep the answer to a read of which static routes answered every request."""
-        if self._state == READY and self._settings.memo and len(data) <= MAX_REMEMBERED:
+        if batch.whole and self._settings.remember and len(data) <= MAX_REMEMBERED:
             self._last_data = data
             self._last_head = batch.heads[0]
             self._last_answer = None
@@ -399,6 +390,9 @@ class Http1Connection(Http1Lifecycle):
         self._state = READY
         self.deadline = self._context.clock.idle_deadline
         parser = self._parser
+        if self.write_paused:
+            self._throttle()  # what was held waits until the peer has read what it has
+            return
         if parser.holds or self._eof:
             self._advance()
         else:
@@ -408,4 +402,4 @@ class Http1Connection(Http1Lifecycle):
 
 
 def _too_busy() -> RemoteProtocolError:
-    return RemoteProtocolError("too many requests at once", 503, ((b"retry-after", b"1"),))
+    return RemoteProtocolError("too many requests at once", 503, RETRY_LATER)

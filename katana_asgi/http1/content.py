@@ -87,12 +87,21 @@ class ChunkedContent:
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""
+        pieces: list[bytes] = []
+        try:
+            return self._decode(data, pieces)
+        finally:
+            # One piece for all chunks of a read: a chunk of a byte must not cost a hundred.
+            if pieces:
+                self._deliver(b"".join(pieces))
+
+    def _decode(self, data: bytes, pieces: list[bytes]) -> bytes | None:
         position = 0
         size = len(data)
         while position < size:
             if self._state == _DATA:
                 end = min(position + self._left, size)
-                self._deliver(data[position:end])
+                pieces.append(data[position:end])
                 self._left -= end - position
                 position = end
                 if not self._left:

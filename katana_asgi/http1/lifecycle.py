@@ -1,7 +1,7 @@
 """How an HTTP/1.1 connection reads and how it ends (RFC 9112 §9.5, §9.6).
 
 The states of a connection, and what does not depend on the request at hand: pausing and
-resuming, refusing, lingering, closing. ``connection.py`` draws the whole.
+resuming, deadlines, refusing, lingering, closing. ``connection.py`` draws the whole.
 """
 
 from __future__ import annotations
@@ -9,19 +9,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from katana_asgi.asgi.exchange import HIGH_WATER
+from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http1.encoder import refusal
+from katana_asgi.http1.pace import BodyPace
 from katana_asgi.http1.writing import Http1Writer
 from katana_asgi.net.clock import NEVER
 from katana_asgi.net.reset import reset
+from katana_asgi.net.stall import WriteStall, unsent
 
 if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.asgi.scope import Endpoint
-    from katana_asgi.errors import RemoteProtocolError
     from katana_asgi.http1.parser import RequestParser
     from katana_asgi.http1.settings import Http1Settings
 
-__all__ = ["BUSY", "CLOSED", "DRAINING", "LINGERING", "READY", "RECEIVING", "Http1Lifecycle"]
+__all__ = [
+    "BUSY",
+    "CLOSED",
+    "DRAINING",
+    "LINGERING",
+    "READY",
+    "RECEIVING",
+    "RETRY_LATER",
+    "Http1Lifecycle",
+]
 
 LINGER: Final = 2.0
 """Seconds a refused peer gets to read the answer before the connection is closed."""
@@ -29,13 +40,25 @@ LINGER: Final = 2.0
 MAX_LINGER_BYTES: Final = 1024 * 1024
 """Against a refused peer that goes on sending."""
 
+RETRY_LATER: Final = ((b"retry-after", b"1"),)
+
 READY, RECEIVING, BUSY, DRAINING, LINGERING, CLOSED = range(6)
 
 
 class Http1Lifecycle(Http1Writer):
     """Reading, refusing and ending; the requests themselves are the subclass's."""
 
-    __slots__ = ("_eof", "_parser", "_reading", "_state", "_unread", "deadline")
+    __slots__ = (
+        "_eof",
+        "_pace",
+        "_parser",
+        "_reading",
+        "_received",
+        "_stall",
+        "_state",
+        "_unread",
+        "deadline",
+    )
 
     _parser: RequestParser
 
@@ -51,25 +74,143 @@ class Http1Lifecycle(Http1Writer):
         self._eof = False  # the peer sends no more
         self._reading = True
         self._unread = 0  # bytes that may still be read and dropped
+        self._received = 0  # content bytes of the present request
+        self._pace: BodyPace | None = None  # of its content, once somebody has looked
+        self._stall: WriteStall | None = None  # while more waits to be sent than should
         self.deadline = NEVER
 
+    def _admit(self, full: bool) -> None:
+        """Turn the peer away where there are too many connections, in all or of its own."""
+        context = self._context
+        admission = context.admission
+        client = self.client
+        excess = 0
+        if admission.counts_clients and client is not None:
+            excess = admission.enters(self, client[0])
+        if excess > admission.most_per_client or (
+            full and len(context.clock.watched) > admission.at_all
+        ):
+            self.abort()  # too many even to be told
+        elif excess > 0 or full:
+            self._refuse(RemoteProtocolError("too many connections", 503, RETRY_LATER))
+
+    # -- reading -------------------------------------------------------------------------------
+
     def _throttle(self) -> None:
-        """Pause reading while the application or the responses behind it do not keep up."""
+        """Pause reading while the application, or the peer behind its responses, lags behind."""
         exchange = self._exchange
-        buffered = len(self._parser.holds)
-        if exchange is not None:
-            buffered += exchange.buffered
-        if buffered > HIGH_WATER:
-            if self._reading:
-                self._reading = False
-                self._transport.pause_reading()
+        if exchange is None:
+            # Nobody else waits for the peer to read; its next requests do, unread.
+            behind = self.write_paused
         else:
+            behind = exchange.buffered + len(self._parser.holds) > HIGH_WATER
+        if not behind:
             self._resume_reading()
+        elif self._reading and not self._transport.is_closing():
+            self._reading = False
+            self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
         if not self._reading:
             self._reading = True
             self._transport.resume_reading()
+
+    def eof_received(self) -> bool:
+        """The peer sends no more; what it asked for it still gets (RFC 9112 §9.6)."""
+        exchange = self._exchange
+        if exchange is None or not exchange.content_complete or not exchange.half_close():
+            self.flush()  # the transport ends as soon as this returns
+            self._close()
+            return False
+        self._eof = True
+        return True
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        """The transport's buffer is above its high water: watch whether the peer reads on."""
+        super().pause_writing()
+        self._context.clock.stalled.add(self)
+        if self._exchange is None and self._state <= RECEIVING:
+            self._throttle()
+
+    def resume_writing(self) -> None:
+        """The transport's buffer is below its low water: go on with what had to wait."""
+        super().resume_writing()
+        if self._state == CLOSED:
+            return  # the rest has to be taken in time, too
+        self._context.clock.stalled.discard(self)
+        self._stall = None
+        if self._exchange is None and self._state <= RECEIVING:
+            if self._parser.complete:
+                self._ready()
+            self._throttle()
+
+    def _ready(self) -> None:
+        """Wait for the next request, or take it from what was held."""
+        raise NotImplementedError
+
+    # -- the clock and the worker --------------------------------------------------------------
+
+    def deadline_passed(self) -> None:
+        """Close what is idle too long, answer 408 to half a request, end a lingering close."""
+        state = self._state
+        if state == RECEIVING:
+            self._refuse(RemoteProtocolError("request header timeout", 408))
+        elif state == BUSY:
+            self._look_at_body()
+        else:
+            self._close()
+
+    def _look_at_body(self) -> None:
+        """Refuse a body that comes too slowly; what the application delays is not the peer's."""
+        exchange = self._exchange
+        if exchange is None or exchange.content_complete:
+            self.deadline = NEVER
+            if exchange is not None:
+                exchange.overdue()
+        elif self._reading and not exchange.continue_due:
+            pace = self._pace
+            if pace is None:
+                self._pace = BodyPace(self._received)
+                return
+            pace.look(self._received, self._context.clock.elapsed)
+            settings = self._settings
+            if pace.too_slow(settings.timeout_body, settings.limit_body_rate):
+                self._refuse(RemoteProtocolError("request body timeout", 408))
+
+    def look_at_writing(self) -> None:
+        """Reset a peer that has stopped reading while more waits to be sent than should."""
+        stall = self._stall
+        if stall is None:
+            self._stall = WriteStall(unsent(self._transport))
+            return
+        timeout = self._settings.timeout_write
+        seconds = stall.look(unsent(self._transport), self._context.clock.elapsed)
+        if timeout and seconds >= timeout:
+            self._state = CLOSED
+            self.deadline = NEVER
+            reset(self._transport)
+
+    @property
+    def idle_since(self) -> float | None:
+        """Since when it waits for a request; ``None``: it does not (see ``Watched``)."""
+        if self._state != READY:
+            return None
+        settings = self._settings
+        # Before the first request the header timeout runs, after it that of keep-alive.
+        used = hasattr(self, "_head")
+        return self.deadline - (settings.timeout_keep_alive if used else settings.timeout_header)
+
+    def shutdown(self) -> None:
+        """No further request: close at once when idle, else after the present response."""
+        self._keep_alive = False
+        if self._state == READY:
+            self._close()
+        elif self._state == DRAINING:
+            self._linger()  # the response has gone out; nobody wants the rest of the content
+
+    # -- the end -------------------------------------------------------------------------------
 
     def _refuse(self, error: RemoteProtocolError) -> None:
         """Answer an error for the whole connection, then let go of it."""
@@ -101,6 +242,16 @@ class Http1Lifecycle(Http1Writer):
             self.deadline = NEVER
             reset(self._transport)  # without framing nothing else tells
 
+    def _must_close(self) -> bool:
+        """Whether the request's content is too much to be read only to be dropped."""
+        exchange = self._exchange
+        if exchange is None or exchange.content_complete:
+            return False
+        if exchange.continue_due:
+            return True  # RFC 9110 §10.1.1: nobody knows whether the content will come
+        remaining = self._parser.remaining
+        return remaining is not None and remaining > self._settings.limit_unread
+
     def _finish(self) -> None:
         """Close after the last response; with bytes unread a plain close would reset it away."""
         if self._parser.holds or not self._parser.complete:
@@ -118,6 +269,7 @@ class Http1Lifecycle(Http1Writer):
             self._close()
         else:
             self._resume_reading()
+            self.flush()
             self._transport.write_eof()
 
     def _linger_received(self, data: bytes) -> None:
@@ -129,10 +281,23 @@ class Http1Lifecycle(Http1Writer):
         self._flush_batch()
         self._state = CLOSED
         self.deadline = NEVER
-        self._transport.close()
+        if self._outgoing is None:
+            self._close_transport()
+
+    def _flushed(self) -> None:
+        """The last response has left the outbox."""
+        if self._state == CLOSED:
+            self._close_transport()
+
+    def _close_transport(self) -> None:
+        transport = self._transport
+        transport.close()
+        if transport.get_write_buffer_size():
+            self._context.clock.stalled.add(self)  # the peer has to take the rest in time
 
     def abort(self) -> None:
         """End the connection without another byte."""
+        self._outgoing = None
         self._state = CLOSED
         self.deadline = NEVER
         self._transport.abort()

@@ -19,14 +19,17 @@ class HeadLimits:
 
     def check(self, head: bytes | bytearray) -> None:
         """Refuse a head, or the beginning of one, that is over a limit: 414 or 431."""
-        line_end = head.find(b"\r\n")
+        self.check_sizes(head.find(b"\r\n"), len(head), head.count(b"\n"))
+
+    def check_sizes(self, line_end: int, size: int, lines: int) -> None:
+        """The same, from where the request line ends (-1: not yet), bytes and line ends."""
         # Without its CRLF, of which the CR may have come already.
-        if line_end > self.line or (line_end < 0 and len(head) > self.line + 1):
+        if line_end > self.line or (line_end < 0 and size > self.line + 1):
             raise RemoteProtocolError("request line too long", 414)
         if line_end < 0:
             return
-        if len(head) - line_end > self.size:
+        if size - line_end > self.size:
             raise RemoteProtocolError("header section too large", 431)
         # One CRLF ends the request line, one more the section.
-        if head.count(b"\n") > self.count + 2:
+        if lines > self.count + 2:
             raise RemoteProtocolError("too many header fields", 431)

@@ -13,8 +13,9 @@ off; a property test holds that this changes nothing but speed.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
+from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http.fields import TOKEN
 from katana_asgi.http.message import RequestHead
 from katana_asgi.http.target import Target, parse_target
@@ -88,8 +89,8 @@ class HeadMemo:
         "_limits",
         "_lines",
         "_parse_fields",
+        "_requests",
         "_sections",
-        "_targets",
     )
 
     def __init__(self, parse_fields: FieldParser, limits: HeadLimits) -> None:
@@ -98,8 +99,8 @@ class HeadMemo:
         self._heads: _Table[RequestHead] = _Table()
         self._sections: _Table[tuple[list[Field], Framing]] = _Table()  # of HTTP/1.1
         self._lines: _Table[Field] = _Table()
-        self._targets: _Table[tuple[str, bytes, str, Target]] = _Table()
-        self._framings: _Table[Framing] = _Table()
+        self._requests: _Table[tuple[str, bytes, str, Target]] = _Table()
+        self._framings: _Table[Framing] = _Table()  # by the examined fields of HTTP/1.1
 
     def __call__(self, head: bytes) -> RequestHead:
         """Parse a whole head; raises ``RemoteProtocolError`` as the back end would."""
@@ -111,82 +112,73 @@ class HeadMemo:
         known = self._sections.known.get(section)
         if known is None or line_end > self._limits.line:
             self._limits.check(head)
-        method, target, version, parsed = self._request_line(head[:line_end])
+        line = head[:line_end]
+        request = self._requests.known.get(line)
+        if request is None:
+            request = self._request_line(line)
+        method, target, version, parsed = request
         if known is not None and version == "1.1":
             fields, framing = known
-        else:
-            fields, framing = self._section(head, line_end, section, version)
-        made = RequestHead(method, target, version, parsed, fields, framing)
-        if known is not None and b"?" not in target and self._heads.repeats(head):
-            self._heads.store(head, made)
-        return made
+            made = RequestHead(method, target, version, parsed, fields, framing)
+            if b"?" not in target and self._heads.repeats(head):
+                self._heads.store(head, made)
+            return made
+        fields, framing = self._section(section, version)
+        return RequestHead(method, target, version, parsed, fields, framing)
 
-    def _section(
-        self, head: bytes, line_end: int, section: bytes, version: str
-    ) -> tuple[list[Field], Framing]:
-        fields = self._fields(head, line_end)
+    def _request_line(self, line: bytes) -> tuple[str, bytes, str, Target]:
+        method, target, version = split_request_line(line)
+        parts = (method, target, version, parse_target(target, method))
+        if len(line) <= MAX_LINE and b"?" not in target and self._requests.repeats(line):
+            self._requests.store(line, parts)
+        return parts
+
+    def _section(self, section: bytes, version: str) -> tuple[list[Field], Framing]:
+        """Fields and framing of a header section, from the CRLF before it to the one behind."""
+        lines = section[2:-4].split(b"\r\n") if len(section) > 4 else []
+        found = list(map(self._lines.known.get, lines))
+        complete = all(found)
+        fields = cast("list[Field]", found) if complete else self._fill(section, lines, found)
         examined = tuple([field for field in fields if field[0] in EXAMINED])
-        framing = self._framings.known.get((version, examined))
+        if version != "1.1":
+            return fields, judge(examined, version)
+        framing = self._framings.known.get(examined)
         if framing is None:
-            framing = self._judge(version, examined)
-        if (
-            version == "1.1"
-            and len(section) <= MAX_SECTION
-            and self._sections.repeats(section)
-            and _PRIVATE.isdisjoint([name for name, _ in fields])
-        ):
+            framing = self._judge(examined)
+        if complete and len(section) <= MAX_SECTION and self._sections.repeats(section):
             self._sections.store(section, (fields, framing))
         return fields, framing
 
-    def _request_line(self, line: bytes) -> tuple[str, bytes, str, Target]:
-        known = self._targets.known.get(line)
-        if known is not None:
-            return known
-        method, target, version = split_request_line(line)
-        parts = (method, target, version, parse_target(target, method))
-        if len(line) <= MAX_LINE and b"?" not in target and self._targets.repeats(line):
-            self._targets.store(line, parts)
-        return parts
-
-    def _judge(self, version: str, examined: tuple[Field, ...]) -> Framing:
-        framing = judge(examined, version)
-        key = (version, examined)
-        if sum([len(value) for _, value in examined]) <= MAX_LINE and self._framings.repeats(key):
-            self._framings.store(key, framing)
+    def _judge(self, examined: tuple[Field, ...]) -> Framing:
+        framing = judge(examined, "1.1")
+        size = sum([len(value) for _, value in examined])
+        if size <= MAX_LINE and self._framings.repeats(examined):
+            self._framings.store(examined, framing)
         return framing
 
-    def _fields(self, head: bytes, line_end: int) -> list[Field]:
-        known = self._lines.known
-        lines = head[line_end + 2 : -4].split(b"\r\n") if line_end + 4 < len(head) else []
-        try:
-            return [known[line] for line in lines]
-        except KeyError:
-            return self._new_fields(head, line_end, lines)
-
-    def _new_fields(self, head: bytes, line_end: int, lines: list[bytes]) -> list[Field]:
-        known = self._lines.known
-        found = [known.get(line) for line in lines]
-        if found.count(None) <= MAX_NEW_LINES:
-            parsed = [field or _parse_line(line) for line, field in zip(lines, found, strict=True)]
-            complete = [field for field in parsed if field is not None]
-            if len(complete) == len(lines):
-                self._remember(lines, found, complete)
-                return complete
-        section = head[line_end + 2 :]
-        check_field_bytes(section)
-        fields = self._parse_fields(section)
-        if len(fields) == len(lines):
-            self._remember(lines, found, fields)
-        return fields
-
-    def _remember(self, lines: list[bytes], found: list[Field | None], fields: list[Field]) -> None:
-        for line, before, field in zip(lines, found, fields, strict=True):
-            new = before is None and len(line) <= MAX_LINE and field[0] not in _PRIVATE
-            if new and self._lines.repeats(line):
+    def _fill(self, section: bytes, lines: list[bytes], found: list[Field | None]) -> list[Field]:
+        """Parse the lines that are new: a few one by one, a stranger's head by the back end."""
+        new = [index for index, field in enumerate(found) if field is None]
+        fields = found
+        if len(new) > MAX_NEW_LINES or not self._parse_lines(lines, found, new):
+            check_field_bytes(section[2:])
+            fields = list(self._parse_fields(section[2:]))
+            if len(fields) != len(lines):
+                raise RemoteProtocolError("invalid head")
+        for index in new:
+            line, field = lines[index], fields[index]
+            if field is None or len(line) > MAX_LINE or field[0] in _PRIVATE:
+                continue
+            if self._lines.repeats(line):
                 self._lines.store(line, field)
+        return cast("list[Field]", fields)
 
-
-def _parse_line(line: bytes) -> Field | None:
-    """One field line by the grammar of RFC 9112 §5; ``None``: let the back end judge."""
-    match = _match_field(line)
-    return None if match is None else (match[1].lower(), match[2])
+    @staticmethod
+    def _parse_lines(lines: list[bytes], fields: list[Field | None], new: list[int]) -> bool:
+        """Parse lines by the grammar of RFC 9112 §5; false: let the back end judge."""
+        for index in new:
+            match = _match_field(lines[index])
+            if match is None:
+                return False
+            fields[index] = (match[1].lower(), match[2])
+        return True

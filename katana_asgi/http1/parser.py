@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from katana_asgi.errors import ConfigurationError, RemoteProtocolError
+from katana_asgi.http.target import parse_target
 from katana_asgi.http1.content import ChunkedContent, ContentDecoder, CountedContent
 from katana_asgi.http1.head import read_head, split_request_line
 from katana_asgi.http1.memo import HeadMemo
@@ -35,6 +36,7 @@ _TCHAR: Final = frozenset(
 )
 
 _END: Final = b"\r\n\r\n"
+_CR: Final = 0x0D
 
 
 class RequestSink(Protocol):
@@ -91,10 +93,13 @@ class RequestParser:
     """
 
     __slots__ = (
+        "_checked",
         "_content",
         "_deliver",
         "_head",
         "_limits",
+        "_line_end",
+        "_lines",
         "_parse_head",
         "_sink",
         "complete",
@@ -107,6 +112,9 @@ class RequestParser:
         self._limits = limits
         self._deliver: Callable[[bytes], None] = sink.content_received
         self._head = bytearray()  # the beginning of a head
+        self._checked = 0  # bytes of it that have been looked at
+        self._line_end = -1  # where in it the request line ends
+        self._lines = 0  # line ends in it
         self.holds = b""  # bytes that wait behind the present request
         self._content: ContentDecoder | None = None
         self.complete = False  # the present request has arrived; waiting for next_request()
@@ -132,6 +140,11 @@ class RequestParser:
         else:
             self._feed_head(data)
 
+    def close(self) -> None:
+        """Let go of the sink: a connection and its parser must not keep each other alive."""
+        self._content = None
+        del self._sink, self._deliver
+
     def next_request(self) -> None:
         """Go on with the next request, from the bytes that were held."""
         self.complete = False
@@ -152,6 +165,8 @@ class RequestParser:
             if end >= 0:
                 data = bytes(buffer)
                 self._head = bytearray()
+                self._checked = self._lines = 0
+                self._line_end = -1
         else:
             if data[:1] in (b"\r", b"\n"):
                 data = self._skip_empty_lines(data)
@@ -159,7 +174,7 @@ class RequestParser:
             if end < 0:
                 buffer += data
         if end < 0:
-            self._check_beginning(buffer)
+            self._check_beginning()
             return
         end += 4
         try:
@@ -205,15 +220,27 @@ class RequestParser:
             raise RemoteProtocolError("invalid empty line before the request")
         return rest
 
-    def _check_beginning(self, beginning: bytearray) -> None:
-        """Refuse early what can no longer become a request, rather than wait for its end."""
+    def _check_beginning(self) -> None:
+        """Refuse early what can no longer become a request, rather than wait for its end.
+
+        Looks at what is new only: a head that comes byte by byte must not cost its square.
+        """
+        beginning, checked = self._head, self._checked
         if not beginning or beginning == b"\r":
             return
         if beginning[0] not in _TCHAR:
             raise RemoteProtocolError("invalid request line")
-        self._limits.check(beginning)
-        lines = beginning.count(b"\r\n")
-        if beginning.count(b"\n") != lines or beginning.count(b"\r", 0, -1) > lines:
+        # A CR at the end of what was checked may be half of a line end.
+        new = bytes(beginning[checked - (checked > 0 and beginning[checked - 1] == _CR) :])
+        self._checked = len(beginning)
+        self._lines += new.count(b"\n")
+        first = self._line_end < 0
+        if first:
+            self._line_end = beginning.find(b"\r\n", max(0, checked - 1))
+        self._limits.check_sizes(self._line_end, len(beginning), self._lines)
+        if first and self._line_end >= 0:
+            method, target, _ = split_request_line(bytes(beginning[: self._line_end]))
+            parse_target(target, method)
+        ends = new.count(b"\r\n")
+        if new.count(b"\n") != ends or new.count(b"\r", 0, -1) > ends:
             raise RemoteProtocolError("bare CR or LF in the head")
-        if lines:
-            split_request_line(bytes(beginning[: beginning.find(b"\r\n")]))

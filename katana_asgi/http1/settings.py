@@ -26,23 +26,33 @@ class Http1Settings:
 
     __slots__ = (
         "limit_body",
+        "limit_body_rate",
+        "limit_keep_alive_requests",
         "limit_unread",
         "limits",
-        "memo",
         "parse_head",
+        "remember",
         "switch",
+        "timeout_body",
         "timeout_header",
         "timeout_keep_alive",
+        "timeout_write",
     )
 
     def __init__(self, config: Config, switch: Switch | None = None) -> None:
-        self.memo = config.memo and back_end(config.http) != "h11"
+        memo = config.memo and back_end(config.http) != "h11"
         self.limits = HeadLimits(
             config.limit_request_line, config.limit_header_size, config.limit_header_count
         )
-        self.parse_head = head_parser(config.http, self.limits, memo=self.memo)
+        self.parse_head = head_parser(config.http, self.limits, memo=memo)
+        # Whether a connection remembers its last read; what it counts it must not skip.
+        self.remember = memo and not config.limit_keep_alive_requests
         self.switch = switch  # what to do with an Upgrade; None: ignore it (RFC 9110 §7.8)
         self.limit_body = config.limit_body_size
+        self.limit_body_rate = config.limit_body_rate
+        self.limit_keep_alive_requests = config.limit_keep_alive_requests
         self.limit_unread = config.limit_unread_body
+        self.timeout_body = config.timeout_body
         self.timeout_header = config.timeout_header
         self.timeout_keep_alive = config.timeout_keep_alive
+        self.timeout_write = config.timeout_write

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from katana_asgi.net.clock import NEVER
+from katana_asgi.net.parts import parts_writer
+from katana_asgi.net.reset import reset
+from katana_asgi.net.stall import WriteStall, unsent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.asgi.tunnel import TunnelEnd
 
@@ -17,38 +18,58 @@ __all__ = ["Http1Tunnel"]
 
 
 class Http1Tunnel(asyncio.Protocol):
-    """The ``ByteStream`` over a transport that a connection has handed over."""
+    """The ``ByteStream`` over a transport that a connection has handed over.
+
+    ``timeout_write`` is how long a peer may take nothing, in seconds; 0 is no limit.
+    """
 
     __slots__ = (
         "_context",
         "_end",
+        "_stall",
+        "_timeout_write",
         "_transport",
         "_writable",
+        "data_received",
         "deadline",
+        "idle_since",
         "pause_reading",
         "resume_reading",
         "write",
         "write_paused",
+        "writelines",
     )
 
     def __init__(
-        self, context: WorkerContext, transport: asyncio.Transport, end: TunnelEnd
+        self,
+        context: WorkerContext,
+        transport: asyncio.Transport,
+        end: TunnelEnd,
+        timeout_write: float,
     ) -> None:
         self._context = context
         self._transport = transport
         self._end = end
+        self._timeout_write = timeout_write
+        self._stall: WriteStall | None = None
         self._writable: asyncio.Event | None = None
         self.write_paused = False
         self.deadline = NEVER
+        self.idle_since: float | None = None  # it never waits for a request
         # Passed on unchanged, for every message: bound, not wrapped.
         self.write = transport.write
+        self.writelines: Any = parts_writer(transport)
         self.pause_reading = transport.pause_reading
         self.resume_reading = transport.resume_reading
+        self.data_received: Any = end.bytes_received
         context.clock.watched.add(self)
 
-    def writelines(self, parts: Sequence[bytes]) -> None:
-        """Send several pieces at once."""
-        self._transport.writelines(parts)
+    def end_writing(self) -> None:
+        """Send what is buffered, then the end; go on reading where the transport can."""
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
 
     def close(self) -> None:
         """Send what is buffered, then end the connection."""
@@ -71,10 +92,6 @@ class Http1Tunnel(asyncio.Protocol):
         """The worker drains."""
         self._end.shutdown()
 
-    def data_received(self, data: bytes) -> None:
-        """The next bytes from the peer."""
-        self._end.bytes_received(data)
-
     def eof_received(self) -> bool:
         """The peer sends no more; the other side decides what becomes of the rest."""
         self._end.stream_ended()
@@ -82,19 +99,34 @@ class Http1Tunnel(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
+        self._context.clock.stalled.discard(self)
         self._context.connection_closed(self)
         if self._writable is not None:
             self._writable.set()
         self._end.stream_lost()
 
     def pause_writing(self) -> None:
-        """The transport's buffer is above its high water."""
+        """The transport's buffer is above its high water: watch whether the peer reads on."""
         self.write_paused = True
         self._writable = asyncio.Event()
+        self._context.clock.stalled.add(self)
 
     def resume_writing(self) -> None:
         """The transport's buffer is below its low water again."""
         self.write_paused = False
+        self._context.clock.stalled.discard(self)
+        self._stall = None
         if self._writable is not None:
             self._writable.set()
             self._writable = None
+        self._end.stream_writable()
+
+    def look_at_writing(self) -> None:
+        """Reset a peer that has stopped reading while more waits to be sent than should."""
+        waiting = unsent(self._transport)
+        if self._stall is None:
+            self._stall = WriteStall(waiting)
+            return
+        seconds = self._stall.look(waiting, self._context.clock.elapsed)
+        if self._timeout_write and seconds >= self._timeout_write:
+            reset(self._transport)

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Final
 from katana_asgi.http.status import NO_CONTENT
 from katana_asgi.http1.encoder import CONTINUE, LAST_CHUNK, encode_chunk, encode_prefix
 from katana_asgi.http1.peer import Http1Peer
+from katana_asgi.net.parts import write_parts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.asgi.exchange import Exchange
     from katana_asgi.asgi.fields import ResponseFields
@@ -37,6 +40,7 @@ class Http1Writer(Http1Peer):
         "_exchange",
         "_head",
         "_keep_alive",
+        "_outgoing",
         "_queue",
         "_queued",
         "_settings",
@@ -44,6 +48,8 @@ class Http1Writer(Http1Peer):
         "_write",
         "write_paused",
     )
+
+    _write: Callable[[bytes], None]
 
     def __init__(
         self,
@@ -61,6 +67,7 @@ class Http1Writer(Http1Peer):
         self._batch: Batch | None = None  # static responses to leave in one write
         self._queue: list[bytes] | None = None  # content of this turn; None: none was sent in it
         self._queued = 0  # bytes of it
+        self._outgoing: bytes | None = None  # a whole response, in the outbox
         self.write_paused = False
         self._writable: asyncio.Event | None = None
 
@@ -115,13 +122,38 @@ class Http1Writer(Http1Peer):
         prefix = fields.prefixes.get((status, length, self._chunked))
         if prefix is None:
             prefix = encode_prefix(status, fields, length, chunked=self._chunked)
-        if len(content) <= JOIN_UP_TO:
-            self._write(b"".join((prefix, context.clock.variants[fields.own], end, content)))
-        else:
+        if len(content) > JOIN_UP_TO:
+            self.flush()
             rendered = b"".join((prefix, context.clock.variants[fields.own], end))
-            self._transport.writelines((rendered, content))
+            write_parts(self._transport, (rendered, content))
+        else:
+            data = b"".join((prefix, context.clock.variants[fields.own], end, content))
+            if more or not self._keep_alive or self._outgoing is not None:
+                self._write(data)
+            else:
+                self._outgoing = data
+                self._write = self._write_behind
+                context.outbox.add(self)
         if not more:
             self._response_complete()
+
+    def _write_behind(self, data: bytes) -> None:
+        """Write while a response waits in the outbox: it goes first."""
+        self.flush()
+        self._write(data)
+
+    def flush(self) -> None:
+        """Write the response that waits in the outbox, if one does."""
+        data = self._outgoing
+        if data is not None:
+            self._outgoing = None
+            self._write = self._transport.write
+            self._write(data)
+            self._flushed()
+
+    def _flushed(self) -> None:
+        """What had to wait for the response can be done."""
+        raise NotImplementedError
 
     def _begin_unbounded(self, status: int, content: bytes) -> bytes:
         """Choose how content of unknown length will end (RFC 9112 §6.3)."""
@@ -162,8 +194,9 @@ class Http1Writer(Http1Peer):
     def _send_large(self, data: bytes) -> None:
         """Content that is not worth a copy."""
         self._flush_queue()
+        self.flush()
         if self._chunked:
-            self._transport.writelines((b"%x\r\n" % len(data), data, b"\r\n"))
+            write_parts(self._transport, (b"%x\r\n" % len(data), data, b"\r\n"))
         else:
             self._write(data)
 

@@ -3,7 +3,8 @@
 It ticks once a second, just after the second begins. A deadline is a point on the loop's
 clock that a connection carries; nobody sets a timer per request. ``after`` adds a tick, so
 a deadline never passes early and passes at most about a second late; for timeouts below a
-few seconds the tick is shorter.
+few seconds the tick is shorter. What is measured rather than timed (the pace of a body, a
+reader that has stopped) is looked at once a tick.
 """
 
 from __future__ import annotations
@@ -17,9 +18,15 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable
 
-__all__ = ["NEVER", "Clock", "Watched"]
+__all__ = ["EVERY_TICK", "NEVER", "Clock", "Stalled", "Watched"]
 
 NEVER: Final = float("inf")
+
+EVERY_TICK: Final = 0.0
+"""A deadline that has always passed: ``deadline_passed`` is called at every tick."""
+
+PATIENCE: Final = 0.05
+"""Seconds for the event loop to read what came while it was busy, before anybody is called late."""
 
 
 class Watched(Protocol):
@@ -35,6 +42,17 @@ class Watched(Protocol):
 
     def abort(self) -> None:
         """End at once."""
+
+    @property
+    def idle_since(self) -> float | None:
+        """Since when it waits for a request, on the loop's clock; ``None``: it does not."""
+
+
+class Stalled(Protocol):
+    """What has more to send than its peer takes."""
+
+    def look_at_writing(self) -> None:
+        """Called at every tick until nothing waits to be sent any more."""
 
 
 class Clock:
@@ -54,11 +72,13 @@ class Clock:
         "_loop",
         "_second",
         "_tick",
+        "elapsed",
         "every_tick",
         "fields",
         "idle_deadline",
         "lag",
         "now",
+        "stalled",
         "variants",
         "watched",
     )
@@ -84,12 +104,14 @@ class Clock:
             server_line = b"server: %b\r\n" % server
         self._lines = (date and b"date" not in names, server_line, rest)
         self.watched: set[Watched] = set()
+        self.stalled: set[Stalled] = set()
         self.every_tick: list[Callable[[], None]] = []
         self._second = 0
         self._handle: asyncio.TimerHandle | None = None
         self.now = loop.time()
         self._due = self.now
         self.lag = 0.0  # seconds the last tick came late: what kept the loop busy
+        self.elapsed = 0.0  # seconds since the tick before that a peer may be blamed for
         self.idle_deadline = self.after(idle_timeout)
         self.fields = b""
         self.variants: tuple[bytes, ...] = ()
@@ -111,18 +133,32 @@ class Clock:
 
     def _on_tick(self) -> None:
         wall = time.time()
-        now = self.now = self._loop.time()
+        before, now = self.now, self._loop.time()
+        self.now = now
         self.lag = max(0.0, now - self._due)
+        self.elapsed = min(now - before, self._tick)
         delay = min(self._tick, int(wall) + 1 - wall + 0.001)
         self._due = now + delay
         self._handle = self._loop.call_at(self._due, self._on_tick)
         self.idle_deadline = self.after(self._idle_timeout)
         if int(wall) != self._second:
             self._refresh(int(wall))
-        for overdue in [each for each in self.watched if each.deadline <= now]:
-            overdue.deadline_passed()
+        if self.lag < self._tick:
+            self._sweep()
+        else:
+            self._loop.call_later(PATIENCE, self._sweep)
         for call in self.every_tick:
             call()
+
+    def _sweep(self) -> None:
+        """Call everybody whose deadline has passed, and look at who takes nothing."""
+        if self._handle is None:
+            return  # stopped in between
+        now = self.now
+        for overdue in [each for each in self.watched if each.deadline <= now]:
+            overdue.deadline_passed()
+        for stalled in list(self.stalled):
+            stalled.look_at_writing()
 
     def _refresh(self, second: int) -> None:
         self._second = second

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import socket
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
 __all__ = ["address_of", "fixed_endpoint", "listen"]
+
+ACCEPT_AT_ONCE: Final = 16
+"""Connections asyncio accepts in one turn. It takes the backlog for it, and out of descriptors
+tries that often in a row, each time with a report and a timer."""
 
 
 async def listen(
@@ -20,11 +24,15 @@ async def listen(
     backlog: int,
 ) -> asyncio.AbstractServer:
     """Accept connections from a bound socket."""
+    at_once = min(backlog, ACCEPT_AT_ONCE)
     if hasattr(socket, "AF_UNIX") and sock.family == socket.AF_UNIX:
         # The file belongs to whoever bound the socket: other workers may still serve it.
         keep: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
-        return await loop.create_unix_server(factory, sock=sock, backlog=backlog, **keep)
-    return await loop.create_server(factory, sock=sock, backlog=backlog)
+        server = await loop.create_unix_server(factory, sock=sock, backlog=at_once, **keep)
+    else:
+        server = await loop.create_server(factory, sock=sock, backlog=at_once)
+    sock.listen(backlog)
+    return server
 
 
 def address_of(sock: socket.socket) -> tuple[str, int] | str:

@@ -52,7 +52,7 @@ class AccessLog:
         self._loop = loop
         self._logger = logging.getLogger("katana_asgi.access")
         # A handler of the user's gets one record a line; ours takes many lines in one write.
-        self._batches = all(
+        self._batches = not self._logger.propagate and all(
             isinstance(handler.formatter, LineFormatter) for handler in self._logger.handlers
         )
         self._records: list[Record] = []

@@ -120,6 +120,11 @@ class FrameCodec:
         """Whether the last event there is has been given."""
         return self._ended
 
+    @property
+    def compresses(self) -> bool:
+        """Whether compression was agreed: a small read may become large messages."""
+        return self._deflate is not None
+
     def feed(self, data: bytes) -> list[Event]:
         """The events that ``data``, the next bytes of the connection, completes.
 

@@ -24,6 +24,7 @@ class WebSocketSettings:
         "ping_interval",
         "ping_timeout",
         "timeout_close",
+        "timeout_handshake",
         "timeout_idle",
         "timeout_shutdown",
     )
@@ -33,7 +34,8 @@ class WebSocketSettings:
         self.max_fragments = config.ws_max_fragments
         self.max_queue = config.ws_max_queue
         self.ping_interval = config.ws_ping_interval
-        self.ping_timeout = config.ws_ping_timeout
+        self.ping_timeout = config.ws_ping_timeout or config.ws_ping_interval
+        self.timeout_handshake = config.timeout_ws_handshake
         self.timeout_idle = config.timeout_ws_idle
         self.timeout_close = config.timeout_ws_close
         self.timeout_shutdown = config.timeout_ws_shutdown

@@ -22,6 +22,9 @@ __all__ = ["drain"]
 UNWIND: Final = 2.0
 """Seconds a cancelled application gets to leave its finally blocks."""
 
+GONE: Final = 0.1
+"""Seconds for the event loop to close what was aborted; it takes a turn or two."""
+
 logger = logging.getLogger("katana_asgi.error")
 
 
@@ -49,9 +52,11 @@ async def _cancel(context: WorkerContext) -> None:
         if getattr(task.get_coro(), "__qualname__", "") == "Exchange.run":
             task.cancel()
     never = asyncio.Event()
-    if not await _within(context.wait_idle(), never, UNWIND if context.running else 0):
-        for connection in list(context.clock.watched):
-            connection.abort()
+    await _within(context.wait_idle(closed=False), never, UNWIND)
+    # Nothing more will be sent; a client that does not close for its part is not waited for.
+    for connection in list(context.clock.watched):
+        connection.abort()
+    await _within(context.wait_idle(), never, GONE)
 
 
 async def _within(wait: Coroutine[Any, Any, None], force: asyncio.Event, budget: float) -> bool:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Any, Final
 
 from katana_asgi.errors import ConfigurationError
+from katana_asgi.worker.faults import run_until_done
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
-__all__ = ["loop_factory", "loop_name"]
+__all__ = ["loop_factory", "loop_name", "run_to_end"]
+
+LEFT_BEHIND: Final = 1.0
+"""Seconds that tasks and generators get to end after everything else has."""
+
+logger = logging.getLogger("katana_asgi.error")
 
 
 def loop_factory(loop: str) -> Callable[[], asyncio.AbstractEventLoop]:
@@ -34,3 +41,34 @@ def loop_factory(loop: str) -> Callable[[], asyncio.AbstractEventLoop]:
 def loop_name(loop: asyncio.AbstractEventLoop) -> str:
     """ "uvloop" or "asyncio", for the start-up line."""
     return "uvloop" if type(loop).__module__.partition(".")[0] == "uvloop" else "asyncio"
+
+
+def run_to_end(
+    work: Coroutine[Any, Any, None], factory: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """Run ``work`` on a loop of its own, then end what it left behind.
+
+    ``asyncio.Runner`` waits without end for tasks that swallow their cancellation and for busy
+    threads; this does not. Raises what ``work`` raises.
+    """
+    loop = factory()
+    try:
+        asyncio.set_event_loop(loop)
+        run_until_done(loop, loop.create_task(work))
+    finally:
+        try:
+            loop.run_until_complete(_end_the_rest(loop))
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+
+async def _end_the_rest(loop: asyncio.AbstractEventLoop) -> None:
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    generators = asyncio.ensure_future(loop.shutdown_asyncgens())
+    _, pending = await asyncio.wait({*rest, generators}, timeout=LEFT_BEHIND)
+    for task in pending:
+        logger.warning("Left behind, since it does not end: %r", task)
+        task._log_destroy_pending = False  # type: ignore[attr-defined] # said above, once

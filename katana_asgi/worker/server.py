@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio
 
@@ -19,6 +19,7 @@ from katana_asgi.config.model import Config
 from katana_asgi.errors import ConfigurationError
 from katana_asgi.http.forwarded import TrustedProxies
 from katana_asgi.http1.connection import Http1Connection
+from katana_asgi.http1.counted import CountedConnection
 from katana_asgi.http1.parser import back_end
 from katana_asgi.http1.settings import Http1Settings
 from katana_asgi.net.clock import Clock
@@ -38,6 +39,19 @@ if TYPE_CHECKING:
     from katana_asgi.asgi_types import ASGIApplication
 
 __all__ = ["Server", "serve"]
+
+TIMED: Final = (
+    "timeout_header",
+    "timeout_body",
+    "timeout_write",
+    "timeout_ws_handshake",
+    "timeout_ws_idle",
+    "timeout_ws_close",
+    "timeout_ws_shutdown",
+    "ws_ping_interval",
+    "ws_ping_timeout",
+)
+"""Settings that the clock keeps, besides the keep-alive timeout: the shortest sets its tick."""
 
 
 class Server:
@@ -62,6 +76,7 @@ class Server:
             self.config = Config(app=app, **settings)
         self.addresses: list[tuple[str, int] | str] = []
         self.places: list[str] = []  # the addresses as a person reads them
+        self._application: ASGIApplication | None = None
         self._context: WorkerContext | None = None
         self._lifespan: Lifespan | None = None
         self._listeners: list[asyncio.AbstractServer] = []
@@ -118,7 +133,8 @@ class Server:
         stops it at once; the handlers that were there before are put back.
         """
         with stop_on_signals(self) if signals else nullcontext():
-            await self.start(sockets)
+            if not await self._start_unless_stopped(sockets):
+                return
             try:
                 await self._stop.wait()
             finally:
@@ -126,11 +142,35 @@ class Server:
                 with anyio.CancelScope(shield=True):
                     await self.close()
 
+    async def _start_unless_stopped(self, sockets: Sequence[socket.socket] | None) -> bool:
+        """Start, or give up when asked to stop meanwhile; whether the server has started."""
+        starting = asyncio.ensure_future(self.start(sockets))
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            if not starting.done():
+                starting.cancel()
+                with anyio.CancelScope(shield=True):
+                    await asyncio.wait((starting,))
+        if starting.cancelled():
+            return False
+        starting.result()
+        return True
+
+    def load(self) -> None:
+        """Import the application now rather than in ``start``; raises ``StartupError``."""
+        if self._application is None:
+            self._application = load_application(self.config)
+
     async def start(self, sockets: Sequence[socket.socket] | None = None) -> None:
         """Bind, run lifespan startup, then accept."""
         config = self.config
         loop = asyncio.get_running_loop()
-        application = load_application(config)
+        self.load()
+        application = self._application
+        assert application is not None  # noqa: S101 - load() has raised, or set it
         context = self._context = self._make_context(application, loop)
         settings = Http1Settings(config, Switchboard(config, context))
         try:
@@ -149,13 +189,16 @@ class Server:
         except BaseException:
             self._force.set()
             with anyio.CancelScope(shield=True):
-                await self.close()
+                await self._end()
             raise
         self._accepting.set()
 
     async def close(self) -> None:
         """Stop accepting, drain, run lifespan shutdown, release everything."""
         self._stop.set()
+        await self._end()
+
+    async def _end(self) -> None:
         self._accepting.clear()
         for listener in self._listeners:
             listener.close()
@@ -201,7 +244,7 @@ class Server:
                 (name.encode("latin-1"), value.encode("latin-1")) for name, value in config.header
             ],
             idle_timeout=config.timeout_keep_alive,
-            shortest_timeout=config.timeout_header,
+            shortest_timeout=min(filter(None, (getattr(config, name) for name in TIMED))),
         )
         routes = RouteTable.from_config(config)
         access = AccessLog(loop) if config.access_log else None
@@ -220,9 +263,10 @@ class Server:
         context: WorkerContext, settings: Http1Settings, sock: socket.socket
     ) -> Callable[[], Http1Connection]:
         endpoint = fixed_endpoint(sock) or False
+        kind = CountedConnection if settings.limit_keep_alive_requests else Http1Connection
 
         def connection() -> Http1Connection:
-            return Http1Connection(context, settings, endpoint)
+            return kind(context, settings, endpoint)
 
         return connection
 

@@ -12,11 +12,29 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["STOP_SIGNALS", "stop_on_signals"]
+__all__ = ["STOP_SIGNALS", "interrupted_by", "stop_on_signals"]
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 logger = logging.getLogger("katana_asgi.error")
+
+
+@contextmanager
+def interrupted_by(numbers: Sequence[signal.Signals]) -> Iterator[None]:
+    """Within the block, each of the signals raises ``KeyboardInterrupt``.
+
+    For an import, which a loop cannot interrupt: its own handlers wait until it is over.
+    Does nothing outside the main thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Stoppable(Protocol):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from katana_asgi.asgi.scope import websocket_scope
 from katana_asgi.errors import RemoteProtocolError
+from katana_asgi.http1.lifecycle import RETRY_LATER
 from katana_asgi.websocket.handshake import check_upgrade, is_upgrade
 from katana_asgi.websocket.session import WebSocketSession
 from katana_asgi.websocket.settings import WebSocketSettings
@@ -36,11 +37,12 @@ class Switchboard:
         if settings is None or not is_upgrade(head):
             return None
         upgrade = check_upgrade(head)
+        context = self._context
+        if context.limit_concurrency and context.running >= context.limit_concurrency:
+            raise RemoteProtocolError("too many requests at once", 503, RETRY_LATER)
         if settings.allowed_origins:
             origins = [value.lower() for name, value in head.fields if name == b"origin"]
             if not settings.allowed_origins.issuperset(origins):
                 raise RemoteProtocolError("origin not allowed", 403)
         scope = websocket_scope(connection.make_scope(head), list(upgrade.subprotocols))
-        return WebSocketSession(
-            self._context, connection, connection, scope, head, upgrade, settings
-        )
+        return WebSocketSession(context, connection, connection, scope, head, upgrade, settings)

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from katana_asgi.asgi.loader import ApplicationImportError
 from katana_asgi.errors import ConfigurationError, StartupError
 from katana_asgi.observe.logs import configure_logging
-from katana_asgi.worker.loop import loop_factory, loop_name
+from katana_asgi.worker.faults import DescriptorWatch
+from katana_asgi.worker.loop import loop_factory, loop_name, run_to_end
 from katana_asgi.worker.server import Server
-from katana_asgi.worker.signals import STOP_SIGNALS, stop_on_signals
+from katana_asgi.worker.signals import STOP_SIGNALS, interrupted_by, stop_on_signals
 
 if TYPE_CHECKING:
     import socket
@@ -45,8 +46,9 @@ def run_worker(
     """
     configure_logging(config)
     try:
-        with asyncio.Runner(loop_factory=loop_factory(config.loop)) as runner:
-            runner.run(_serve(config, sockets, channel))
+        run_to_end(_serve(config, sockets, channel), loop_factory(config.loop))
+    except KeyboardInterrupt:
+        logger.info("Stopped while importing the application")
     except (StartupError, ConfigurationError) as error:
         status = error.status if isinstance(error, StartupError) else 2
         if channel is None or error.__cause__ is not None:
@@ -70,6 +72,8 @@ async def _serve(
     alone = channel is None
     # Under a supervisor only its "quit" forces: service managers signal every process, often twice.
     numbers = STOP_SIGNALS if alone else (signal.SIGTERM,)
+    with interrupted_by(numbers):
+        server.load()
     with stop_on_signals(server, numbers, force=alone):
         if channel is not None:
             obedience = _Obedience(server, channel)
@@ -101,6 +105,7 @@ def _started(server: Server, channel: Channel | None) -> None:
                 "Listening on %s (1 worker, %s, %s), CTRL+C to stop", where, loop, server.parser
             )
     server.every_tick(_Housekeeping(server, channel).tick)
+    server.every_tick(DescriptorWatch(asyncio.get_running_loop()).tick)
 
 
 class _Housekeeping:

@@ -225,8 +225,11 @@ def test_none_is_not_set(name: str) -> None:
     assert getattr(Config(**{name: None}), name) is None
 
 
-def test_files_and_directories_must_be_there(tmp_path: Path) -> None:
-    missing = str(tmp_path / "missing")
+def test_files_and_directories_must_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    missing = "missing"
     unread = f"{missing!r} cannot be read (No such file or directory); use a readable file"
     assert refusal(env_file=missing) == f"setting env_file: {unread}"
     assert refusal(static_file_route=[("/a", missing)]) == f"setting static_file_route: {unread}"
@@ -292,7 +295,7 @@ def test_spellings_follow_from_the_name() -> None:
     assert setting.flag == "--timeout-keep-alive"
     assert setting.variable == "KATANA_TIMEOUT_KEEP_ALIVE"
     assert setting.key == "timeout-keep-alive"
-    assert setting.theme == "HTTP"
+    assert setting.theme == "Timeouts and limits"
 
 
 def test_every_setting_has_a_meaning_and_a_spelling_of_its_own() -> None:

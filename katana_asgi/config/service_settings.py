@@ -1,0 +1,192 @@
+"""The settings of the service around the protocols: application, processes, routes, logs.
+
+A table, not a program; ``model.py`` says how fields become settings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from katana_asgi.config.checks import (
+    check_application,
+    check_directory,
+    check_file_route,
+    check_proxy,
+    check_readable,
+    check_root_path,
+)
+from katana_asgi.config.setting import setting
+from katana_asgi.config.static_route import StaticRoute
+
+if TYPE_CHECKING:
+    from katana_asgi.asgi_types import ASGIApplication
+
+__all__ = [
+    "ApplicationSettings",
+    "LogSettings",
+    "ProcessSettings",
+    "ProxySettings",
+    "RouteSettings",
+    "SocketSettings",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplicationSettings:
+    """Application"""
+
+    app: str | ASGIApplication = setting(  # noqa: RUF009 - it makes a dataclass field
+        "",
+        "application",
+        "The application: MODULE:ATTRIBUTE, or with --factory MODULE:FUNCTION.",
+        check=check_application,
+    )
+    factory: bool = setting(False, "boolean", "Call the attribute to get the application.")
+    app_dir: str = setting(
+        "",
+        "path",
+        "Directory put first on the import path; by default the current one.",
+        metavar="DIR",
+        check=check_directory,
+    )
+    interface: str = setting(
+        "auto",
+        "choice",
+        "What the application is; auto tells asgi2 from asgi3, wsgi needs the wsgi extra.",
+        choices=("auto", "asgi3", "asgi2", "wsgi"),
+    )
+    lifespan: str = setting(
+        "auto",
+        "choice",
+        "Lifespan protocol: auto goes on without it when the application does not support it.",
+        choices=("auto", "on", "off"),
+    )
+    root_path: str = setting(
+        "", "text", "Path under which a proxy mounts the application.", check=check_root_path
+    )
+    env_file: str | None = setting(
+        None,
+        "path",
+        "File of environment variables to load; needs the env extra.",
+        metavar="FILE",
+        check=check_readable,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SocketSettings:
+    """Sockets"""
+
+    host: str = setting(
+        "127.0.0.1", "text", "Address or host name to listen on; empty is all addresses."
+    )
+    port: int = setting(
+        8000, "integer", "Port to listen on; 0 picks a free one.", minimum=0, maximum=65535
+    )
+    uds: str | None = setting(
+        None, "path", "Listen on this Unix socket instead of host and port.", metavar="PATH"
+    )
+    fd: int | None = setting(
+        None, "integer", "Listen on this inherited descriptor instead.", minimum=0
+    )
+    backlog: int = setting(
+        2048, "integer", "Connections the kernel may queue before accept.", minimum=1
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessSettings:
+    """Processes"""
+
+    workers: int = setting(
+        1,
+        "integer",
+        "Worker processes, each with its own event loop and listening socket.",
+        minimum=1,
+        maximum=1024,
+        aliases=("-w",),
+        environment=("WEB_CONCURRENCY",),
+    )
+    loop: str = setting(
+        "auto",
+        "choice",
+        "Event loop; auto is uvloop where it is installed.",
+        choices=("auto", "uvloop", "asyncio"),
+    )
+    timeout_startup: float = setting(
+        0.0,
+        "duration",
+        "Time a worker may take to import the application and finish startup; 0 is no limit.",
+        minimum=0,
+        unlimited=True,
+    )
+    timeout_graceful_shutdown: float = setting(
+        30.0,
+        "duration",
+        "Time running requests get to finish on shutdown before they are cancelled.",
+        minimum=0,
+    )
+    limit_max_requests: int = setting(
+        0,
+        "integer",
+        "Replace a worker after this many requests; with one worker, exit. 0 is no limit.",
+        minimum=0,
+        unlimited=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouteSettings:
+    """Static routes"""
+
+    static_route: tuple[StaticRoute, ...] = setting(
+        (),
+        "route",
+        "Answer PATH with BODY from cached bytes, without the application; repeatable. "
+        "In a file, a table [static-routes].",
+        keys=("static-routes",),
+        metavar="PATH=BODY",
+    )
+    static_file_route: tuple[tuple[str, str], ...] = setting(
+        (),
+        "file-route",
+        "Answer PATH with the content of FILE, read at start; repeatable.",
+        metavar="PATH=FILE",
+        check=check_file_route,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxySettings:
+    """Proxies"""
+
+    proxy_headers: bool = setting(
+        True,
+        "boolean",
+        "Take client, scheme, host, port and prefix from X-Forwarded-* and Forwarded "
+        "when a trusted proxy sent them.",
+    )
+    forwarded_allow_ips: tuple[str, ...] = setting(
+        ("127.0.0.1", "::1"),
+        "list",
+        "Proxies to trust: addresses, networks (10.0.0.0/8), unix for Unix sockets, or *.",
+        environment=("FORWARDED_ALLOW_IPS",),
+        check=check_proxy,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogSettings:
+    """Logging"""
+
+    log_level: str = setting(
+        "info",
+        "choice",
+        "What the server says of itself.",
+        choices=("critical", "error", "warning", "info", "debug", "trace"),
+    )
+    access_log: bool = setting(True, "boolean", "Write a line for each request.")
+    use_colors: bool | None = setting(
+        None, "boolean", "Colour the log; by default only on a terminal."
+    )

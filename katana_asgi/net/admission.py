@@ -1,0 +1,134 @@
+"""Who may connect: how many connections a worker keeps, in all and for one address.
+
+When connections run short, those that have waited longest for a request are closed to make
+room. Where none is waiting, the newcomer is turned away; it is never left unanswered.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from ipaddress import IPv6Address, ip_address
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from katana_asgi.net.clock import Clock, Watched
+
+__all__ = ["Admission", "free_descriptors"]
+
+SHARE: Final = 0.9
+"""Of the descriptors that are free at the start: the rest is the application's."""
+
+UNLIMITED: Final = 2**31
+
+ROOM: Final = 100
+"""When connections run short, one in so many is closed at once: a search looks at all."""
+
+
+def free_descriptors() -> int:
+    """How many descriptors this process may open besides those it has."""
+    if sys.platform == "win32":
+        return UNLIMITED
+    from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
+
+    soft, _ = getrlimit(RLIMIT_NOFILE)
+    if soft == RLIM_INFINITY:
+        return UNLIMITED
+    return max(1, soft - len(os.listdir("/dev/fd")))
+
+
+class Admission:
+    """Counts the connections of one worker.
+
+    ``most`` of them in all, 0 for a share of the descriptors; ``most_per_client`` for one
+    client address, 0 for no limit. ``exempt`` says whether an address counts.
+    """
+
+    __slots__ = (
+        "_clients",
+        "_clock",
+        "_entered",
+        "_exempt",
+        "_leaving",
+        "_none_idle_at",
+        "at_all",
+        "most",
+        "most_per_client",
+    )
+
+    def __init__(
+        self, clock: Clock, most: int, most_per_client: int, exempt: Callable[[str], bool]
+    ) -> None:
+        self._clock = clock
+        self.most = most or max(1, int(free_descriptors() * SHARE))
+        # Those that are turned away stay for a moment, to be told; some of them at a time.
+        self.at_all = self.most + self.most // 20 + 1
+        self.most_per_client = most_per_client
+        self._exempt = exempt
+        self._leaving: list[Watched] = []  # told to close, not yet gone
+        self._none_idle_at = 0.0  # the tick at which a search for idle connections found none
+        self._clients: dict[str, int] = {}  # connections by client
+        self._entered: dict[Watched, str] = {}  # the client of each connection
+
+    @property
+    def counts_clients(self) -> bool:
+        """Whether ``enters`` and ``left`` are of interest."""
+        return self.most_per_client > 0
+
+    def has_room(self) -> bool:
+        """Whether one connection more may be kept; makes room for it where it can.
+
+        Only worth a call where the clock watches ``most`` connections already.
+        """
+        watched = self._clock.watched
+        self._leaving = [each for each in self._leaving if each in watched]
+        if len(watched) - len(self._leaving) < self.most:
+            return True
+        if self._none_idle_at == self._clock.now:
+            return False
+        idle = [(since, each) for each in watched if (since := each.idle_since) is not None]
+        if not idle:
+            self._none_idle_at = self._clock.now
+            return False
+        idle.sort(key=itemgetter(0))
+        for _, each in idle[: self.most // ROOM + 1]:
+            self._leaving.append(each)
+            each.shutdown()
+        return True
+
+    def enters(self, connection: Watched, client: str) -> int:
+        """Count a connection from ``client``; returns by how many these are too many."""
+        group = _group(client)
+        self._entered[connection] = group
+        count = self._clients[group] = self._clients.get(group, 0) + 1
+        return 0 if self._exempt(client) else count - self.most_per_client
+
+    def passes_on(self, before: Watched, after: Watched) -> None:
+        """A connection is another object from now on, as after an upgrade."""
+        group = self._entered.pop(before, None)
+        if group is not None:
+            self._entered[after] = group
+
+    def left(self, connection: Watched) -> None:
+        """A connection has gone."""
+        group = self._entered.pop(connection, None)
+        if group is None:
+            return
+        count = self._clients[group] - 1
+        if count:
+            self._clients[group] = count
+        else:
+            del self._clients[group]
+
+
+def _group(client: str) -> str:
+    """Who counts as one client: an IPv4 address, or the /64 of an IPv6 address (one subscriber)."""
+    if ":" not in client:
+        return client
+    address = ip_address(client.partition("%")[0])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return address.exploded[:19]

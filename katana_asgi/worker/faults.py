@@ -1,0 +1,77 @@
+"""What must not end a worker: an application that exits, a system without descriptors.
+
+An application task that raises ``SystemExit`` or ``KeyboardInterrupt`` ends the run of the
+event loop, not the loop: it can be run on. Both loops survive a lack of descriptors, asyncio
+loudly and uvloop without a word; here it is said once.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["DescriptorWatch", "run_until_done"]
+
+QUIET: Final = 10
+"""Ticks without a failure after which a lack counts as over: it tends to come and go."""
+
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE})
+
+logger = logging.getLogger("katana_asgi.error")
+
+
+def run_until_done(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
+    """Run the loop until ``task`` is done, whatever other tasks raise; raises what it raises."""
+    while True:
+        try:
+            loop.run_until_complete(task)
+        except (SystemExit, KeyboardInterrupt) as error:
+            if task.done():
+                raise
+            logger.error(
+                "A task of the application raised %s; the worker goes on",
+                type(error).__name__,
+                exc_info=error,
+            )
+        else:
+            return
+
+
+class DescriptorWatch:
+    """Looks once a tick whether the process can still open anything."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._exhausted = False
+        self._quiet = 0
+        loop.set_exception_handler(self._loop_reports)
+
+    def tick(self) -> None:
+        """Look, and say what has changed."""
+        try:
+            os.close(os.open(os.devnull, os.O_RDONLY))
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                self._note(True)
+        else:
+            self._note(False)
+
+    def _note(self, exhausted: bool) -> None:
+        self._quiet = 0 if exhausted else self._quiet + 1
+        if exhausted and not self._exhausted:
+            self._exhausted = True
+            logger.error("Out of file descriptors: new connections have to wait or are dropped")
+        elif self._exhausted and self._quiet >= QUIET:
+            self._exhausted = False
+            logger.info("File descriptors are available again")
+
+    def _loop_reports(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in _EXHAUSTED and "socket" in context:
+            self._note(True)  # asyncio reports every accept that fails; it tries again later
+        else:
+            loop.default_exception_handler(context)

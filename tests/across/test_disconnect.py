@@ -1,0 +1,416 @@
+"""Clients that go away, wholly or by half (ASGI HTTP 2.5; RFC 9112 §9.6)."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from katana_asgi.errors import ClientDisconnected
+from tests.applications import Probe, content_of, get, raised_by, respond, start
+from tests.support import running, talking, within
+
+MORE = {"type": "http.response.body", "body": b"o", "more_body": True}
+LAST = {"type": "http.response.body", "body": b"k"}
+
+
+async def gone(receive) -> None:
+    """Read until the client has gone."""
+    while (await within(receive()))["type"] != "http.disconnect":
+        pass
+
+
+async def send_until_it_raises(send) -> BaseException:
+    """Send pieces until the client's absence shows."""
+    while True:
+        error = await raised_by(send, MORE)
+        if error is not None:
+            return error
+        await asyncio.sleep(0)
+
+
+# -- line 16: send after the client has gone
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_send_to_a_vanished_client_raises_an_oserror(http, begun):
+    errors = []
+
+    async def app(scope, receive, send):
+        if begun:
+            await start(send)
+            await send(MORE)
+        await gone(receive)
+        errors.append(await send_until_it_raises(send) if begun else None)
+        errors.extend([await raised_by(send, LAST), await raised_by(send, LAST)])
+
+    probe = Probe(app)
+    async with running(probe, http=http, lifespan="off") as server:
+        client = await server.connect()
+        await client.send(get())
+        if begun:
+            await client.head()
+        client.reset()
+        assert await probe.end() is None
+    for error in errors[0 if begun else 1 :]:
+        assert isinstance(error, ClientDisconnected)
+        assert isinstance(error, OSError)
+
+
+async def test_an_application_that_lets_the_disconnect_out_is_not_logged(http, caplog):
+    async def app(scope, receive, send):
+        await gone(receive)
+        await respond(send, b"too late")
+
+    probe = Probe(app)
+    async with running(probe, http=http, lifespan="off") as server:
+        client = await server.connect()
+        await client.send(get())
+        client.reset()
+        assert isinstance(await probe.end(), ClientDisconnected)
+    assert caplog.records == []
+
+
+async def test_a_disconnect_that_comes_out_in_disguise_is_not_logged(http, caplog):
+    """Starlette makes an exception of its own of it, task groups wrap it."""
+
+    class ClientDisconnect(Exception):
+        pass
+
+    async def app(scope, receive, send):
+        await gone(receive)
+        try:
+            await respond(send)
+        except OSError:
+            if scope["path"] == "/":
+                raise ClientDisconnect from None
+        async with asyncio.TaskGroup() as group:
+            group.create_task(respond(send))
+
+    probe = Probe(app)
+    async with running(probe, http=http, lifespan="off") as server:
+        for target, kind in (("/", ClientDisconnect), ("/group", ExceptionGroup)):
+            client = await server.connect()
+            await client.send(get(target))
+            client.reset()
+            assert isinstance(await probe.end(), kind)
+    assert caplog.records == []
+
+
+async def test_another_error_after_the_disconnect_is_logged(http, caplog):
+    async def app(scope, receive, send):
+        await gone(receive)
+        raise RuntimeError("something else")
+
+    probe = Probe(app)
+    async with running(probe, http=http, lifespan="off") as server:
+        client = await server.connect()
+        await client.send(get())
+        client.reset()
+        await probe.end()
+    assert "something else" in caplog.text
+
+
+async def test_a_client_that_closes_in_the_ordinary_way_shows_at_the_second_send(http, caplog):
+    """A closing client looks like a half-closed one until it answers a segment with RST."""
+
+    async def app(scope, receive, send):
+        await start(send)
+        await send(MORE)
+        await gone(receive)
+        raise await send_until_it_raises(send)
+
+    probe = Probe(app)
+    async with running(probe, http=http, lifespan="off") as server:
+        async with await server.connect() as client:
+            await client.send(get())
+            await client.head()
+        assert isinstance(await probe.end(), ClientDisconnected)
+    assert caplog.records == []
+
+
+async def test_a_send_that_waits_for_a_client_ends_when_the_client_goes(http):
+    begun = asyncio.Event()
+
+    async def app(scope, receive, send):
+        await start(send)
+        while True:
+            sending = asyncio.ensure_future(
+                send({"type": "http.response.body", "body": bytes(2**16), "more_body": True})
+            )
+            await asyncio.sleep(0)
+            if not sending.done():
+                begun.set()
+            await sending
+
+    probe = Probe(app)
+    async with running(probe, http=http, lifespan="off") as server:
+        client = await server.connect()
+        client.writer.transport.pause_reading()
+        await client.send(get())
+        await within(begun.wait())
+        client.reset()
+        assert isinstance(await probe.end(), ClientDisconnected)
+
+
+# -- line 17: receive after the end
+
+
+async def test_receive_after_the_response_says_disconnect_every_time(http):
+    messages = []
+
+    async def app(scope, receive, send):
+        await content_of(receive)
+        await respond(send, b"ok")
+        messages.extend([await within(receive()) for _ in range(3)])
+
+    probe = Probe(app)
+    async with talking(probe, http=http) as client:
+        await client.send(get())
+        await client.response()
+        assert await probe.end() is None
+    assert messages == [{"type": "http.disconnect"}] * 3
+
+
+async def test_receive_after_the_response_says_disconnect_with_content_unread(http):
+    messages = []
+
+    async def app(scope, receive, send):
+        await respond(send, b"ok")
+        messages.append(await within(receive()))
+
+    probe = Probe(app)
+    async with talking(probe, http=http) as client:
+        await client.send(get("/", "Content-Length: 3", method="POST") + b"abc")
+        await client.response()
+        assert await probe.end() is None
+    assert messages == [{"type": "http.disconnect"}]
+
+
+async def test_receive_after_the_client_has_gone_says_disconnect_every_time(http):
+    messages = []
+
+    async def app(scope, receive, send):
+        await gone(receive)
+        messages.extend([await within(receive()) for _ in range(3)])
+
+    probe = Probe(app)
+    async with running(probe, http=http, lifespan="off") as server:
+        client = await server.connect()
+        await client.send(get())
+        client.reset()
+        assert await probe.end() is None
+    assert messages == [{"type": "http.disconnect"}] * 3
+
+
+async def test_a_receive_that_waits_ends_with_the_response(http):
+    messages = []
+
+    async def app(scope, receive, send):
+        await content_of(receive)
+        waiting = asyncio.ensure_future(receive())
+        await asyncio.sleep(0)
+        await respond(send, b"ok")
+        messages.append(await within(waiting))
+
+    probe = Probe(app)
+    async with talking(probe, http=http) as client:
+        await client.send(get())
+        await client.response()
+        assert await probe.end() is None
+    assert messages == [{"type": "http.disconnect"}]
+
+
+async def test_two_receives_that_wait_both_end(http):
+    messages = []
+
+    async def app(scope, receive, send):
+        await content_of(receive)
+        both = asyncio.gather(receive(), receive())
+        await asyncio.sleep(0)
+        await respond(send, b"ok")
+        messages.extend(await within(both))
+
+    probe = Probe(app)
+    async with talking(probe, http=http) as client:
+        await client.send(get())
+        await client.response()
+        assert await probe.end() is None
+    assert messages == [{"type": "http.disconnect"}] * 2
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 10", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("how", ["reset", "close"])
+async def test_a_client_that_goes_within_its_content_is_a_disconnect(http, framing, how):
+    messages = []
+    begun = asyncio.Event()
+
+    async def app(scope, receive, send):
+        messages.append(await receive())
+        begun.set()
+        messages.append(await within(receive()))
+
+    probe = Probe(app)
+    async with running(probe, http=http, lifespan="off") as server:
+        client = await server.connect()
+        await client.send(get("/", framing, method="POST") + b"3\r\nabc\r\n")
+        await within(begun.wait())
+        client.reset() if how == "reset" else client.writer.close()
+        assert await probe.end() is None
+    assert messages[0]["more_body"] is True
+    assert messages[1] == {"type": "http.disconnect"}
+
+
+# -- line 18: streams that nobody reads
+
+
+async def test_a_stream_whose_client_has_gone_is_cancelled_after_the_grace(http, caplog):
+    async def app(scope, receive, send):
+        await start(send)
+        await send(MORE)
+        await asyncio.Event().wait()  # an event source with nothing to tell
+
+    probe = Probe(app)
+    async with running(probe, http=http, lifespan="off", timeout_disconnect=0.02) as server:
+        client = await server.connect()
+        await client.send(get())
+        await client.head()
+        client.reset()
+        assert isinstance(await probe.end(), asyncio.CancelledError)
+    assert caplog.records == []
+
+
+async def test_a_stream_that_ends_within_the_grace_is_left_alone(http):
+    async def app(scope, receive, send):
+        await start(send)
+        await send(MORE)
+        await gone(receive)
+
+    probe = Probe(app)
+    async with running(probe, http=http, lifespan="off", timeout_disconnect=30) as server:
+        client = await server.connect()
+        await client.send(get())
+        await client.head()
+        client.reset()
+        assert await probe.end() is None
+
+
+async def test_an_application_that_has_not_begun_its_response_may_finish(http):
+    gate = asyncio.Event()
+
+    async def app(scope, receive, send):
+        if scope["path"] == "/other":
+            await respond(send, b"ok")
+            return
+        await gone(receive)
+        await gate.wait()
+
+    probe = Probe(app)
+    async with running(probe, http=http, lifespan="off", timeout_disconnect=0) as server:
+        client = await server.connect()
+        await client.send(get())
+        client.reset()
+        # With a grace of nothing, whole exchanges pass and the call is still there.
+        for _ in range(3):
+            assert (await server.exchange(get("/other"))).body == b"ok"
+            assert await probe.end() is None
+        gate.set()
+        assert await probe.end() is None
+
+
+# -- line 22: half-closed clients
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_a_half_closed_client_gets_its_answer(http, version):
+    arrived, gate = asyncio.Event(), asyncio.Event()
+
+    async def app(scope, receive, send):
+        content = await content_of(receive)
+        arrived.set()
+        await gate.wait()
+        await respond(send, content)
+
+    async with talking(app, http=http) as client:
+        await client.send(get("/", "Content-Length: 3", method="POST", version=version) + b"abc")
+        client.half_close()
+        await within(arrived.wait())
+        gate.set()
+        assert (await client.response()).body == b"abc"
+        assert await client.closed()
+
+
+async def test_a_half_closed_client_gets_its_whole_stream(http):
+    gates = [asyncio.Event() for _ in range(4)]
+
+    async def app(scope, receive, send):
+        await start(send)
+        for gate in gates:
+            await send(MORE)
+            await gate.wait()
+        await send(LAST)
+
+    async with talking(app, http=http, timeout_disconnect=0) as client:
+        await client.send(get())
+        client.half_close()
+        await client.head()
+        for gate in gates:
+            assert await within(client.reader.readexactly(6)) == b"1\r\no\r\n"
+            gate.set()
+        assert await client.rest() == b"1\r\nk\r\n0\r\n\r\n"
+
+
+async def test_a_half_closed_client_gets_the_answers_to_all_it_asked(http):
+    async def app(scope, receive, send):
+        await asyncio.sleep(0)
+        await respond(send, scope["path"].encode())
+
+    async with talking(app, http=http) as client:
+        await client.send(get("/1") + get("/2") + get("/3"))
+        client.half_close()
+        for number in (b"/1", b"/2", b"/3"):
+            assert (await client.response()).body == number
+        assert await client.closed()
+
+
+async def test_a_half_closed_client_that_asked_for_half_a_request_more_gets_the_first(http):
+    async def app(scope, receive, send):
+        await asyncio.sleep(0)
+        await respond(send, scope["path"].encode())
+
+    async with talking(app, http=http) as client:
+        await client.send(get("/1") + b"GET /2 HTTP/1.1\r\nHo")
+        client.half_close()
+        assert (await client.response()).body == b"/1"
+        assert await client.rest() == b""
+
+
+async def test_receive_hints_at_a_half_closed_client_once_the_content_is_delivered(http):
+    messages = []
+
+    async def app(scope, receive, send):
+        while len(messages) < 3:
+            messages.append(await within(receive()))
+        await respond(send, b"still there")
+
+    async with talking(app, http=http) as client:
+        await client.send(get("/", "Content-Length: 3", method="POST") + b"abc")
+        client.half_close()
+        assert (await client.response()).body == b"still there"
+    assert messages == [
+        {"type": "http.request", "body": b"abc", "more_body": False},
+        {"type": "http.disconnect"},
+        {"type": "http.disconnect"},
+    ]
+
+
+async def test_a_client_that_half_closes_without_a_request_is_let_go(http):
+    async def app(scope, receive, send):
+        raise AssertionError("nothing was asked")
+
+    for beginning in (b"", b"GET / HT", get()[:-2], b"\r\n"):
+        async with talking(app, http=http) as client:
+            if beginning:
+                await client.send(beginning)
+            client.half_close()
+            assert await client.closed()

@@ -1,0 +1,122 @@
+"""Reports rendered from a stored run: what a reader finds, and what keeps a row from counting."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from benchmarks.report import markdown, remark, targets_table
+from benchmarks.results import Row, Run, Turn, load, save
+from benchmarks.scenarios import SCENARIOS
+from benchmarks.servers import SERVERS
+from benchmarks.targets import TARGETS, Target, judge, ratio_of
+
+STORED = Path(__file__).parent / "small_run.json"
+
+
+@pytest.fixture
+def run() -> Run:
+    """Two rounds of a few servers, with a failure of each kind."""
+    return load(STORED)
+
+
+def test_a_run_survives_being_stored(run: Run, tmp_path: Path) -> None:
+    save(run, tmp_path / "again.json")
+    assert load(tmp_path / "again.json") == run
+
+
+def test_a_result_of_another_schema_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text(json.dumps({"schema": 0}))
+    with pytest.raises(ValueError, match="schema"):
+        load(tmp_path / "other.json")
+
+
+def test_the_report_states_medians_ranges_ratios_and_cpu(run: Run) -> None:
+    row = next(line for line in markdown(run).splitlines() if line.startswith("| katana |"))
+    assert "75,000 (70,000 to 80,000)" in row
+    assert "| 2.50 |" in row
+    assert "| 10.0" in row
+
+
+def test_the_report_describes_the_machine_and_the_run(run: Run) -> None:
+    text = markdown(run)
+    for fact in ("A Processor", "CPython 3.11.7", "uvloop 0.23.0", "2 rounds", "core 0"):
+        assert fact in text
+
+
+def test_errors_make_a_row_invalid_and_keep_it_out_of_ratios(run: Run) -> None:
+    text = markdown(run)
+    assert "**invalid**: errors: 3 status" in text
+    assert ratio_of(run, Target("browser", "granian", "uvicorn", 1.0)) is None
+
+
+def test_a_skipped_server_says_why(run: Run) -> None:
+    assert "skipped: the server ended with SIGSEGV" in markdown(run)
+
+
+def test_a_server_behind_its_rate_and_a_disturbed_core_are_named(run: Run) -> None:
+    turn = Turn(requests=500, seconds=1.0, offered=1000.0, others=0.5)
+    row = Row("uvicorn", [turn])
+    assert "could not keep up" in remark(row)
+    assert "other processes took 50%" in remark(row)
+
+
+def test_targets_are_judged_by_the_median_ratio_of_rounds(run: Run) -> None:
+    verdicts = {(v.target.scenario, v.target.against): v for v in judge(run)}
+    against_uvicorn = verdicts["browser", "uvicorn"]
+    assert against_uvicorn.ratio is not None
+    assert against_uvicorn.ratio.median == 2.5
+    assert against_uvicorn.met is False
+    assert verdicts["browser", "fastpysgi"].met is None
+    # p99 300 µs against the better of two peers: less is better.
+    assert verdicts["rate-50", "best peer"].met is True
+    assert "not measured" in targets_table(run)
+
+
+def test_a_group_becomes_one_table_with_a_column_for_each_scenario(run: Run) -> None:
+    text = markdown(run)
+    assert text.count("## Fan-out") == 1
+    assert "| connections | 32 | 64 |" in text
+    assert "N connections, closed loop" in text
+
+
+def test_every_table_has_as_many_cells_in_each_line(run: Run) -> None:
+    lines = markdown(run).splitlines()
+    for above, below in pairwise(lines):
+        if above.startswith("|") and below.startswith("|"):
+            assert above.count("|") == below.count("|"), (above, below)
+
+
+def test_every_target_names_a_scenario_and_servers_that_it_has() -> None:
+    for target in TARGETS:
+        scenario = SCENARIOS[target.scenario]
+        assert target.server in scenario.servers
+        assert target.against == "best peer" or target.against in scenario.servers
+
+
+def test_every_scenario_asks_known_servers_of_one_kind_of_request() -> None:
+    for scenario in SCENARIOS.values():
+        assert set(scenario.servers) <= SERVERS.keys()
+        assert set(scenario.quick) <= set(scenario.servers)
+
+
+def test_plots_are_drawn_for_what_was_measured(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from benchmarks.plots import draw
+
+    names = draw(run, tmp_path)
+    assert [name.split("-", 1)[1] for name in names] == [
+        "throughput.svg",
+        "cpu.svg",
+        "latency.svg",
+        "distribution.svg",
+        "fan-out.svg",
+    ]
+    for name in names:
+        assert (tmp_path / name).read_text().startswith("<?xml")
+        assert (tmp_path / name).with_suffix(".png").exists()
+    assert draw(replace(run, tables=[]), tmp_path) == []

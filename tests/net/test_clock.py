@@ -1,0 +1,196 @@
+"""One timer for the Date field and all deadlines, on a loop that is turned by hand."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from katana_asgi.net import clock as clock_module
+from katana_asgi.net.clock import NEVER, Clock
+
+NOON = 1_000_000_000  # Sun, 09 Sep 2001 01:46:40 GMT
+
+
+class HandTurnedLoop:
+    """As much of an event loop as a clock needs; time passes by ``turn`` only."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.now = 500.0
+        self.calls: list[SimpleNamespace] = []
+        monkeypatch.setattr(
+            clock_module, "time", SimpleNamespace(time=lambda: NOON + self.now - 500.0)
+        )
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when, callback):
+        call = SimpleNamespace(when=when, callback=callback)
+        call.cancel = lambda: self.calls.remove(call)
+        self.calls.append(call)
+        return call
+
+    def call_later(self, delay, callback):
+        return self.call_at(self.now + delay, callback)
+
+    def turn(self, seconds: float) -> None:
+        """Let time pass, and call what falls due on the way, each at its time."""
+        end = self.now + seconds
+        while self.calls and min(call.when for call in self.calls) <= end:
+            call = min(self.calls, key=lambda call: call.when)
+            self.calls.remove(call)
+            self.now = max(self.now, call.when)
+            call.callback()
+        self.now = end
+
+
+class Deadline:
+    """Something watched; notes when its deadline passed."""
+
+    def __init__(self, loop: HandTurnedLoop, deadline: float) -> None:
+        self._loop = loop
+        self.deadline = deadline
+        self.passed: list[float] = []
+
+    def deadline_passed(self) -> None:
+        self.passed.append(self._loop.now)
+        self.deadline = NEVER
+
+
+@pytest.fixture
+def loop(monkeypatch) -> HandTurnedLoop:
+    return HandTurnedLoop(monkeypatch)
+
+
+@pytest.mark.parametrize("timeout", [0.1, 1.0, 5.0, 75.0])
+@pytest.mark.parametrize("offset", [0.0, 0.3, 0.99])
+def test_a_deadline_never_passes_early_and_at_most_two_ticks_late(loop, timeout, offset):
+    clock = Clock(loop, idle_timeout=timeout, shortest_timeout=10.0)
+    clock.start()
+    loop.turn(10 + offset)
+    watched = Deadline(loop, clock.after(timeout))
+    clock.watched.add(watched)
+    set_at = loop.now
+    loop.turn(timeout + 5)
+    assert len(watched.passed) == 1
+    late = watched.passed[0] - set_at - timeout
+    tick = min(1.0, timeout / 5)
+    assert -1e-6 <= late <= 2 * tick + 0.01
+
+
+def test_the_idle_deadline_is_that_of_its_timeout(loop):
+    clock = Clock(loop, idle_timeout=30.0)
+    clock.start()
+    loop.turn(7.5)
+    assert clock.idle_deadline == clock.after(30.0)
+
+
+def test_a_deadline_that_moves_on_does_not_pass(loop):
+    clock = Clock(loop)
+    clock.start()
+    watched = Deadline(loop, clock.after(5))
+    clock.watched.add(watched)
+    for _ in range(10):
+        loop.turn(3)
+        watched.deadline = clock.after(5)
+    assert watched.passed == []
+
+
+def test_what_is_no_longer_watched_does_not_pass(loop):
+    clock = Clock(loop)
+    clock.start()
+    leaving = Deadline(loop, clock.after(5))
+    clock.watched.add(leaving)
+    clock.watched.discard(leaving)
+    loop.turn(20)
+    assert leaving.passed == []
+
+
+def test_a_watched_thing_may_leave_while_others_are_called(loop):
+    clock = Clock(loop)
+    clock.start()
+
+    class Leaving(Deadline):
+        def deadline_passed(self) -> None:
+            super().deadline_passed()
+            clock.watched.discard(self)
+
+    all_of_them = [Leaving(loop, clock.after(5)) for _ in range(3)]
+    clock.watched.update(all_of_them)
+    loop.turn(10)
+    assert [len(each.passed) for each in all_of_them] == [1, 1, 1]
+
+
+def test_the_date_is_that_of_the_second(loop):
+    clock = Clock(loop)
+    clock.start()
+    loop.turn(0.5)
+    for second in range(40, 50):
+        assert clock.fields.startswith(b"date: Sun, 09 Sep 2001 01:46:%d GMT\r\n" % second)
+        loop.turn(1)
+
+
+def test_the_same_object_stays_until_the_second_changes(loop):
+    clock = Clock(loop)
+    clock.start()
+    before = clock.fields
+    loop.turn(0.5)
+    assert clock.fields is before
+    loop.turn(0.6)
+    assert clock.fields is not before
+
+
+@pytest.mark.parametrize(
+    ("settings", "fields"),
+    [
+        ({}, [b"date", b"server: katana-asgi"]),
+        ({"date": False}, [b"server: katana-asgi"]),
+        ({"server": None}, [b"date"]),
+        ({"server": None, "date": False}, []),
+        ({"further": [(b"X-A", b"1")]}, [b"date", b"server: katana-asgi", b"x-a: 1"]),
+        ({"further": [(b"Server", b"mine")]}, [b"date", b"server: mine"]),
+        ({"further": [(b"DATE", b"never")]}, [b"server: katana-asgi", b"date: never"]),
+    ],
+)
+def test_default_fields_are_those_of_the_settings(loop, settings, fields):
+    clock = Clock(loop, **settings)
+    lines = clock.fields.split(b"\r\n")
+    assert lines.pop() == b""
+    assert len(lines) == len(fields)
+    for line, field in zip(lines, fields, strict=True):
+        assert line.startswith(field)
+
+
+def test_variants_leave_out_what_the_application_sends(loop):
+    clock = Clock(loop, further=[(b"x", b"1")])
+    for bits in range(4):
+        lines = clock.variants[bits]
+        assert (b"date: " in lines) is not bool(bits & 1)
+        assert (b"server: " in lines) is not bool(bits & 2)
+        assert lines.endswith(b"x: 1\r\n")
+
+
+def test_calls_come_with_every_tick_until_the_clock_stops(loop):
+    clock = Clock(loop)
+    calls = []
+    clock.every_tick.append(lambda: calls.append(loop.now))
+    clock.start()
+    loop.turn(10)
+    assert 10 <= len(calls) <= 12
+    clock.stop()
+    loop.turn(10)
+    assert len(calls) <= 12
+    clock.stop()
+
+
+def test_a_tick_that_comes_late_says_how_late(loop):
+    clock = Clock(loop)
+    clock.start()
+    loop.turn(3)
+    assert clock.lag < 0.001
+    loop.now += 4.5  # something kept the loop busy
+    loop.turn(0)
+    assert 3.4 <= clock.lag <= 4.6
+    loop.turn(2)
+    assert clock.lag < 0.001

@@ -1,0 +1,208 @@
+"""The access log: what a line says, and how many records a handler gets."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+
+import pytest
+
+from katana_asgi import Config, StaticRoute
+from katana_asgi.observe.access import MAX_BATCH, AccessLog, format_record
+from katana_asgi.observe.logs import configure_logging
+from tests.applications import get, respond
+from tests.support import running, within
+
+CLIENT = ("127.0.0.1", 4711)
+RECORD = (CLIENT, "GET", b"/a?b=c", "1.1", 200, "")
+
+
+class Collector(logging.Handler):
+    """A handler as a user may have one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+        self.arrived = asyncio.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+        self.arrived.set()
+
+    @property
+    def lines(self) -> list[str]:
+        return [record.getMessage() for record in self.records]
+
+
+def listening(logger: str = "katana_asgi.access", level: int = logging.INFO) -> Collector:
+    """A user's handler on a logger."""
+    collector = Collector()
+    logging.getLogger(logger).addHandler(collector)
+    logging.getLogger(logger).setLevel(level)
+    return collector
+
+
+# -- one line
+
+
+@pytest.mark.parametrize(
+    ("record", "line"),
+    [
+        (RECORD, '127.0.0.1:4711 - "GET /a?b=c HTTP/1.1" 200 OK'),
+        ((None, "GET", b"/", "1.0", 404, ""), '- - "GET / HTTP/1.0" 404 Not Found'),
+        ((CLIENT, "-", b"-", "-", 400, ""), '127.0.0.1:4711 - "- - HTTP/-" 400 Bad Request'),
+        ((CLIENT, "GET", b"/", "1.1", 299, ""), '127.0.0.1:4711 - "GET / HTTP/1.1" 299 '),
+    ],
+)
+def test_a_line_says_who_asked_what_and_how_it_ended(record, line):
+    assert format_record(record) == line
+
+
+def test_a_remark_stands_at_the_end():
+    assert format_record((*RECORD[:-1], "closed")).endswith(" 200 OK (closed)")
+
+
+def test_what_a_client_sent_cannot_leave_its_place_in_the_line():
+    target = bytes(range(256))
+    line = format_record((CLIENT, "GET", target, "1.1", 200, ""))
+    assert line.isascii()
+    assert line.isprintable()
+    assert line.count('"') == 2
+    assert "\\x0a" in line
+    assert "\\x1b" in line
+    assert "\\x22" in line
+    assert "\\x5cx0a" in format_record((CLIENT, "GET", b"\\x0a", "1.1", 200, ""))
+
+
+# -- records and batches
+
+
+async def test_a_handler_of_the_users_gets_one_record_a_line():
+    collector = listening()
+    log = AccessLog(asyncio.get_running_loop())
+    for number in range(3):
+        log.add((CLIENT, "GET", b"/%d" % number, "1.1", 200, ""))
+    log.flush()
+    assert collector.lines == [
+        f'127.0.0.1:4711 - "GET /{number} HTTP/1.1" 200 OK' for number in range(3)
+    ]
+
+
+async def test_a_handler_of_the_root_logger_gets_one_record_a_line(caplog):
+    caplog.set_level(logging.INFO, "katana_asgi.access")
+    log = AccessLog(asyncio.get_running_loop())
+    log.add(RECORD)
+    log.add(RECORD)
+    log.flush()
+    assert caplog.messages == [format_record(RECORD)] * 2
+
+
+async def test_a_percent_sign_is_no_format():
+    collector = listening()
+    log = AccessLog(asyncio.get_running_loop())
+    log.add((CLIENT, "GET", b"/%s%d%(x)s", "1.1", 200, ""))
+    log.flush()
+    assert "/%s%d%(x)s" in collector.lines[0]
+
+
+async def test_our_own_handler_gets_many_lines_in_one_write(monkeypatch):
+    class Counting(io.StringIO):
+        writes = 0
+
+        def write(self, text: str) -> int:
+            self.writes += 1
+            return super().write(text)
+
+    stream = Counting()
+    monkeypatch.setattr("sys.stdout", stream)
+    configure_logging(Config(app="a:b", use_colors=False))
+    log = AccessLog(asyncio.get_running_loop())
+    for _ in range(10):
+        log.add((CLIENT, "GET", b"/%s", "1.1", 200, ""))
+    log.flush()
+    assert stream.getvalue() == 'INFO:     127.0.0.1:4711 - "GET /%s HTTP/1.1" 200 OK\n' * 10
+    assert stream.writes <= 2
+
+
+async def test_lines_appear_by_themselves():
+    collector = listening()
+    log = AccessLog(asyncio.get_running_loop())
+    log.add(RECORD)
+    assert collector.lines == []
+    await within(collector.arrived.wait())
+    assert collector.lines == [format_record(RECORD)]
+
+
+async def test_a_full_batch_does_not_wait():
+    collector = listening()
+    log = AccessLog(asyncio.get_running_loop())
+    for _ in range(MAX_BATCH):
+        log.add(RECORD)
+    assert len(collector.lines) == MAX_BATCH
+    log.flush()
+    assert len(collector.lines) == MAX_BATCH
+
+
+async def test_nothing_to_write_is_nothing_written():
+    collector = listening()
+    AccessLog(asyncio.get_running_loop()).flush()
+    assert collector.records == []
+
+
+async def test_a_logger_above_info_switches_the_log_off():
+    log = AccessLog(asyncio.get_running_loop())
+    logging.getLogger("katana_asgi.access").setLevel(logging.WARNING)
+    assert not log.enabled
+    logging.getLogger("katana_asgi.access").setLevel(logging.INFO)
+    assert log.enabled
+
+
+# -- a whole server
+
+
+async def app(scope, receive, send):
+    if scope["path"] == "/fail":
+        raise RuntimeError
+    scope["path"] = scope["client"] = scope["method"] = None  # nothing of it is asked again
+    await respond(send, b"ok", status=201)
+
+
+async def test_every_answer_has_its_line_in_order():
+    collector = listening()
+    listening("katana_asgi.error")
+    settings = {"access_log": True, "lifespan": "off"}
+    settings["static_route"] = (StaticRoute(path="/static", body=b"s"),)
+    async with running(app, **settings) as server, await server.connect() as client:
+        port = client.writer.get_extra_info("sockname")[1]
+        await client.send(get("/a?b=%22") + get("/static") + get("/static", method="HEAD"))
+        await client.response()
+        await client.response()
+        await client.response("HEAD")
+        await client.send(get("/fail"))
+        await client.response()
+        await server.exchange(b"nonsense\r\n\r\n")
+        await server.exchange(get("/"))
+    ours = [line for line in collector.lines if f":{port} " in line]
+    assert ours == [
+        f'127.0.0.1:{port} - "GET /a?b=%22 HTTP/1.1" 201 Created',
+        f'127.0.0.1:{port} - "GET /static HTTP/1.1" 200 OK',
+        f'127.0.0.1:{port} - "HEAD /static HTTP/1.1" 200 OK',
+        f'127.0.0.1:{port} - "GET /fail HTTP/1.1" 500 Internal Server Error',
+    ]
+    others = [line.partition(" - ")[2] for line in collector.lines if line not in ours]
+    assert others == ['"- - HTTP/-" 400 Bad Request', '"GET / HTTP/1.1" 201 Created']
+
+
+async def test_without_an_access_log_there_is_no_line():
+    collector = listening()
+    async with running(app, access_log=False, lifespan="off") as server:
+        await server.exchange(get())
+    assert collector.lines == []
+
+
+async def test_the_last_lines_are_written_when_the_server_ends():
+    collector = listening()
+    async with running(app, access_log=True, lifespan="off") as server:
+        await server.exchange(get())
+    assert len(collector.lines) == 1

@@ -1,0 +1,102 @@
+"""Signals as requests to stop, and what was there before as it was."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+
+import pytest
+
+from katana_asgi import Server
+from katana_asgi.worker.signals import STOP_SIGNALS, stop_on_signals
+from tests.support import within
+
+
+class Stoppable:
+    """Notes how it is asked to stop."""
+
+    def __init__(self) -> None:
+        self.asked: asyncio.Queue[bool] = asyncio.Queue()
+
+    def stop(self, *, force: bool = False) -> None:
+        self.asked.put_nowait(force)
+
+
+def handlers() -> list[object]:
+    return [signal.getsignal(number) for number in STOP_SIGNALS]
+
+
+@pytest.mark.parametrize("first", STOP_SIGNALS)
+@pytest.mark.parametrize("second", STOP_SIGNALS)
+async def test_the_first_signal_asks_and_the_second_forces(first, second, caplog):
+    caplog.set_level(logging.INFO, "katana_asgi.error")
+    server = Stoppable()
+    with stop_on_signals(server):
+        os.kill(os.getpid(), first)
+        assert await within(server.asked.get()) is False
+        os.kill(os.getpid(), second)
+        assert await within(server.asked.get()) is True
+    assert caplog.messages == [
+        f"Received {first.name}, stopping",
+        f"Received {second.name}, stopping at once",
+    ]
+
+
+async def test_the_handlers_of_before_are_put_back():
+    def mine(number, frame):
+        raise AssertionError("not to be called")
+
+    before = handlers()
+    try:
+        signal.signal(signal.SIGTERM, mine)
+        with stop_on_signals(Stoppable()):
+            assert signal.getsignal(signal.SIGTERM) is not mine
+        assert signal.getsignal(signal.SIGTERM) is mine
+    finally:
+        for number, handler in zip(STOP_SIGNALS, before, strict=True):
+            signal.signal(number, handler)
+
+
+async def test_only_the_signals_asked_for_are_taken():
+    before = signal.getsignal(signal.SIGINT)
+    with stop_on_signals(Stoppable(), (signal.SIGTERM,)):
+        assert signal.getsignal(signal.SIGINT) is before
+
+
+async def test_outside_the_main_thread_nothing_is_done():
+    before = handlers()
+
+    async def elsewhere():
+        with stop_on_signals(Stoppable()):
+            return handlers()
+
+    assert await asyncio.to_thread(lambda: asyncio.run(elsewhere())) == before
+
+
+async def test_a_server_stops_on_a_signal_and_leaves_the_handlers_alone_after():
+    async def app(scope, receive, send):
+        raise NotImplementedError
+
+    before = handlers()
+    server = Server(app, port=0, access_log=False)
+    serving = asyncio.ensure_future(server.serve())
+    await within(server.wait_started())
+    assert handlers() != before
+    os.kill(os.getpid(), signal.SIGTERM)
+    await within(serving)
+    assert handlers() == before
+
+
+async def test_a_server_told_so_does_not_touch_signals():
+    async def app(scope, receive, send):
+        raise NotImplementedError
+
+    before = handlers()
+    server = Server(app, port=0, access_log=False)
+    serving = asyncio.ensure_future(server.serve(signals=False))
+    await within(server.wait_started())
+    assert handlers() == before
+    server.stop()
+    await within(serving)
