@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from katana_asgi.asgi.writer import ResponseWriter
     from katana_asgi.asgi_types import Message
 
-__all__ = ["HIGH_WATER", "Exchange"]
+__all__ = ["HIGH_WATER", "Exchange", "says_gone"]
 
 HIGH_WATER: Final = 64 * 1024
 """Bytes of request content buffered for an application before reading pauses."""
@@ -287,7 +287,7 @@ class Exchange:
             self._writer.fail(500)
 
     def _failed(self, error: BaseException) -> None:
-        if self.disconnected and _says_gone(error):
+        if self.disconnected and says_gone(error):
             return  # what send() raised came out again: nobody is there to be told
         logger.error("Exception in ASGI application", exc_info=error)
         if self.state != COMPLETE and not self.disconnected:
@@ -301,16 +301,16 @@ class Exchange:
         self._writer.fail(500)
 
 
-def _says_gone(error: BaseException) -> bool:
+def says_gone(error: BaseException) -> bool:
     """Whether an exception only passes on that the client has gone.
 
-    Starlette and FastAPI say so with ``ClientDisconnect``, which is no ``OSError``; task groups
-    wrap what they pass on.
+    Starlette and FastAPI say so with exceptions of their own, which are no ``OSError``; task
+    groups wrap what they pass on.
     """
     if isinstance(error, BaseExceptionGroup):
-        return all(_says_gone(each) for each in error.exceptions)
+        return all(says_gone(each) for each in error.exceptions)
     return isinstance(error, OSError | asyncio.CancelledError) or (
-        type(error).__name__ == "ClientDisconnect"
+        type(error).__name__ in ("ClientDisconnect", "WebSocketDisconnect")
     )
 
 

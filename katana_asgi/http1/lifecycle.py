@@ -87,12 +87,12 @@ class Http1Lifecycle(Http1Writer):
         excess = 0
         if admission.counts_clients and client is not None:
             excess = admission.enters(self, client[0])
-        if excess > admission.most_per_client or (
-            full and len(context.clock.watched) > admission.at_all
-        ):
-            self.abort()  # too many even to be told
-        elif excess > 0 or full:
+        if excess <= 0 and not full:
+            return
+        if excess <= admission.most_per_client and admission.turns_away(self):
             self._refuse(RemoteProtocolError("too many connections", 503, RETRY_LATER))
+        else:
+            self.abort()  # too many even to be told
 
     # -- reading -------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import os
 import sys
 from ipaddress import IPv6Address, ip_address
 from operator import itemgetter
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ __all__ = ["Admission", "free_descriptors"]
 
 SHARE: Final = 0.9
 """Of the descriptors that are free at the start: the rest is the application's."""
+
+PAUSE: Final = 20
+"""After a search in vain, times its duration until the next: it takes a twentieth of the time."""
 
 UNLIMITED: Final = 2**31
 
@@ -53,7 +57,7 @@ class Admission:
         "_entered",
         "_exempt",
         "_leaving",
-        "_none_idle_at",
+        "_search_at",
         "at_all",
         "most",
         "most_per_client",
@@ -68,8 +72,8 @@ class Admission:
         self.at_all = self.most + self.most // 20 + 1
         self.most_per_client = most_per_client
         self._exempt = exempt
-        self._leaving: list[Watched] = []  # told to close, not yet gone
-        self._none_idle_at = 0.0  # the tick at which a search for idle connections found none
+        self._leaving: list[Watched] = []  # closed or turned away, not yet gone
+        self._search_at = 0.0  # when to look for idle connections again, after finding none
         self._clients: dict[str, int] = {}  # connections by client
         self._entered: dict[Watched, str] = {}  # the client of each connection
 
@@ -87,16 +91,24 @@ class Admission:
         self._leaving = [each for each in self._leaving if each in watched]
         if len(watched) - len(self._leaving) < self.most:
             return True
-        if self._none_idle_at == self._clock.now:
+        begin = monotonic()
+        if begin < self._search_at:
             return False
         idle = [(since, each) for each in watched if (since := each.idle_since) is not None]
-        if not idle:
-            self._none_idle_at = self._clock.now
-            return False
         idle.sort(key=itemgetter(0))
         for _, each in idle[: self.most // ROOM + 1]:
             self._leaving.append(each)
             each.shutdown()
+        if not idle:
+            end = monotonic()
+            self._search_at = end + PAUSE * (end - begin)
+        return bool(idle)
+
+    def turns_away(self, connection: Watched) -> bool:
+        """A connection does not stay; returns whether it can be told, or there are too many."""
+        if len(self._clock.watched) > self.at_all:
+            return False
+        self._leaving.append(connection)
         return True
 
     def enters(self, connection: Watched, client: str) -> int:

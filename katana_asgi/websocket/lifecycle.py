@@ -51,6 +51,7 @@ class WebSocketLifecycle(WebSocketWriter):
         "_close",
         "_heard",
         "_inflates",
+        "_last",
         "_messages",
         "_paused",
         "_pinged",
@@ -77,6 +78,7 @@ class WebSocketLifecycle(WebSocketWriter):
         self._queued = 0  # bytes (or characters) of them
         self._paused = False  # the peer is not read: the application has enough to do
         self._unread: list[bytes] | None = None  # read, but not parsed for want of room
+        self._last: Close | WebSocketError | None = None  # waits for the end of this turn
         self._waiters: list[asyncio.Future[None]] = []
         self._close: tuple[int, str] | None = None  # what the application is told
         self._heard = 0.0  # when anything came, on the loop's clock
@@ -146,6 +148,13 @@ class WebSocketLifecycle(WebSocketWriter):
             self._messages = arrived + self._messages
             self._look_for_room()
         self._wake()
+        if self._last is None:
+            return
+        if arrived:
+            # An application that answers at once gets its answers out before the close frame.
+            self._context.loop.call_soon(self._settle)
+        else:
+            self._settle()
 
     def _look_for_room(self) -> None:
         """Read while the application keeps up, else pause: memory stays bounded."""
@@ -166,26 +175,35 @@ class WebSocketLifecycle(WebSocketWriter):
     def _control_received(self, event: Event) -> None:
         if isinstance(event, Ping):
             self._answer_ping(event.content)
-        elif isinstance(event, Close):
-            self._tell(NO_CODE if event.code is None else event.code, event.reason)
-            if self._phase == OPEN:
-                # RFC 6455 §5.5.1: answer with the code received.
-                self._send_close(event.code, "")
+        elif isinstance(event, Close | WebSocketError):
+            self._last = event
+
+    def _settle(self) -> None:
+        """Act upon the last event there is."""
+        event, self._last = self._last, None
+        if event is None:
+            return
+        code = NO_CODE if event.code is None else event.code
+        self._tell(code, event.reason)
+        if self._phase == OPEN:
+            # RFC 6455 §5.5.1: a close frame is answered with what it carried.
+            self._send_close(event.code, event.reason)
+        if isinstance(event, Close):
             self._end()
-        elif isinstance(event, WebSocketError):
-            self._tell(event.code, event.reason)
-            if self._phase == OPEN:
-                self._send_close(event.code, event.reason)
+        else:
             self._fail()
+        self._wake()
 
     def stream_ended(self) -> None:
         """The peer sends no more: without a close frame, or after both were exchanged."""
+        self._settle()
         self._tell(ABNORMAL, "")
         self._end()
         self._wake()
 
     def stream_lost(self) -> None:
         """The connection is gone."""
+        self._settle()
         self._tell(ABNORMAL, "")
         self._phase = CLOSED
         self._stream = self._codec = self._unread = None

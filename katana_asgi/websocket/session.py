@@ -14,7 +14,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
-from katana_asgi.asgi.exchange import COMPLETE, INITIAL
+from katana_asgi.asgi.exchange import COMPLETE, INITIAL, says_gone
 from katana_asgi.errors import ClientDisconnected, LocalProtocolError
 from katana_asgi.net.clock import NEVER
 from katana_asgi.websocket.lifecycle import (
@@ -223,7 +223,7 @@ class WebSocketSession(WebSocketLifecycle):
         self._finish(SERVICE_RESTART if self._context.draining else INTERNAL_ERROR)
 
     def _failed(self, error: BaseException) -> None:
-        if self._close is None or not isinstance(error, OSError):
+        if self._close is None or not says_gone(error):
             logger.error("Exception in ASGI application", exc_info=error)
         self._finish(INTERNAL_ERROR)
 

@@ -44,8 +44,8 @@ async def listen(scope, receive, send):
     ("frame", "answer", "disconnect"),
     [
         (bye(1000), (1000, ""), told(1000)),
-        (bye(1001, "going away"), (1001, ""), told(1001, "going away")),
-        (bye(4321, "ünd"), (4321, ""), told(4321, "ünd")),
+        (bye(1001, "going away"), (1001, "going away"), told(1001, "going away")),
+        (bye(4321, "ünd"), (4321, "ünd"), told(4321, "ünd")),
         (bye(None), (None, ""), told(1005)),
     ],
 )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from websockets.asyncio.client import connect as websocket
+from websockets.exceptions import InvalidStatus
 
 from tests.support import ROOT, TIMEOUT, ServerProcess, within
 
@@ -100,6 +101,34 @@ async def test_welcome() -> None:
                 assert first == "id: 0"
         assert server.stop() == 0
     assert "ERROR" not in server.stderr
+    assert "Traceback" not in server.stderr
+
+
+async def test_live() -> None:
+    """The same page in a browser: tests/browser."""
+    quick = ("--timeout-graceful-shutdown", "500ms")
+    with command("examples.live:app", *quick) as (server, url):
+        async with client(url) as http:
+            assert "new WebSocket(" in (await http.get("/")).text
+            assert (await http.get("/elsewhere")).status_code == 404
+            async with http.stream("GET", "/events") as events:
+                lines = events.aiter_lines()
+                assert [await anext(lines) for _ in range(3)] == [
+                    "retry: 200",
+                    "event: numbers",
+                    'data: {"present": 0, "lines": 0}',
+                ]
+                async with websocket(url.replace("http", "ws") + "/socket") as one:
+                    await one.send("  hello\n")
+                    assert await within(one.recv()) == '{"line": "hello"}'
+                    async with websocket(url.replace("http", "ws") + "/socket") as two:
+                        assert await within(two.recv()) == '{"line": "hello"}'
+                    numbers = 'data: {"present": 2, "lines": 1}'
+                    while await within(anext(lines)) != numbers:
+                        pass
+            with pytest.raises(InvalidStatus):
+                await websocket(url.replace("http", "ws") + "/elsewhere")
+        assert server.stop() == 0
     assert "Traceback" not in server.stderr
 
 
@@ -205,7 +234,7 @@ async def test_static_routes(start) -> None:
 
 
 def test_every_example_is_run_here() -> None:
-    source = Path(__file__).read_text()
+    source = "".join(each.read_text() for each in Path(__file__).parent.parent.rglob("test_*.py"))
     for example in EXAMPLES.iterdir():
         if example.suffix in (".py", ".toml"):
             assert example.name in source or f"examples.{example.stem}:app" in source

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from katana_asgi.net import clock as clock_module
-from katana_asgi.net.clock import NEVER, Clock
+from katana_asgi.net.clock import EVERY_TICK, NEVER, Clock
 
 NOON = 1_000_000_000  # Sun, 09 Sep 2001 01:46:40 GMT
 
@@ -194,3 +194,86 @@ def test_a_tick_that_comes_late_says_how_late(loop):
     assert 3.4 <= clock.lag <= 4.6
     loop.turn(2)
     assert clock.lag < 0.001
+
+
+def test_after_a_late_tick_the_loop_reads_before_deadlines_pass(loop):
+    clock = Clock(loop)
+    clock.start()
+    loop.turn(3)
+    watched = Deadline(loop, clock.after(1))
+    clock.watched.add(watched)
+    loop.now += 30  # something kept the loop busy
+    late = loop.now
+    loop.turn(0)
+    assert watched.passed == []  # what it has sent meanwhile can still be read
+    loop.turn(1)
+    assert late < watched.passed[0] <= late + 0.1
+
+
+def test_a_deadline_that_moves_on_after_a_late_tick_does_not_pass(loop):
+    clock = Clock(loop)
+    clock.start()
+    watched = Deadline(loop, clock.after(1))
+    clock.watched.add(watched)
+    loop.now += 30
+    loop.turn(0)
+    watched.deadline = clock.after(5)  # it had sent something
+    loop.turn(3)
+    assert watched.passed == []
+
+
+def test_time_in_which_the_loop_was_busy_is_nobodys(loop):
+    clock = Clock(loop)
+    clock.start()
+    loop.turn(3)
+    loop.now += 30
+    loop.turn(0)
+    assert clock.elapsed <= 1.0
+
+
+class Looked:
+    """Something that has stalled; counts the looks."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def look_at_writing(self) -> None:
+        self.looks += 1
+
+
+def test_what_has_stalled_is_looked_at_with_every_tick(loop):
+    clock = Clock(loop)
+    clock.start()
+    stalled = Looked()
+    clock.stalled.add(stalled)
+    loop.turn(10)
+    assert 10 <= stalled.looks <= 12
+    clock.stalled.discard(stalled)
+    loop.turn(10)
+    assert stalled.looks <= 12
+
+
+def test_a_deadline_of_every_tick_passes_with_every_tick(loop):
+    clock = Clock(loop)
+    clock.start()
+    looks = []
+
+    class Everywhere(Deadline):
+        def deadline_passed(self) -> None:
+            looks.append(loop.now)
+
+    clock.watched.add(Everywhere(loop, EVERY_TICK))
+    loop.turn(10)
+    assert 10 <= len(looks) <= 12
+
+
+def test_a_stopped_clock_calls_nobody_late(loop):
+    clock = Clock(loop)
+    clock.start()
+    watched = Deadline(loop, clock.after(1))
+    clock.watched.add(watched)
+    loop.now += 30
+    loop.turn(0)
+    clock.stop()
+    loop.turn(10)
+    assert watched.passed == []

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from websocket_frames import (
+from tests.websocket.websocket_frames import (
     BINARY,
     CLOSE,
     CONT,
@@ -22,7 +22,7 @@ from websocket_frames import (
     masked,
     plain,
 )
-from websocket_utf8 import INVALID, KOSME, VALID
+from tests.websocket.websocket_utf8 import INVALID, KOSME, VALID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
