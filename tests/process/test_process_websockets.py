@@ -21,7 +21,8 @@ async def app(scope, receive, send):
         await send({"type": "websocket.accept"})
         while (message := await receive())["type"] == "websocket.receive":
             await send({"type": "websocket.send", "text": message["text"]})
-        print("told", message["code"], file=sys.stderr)
+        # One write: two workers share the pipe, and print() makes several.
+        sys.stderr.write(f"told {message['code']}\\n")
 """
 
 HANDSHAKE = (
