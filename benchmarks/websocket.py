@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
 import socket
 import statistics
 import subprocess
@@ -20,6 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 from benchmarks.deployment import ROOT, pinned
+from benchmarks.machine import package_version
 from benchmarks.processes import usage
 
 APP = "benchmarks.apps.websocket:app"
@@ -57,6 +60,30 @@ SERVERS: dict[str, Callable[[int], list[str]]] = {
     "uvicorn (wsproto)": uvicorn("wsproto"),
     "granian": granian,
 }
+
+
+NEEDS = {
+    "uvicorn (websockets-sansio)": ("uvicorn", "websockets"),
+    "uvicorn (websockets)": ("uvicorn", "websockets"),
+    "uvicorn (wsproto)": ("uvicorn", "wsproto"),
+    "granian": ("granian",),
+}
+"""Packages without which a server cannot take part."""
+
+
+def present(names: list[str]) -> list[str]:
+    """Return the servers that can be run here; say which cannot, and what is compared."""
+    found = []
+    for name in names:
+        absent = [need for need in NEEDS.get(name, ()) if package_version(need) is None]
+        if absent:
+            print(f"{name} is skipped: {', '.join(absent)} is not installed", file=sys.stderr)
+        else:
+            found.append(name)
+    packages = ("uvloop", "uvicorn", "websockets", "wsproto", "granian")
+    versions = [f"{name} {version}" for name in packages if (version := package_version(name))]
+    print(f"Python {platform.python_version()}, {', '.join(versions)}; {os.cpu_count()} cores")
+    return found
 
 
 def free_port() -> int:
@@ -213,6 +240,7 @@ def main() -> None:
     parser.add_argument("--server-core", default="0")
     parser.add_argument("--client-core", default="1")
     options = parser.parse_args()
+    options.servers = present(options.servers)
     {"echo": echo, "idle": idle}[options.what](options)
 
 

@@ -121,6 +121,7 @@ class Http1Connection(Http1Lifecycle):
         self._state = CLOSED
         self._queue = None
         self._outgoing = None
+        self._write = self._transport.write  # where it was our own method, we kept ourselves
         self._parser.close()
         self._context.clock.stalled.discard(self)
         self._context.connection_closed(self)

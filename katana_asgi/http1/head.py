@@ -179,6 +179,8 @@ def _is_chunked(examined: _Examined, version: str) -> bool:
     if codings[-1:] != [b"chunked"] or b"chunked" in codings[:-1]:
         # §6.3: nobody can tell where such content ends.
         raise RemoteProtocolError("chunked is not the last transfer coding")
+    if len(codings) == 1:
+        raise RemoteProtocolError("empty member in Transfer-Encoding")
     raise RemoteProtocolError("transfer coding not supported", 501)
 
 

@@ -199,6 +199,15 @@ class Http1Writer(Http1Peer):
             write_parts(self._transport, (b"%x\r\n" % len(data), data, b"\r\n"))
         else:
             self._write(data)
+        self._look_for_peer()
+
+    def _look_for_peer(self) -> None:
+        """Tell the exchange when a write has failed.
+
+        An application that sends without ever waiting does not let ``connection_lost`` come.
+        """
+        if self._exchange is not None and self._transport.is_closing():
+            self._exchange.disconnect()
 
     def _flush_queue(self) -> None:
         """Write what was queued in this turn of the loop."""
@@ -207,6 +216,7 @@ class Http1Writer(Http1Peer):
             self._queue = []
             self._queued = 0
             self._write(b"".join(queue))
+            self._look_for_peer()
 
     def _end_turn(self) -> None:
         self._flush_queue()

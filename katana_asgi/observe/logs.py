@@ -1,13 +1,16 @@
 """The loggers ``katana_asgi.error`` and ``katana_asgi.access``, and how a person reads them.
 
 The error log goes to standard error, the access log to standard output. An application that
-configured either logger before keeps its configuration.
+configured either logger before keeps its configuration. A log that cannot be written is lost,
+and nothing else with it.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
@@ -48,8 +51,34 @@ class LineFormatter(logging.Formatter):
         return prefix + super().format(record)
 
 
+class LogHandler(logging.StreamHandler[TextIO]):
+    """Writes to a stream; says once when that fails, as on a full disk, and goes on without."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._failing = False
+
+    def flush(self) -> None:
+        """Bring what was written out of the process."""
+        super().flush()
+        self._failing = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name
+        """A record could not be written: say so where it may still be read."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError | ValueError):
+            super().handleError(record)
+        elif not self._failing:
+            self._failing = True
+            if sys.stderr is not None and sys.stderr is not self.stream:
+                with suppress(OSError, ValueError):
+                    sys.stderr.write(f"ERROR:    {record.name} cannot be written: {error}\n")
+                    sys.stderr.flush()
+
+
 def configure_logging(config: Config) -> None:
     """Set level and handlers of both loggers, where nobody else has given them handlers."""
+    _occupy_standard_descriptors()
     logging.addLevelName(TRACE, "TRACE")
     level = TRACE if config.log_level == "trace" else config.log_level.upper()
     for name, stream in (("error", sys.stderr), ("access", sys.stdout)):
@@ -57,10 +86,25 @@ def configure_logging(config: Config) -> None:
         if logger.handlers:
             continue
         logger.setLevel(level if name == "error" else logging.INFO)
-        handler = logging.StreamHandler(stream)
+        logger.propagate = False
+        if stream is None:  # closed before the program started
+            logger.addHandler(logging.NullHandler())
+            continue
+        handler = LogHandler(stream)
         handler.setFormatter(LineFormatter(colours=_wants_colours(config, stream)))
         logger.addHandler(handler)
-        logger.propagate = False
+
+
+def _occupy_standard_descriptors() -> None:
+    """Open nothing in the place of closed standard streams.
+
+    Else a socket would take it, and what some library prints would go to a client.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest that is free: this one
 
 
 def _wants_colours(config: Config, stream: TextIO) -> bool:

@@ -105,8 +105,9 @@ class WebSocketSession(WebSocketLifecycle):
             if self._close is not None:
                 code, reason = self._close
                 return {"type": "websocket.disconnect", "code": code, "reason": reason}
-            if self._burst:
-                self.flush()
+            self._burst = False
+            if self._unsent:
+                self._flush()
             waiter = self._context.loop.create_future()
             self._waiters.append(waiter)
             try:

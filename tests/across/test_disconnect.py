@@ -57,6 +57,26 @@ async def test_send_to_a_vanished_client_raises_an_oserror(http, begun):
         assert isinstance(error, OSError)
 
 
+@pytest.mark.parametrize("size", [10_000, 1_000_000])
+async def test_an_application_that_sends_without_a_pause_learns_of_the_disconnect(http, size):
+    """It never lets the event loop say so by itself."""
+
+    async def app(scope, receive, send):
+        await start(send)
+        piece = {"type": "http.response.body", "body": bytes(size), "more_body": True}
+        for _ in range(100_000_000 // size):
+            if (error := await raised_by(send, piece)) is not None:
+                raise error
+
+    probe = Probe(app)
+    async with running(probe, http=http, lifespan="off") as server:
+        client = await server.connect()
+        await client.send(get())
+        await client.head()
+        client.reset()
+        assert isinstance(await probe.end(), ClientDisconnected)
+
+
 async def test_an_application_that_lets_the_disconnect_out_is_not_logged(http, caplog):
     async def app(scope, receive, send):
         await gone(receive)

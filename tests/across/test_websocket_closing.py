@@ -94,6 +94,25 @@ async def test_messages_before_the_end_are_still_received(http):
         assert last == told(4000)
 
 
+@pytest.mark.parametrize(
+    ("ending", "code"), [(bye(4000), 4000), (masked(TEXT, b"\xff"), 1007), (b"", 1006)]
+)
+async def test_the_last_frame_counts_also_when_the_connection_ends_with_it(http, ending, code):
+    probe = SocketProbe(listen)
+    async with open_socket(probe, http=http) as (_, peer):
+        peer.connection.writer.write(text("before") + ending)
+        peer.connection.half_close()
+        assert (await probe.end())[0]["code"] == code
+
+
+async def test_answers_to_what_came_in_one_read_go_out_before_the_close(http):
+    async with open_socket(echo, http=http) as (_, peer):
+        await peer.send(text("1") + text("2") + text("3") + bye(4000))
+        assert [await peer.text() for _ in range(3)] == ["1", "2", "3"]
+        assert await peer.closing() == (4000, "")
+        assert await peer.ended()
+
+
 async def test_an_application_that_lets_the_disconnect_out_is_not_logged(http, caplog):
     async def app(scope, receive, send):
         await accept(receive, send)

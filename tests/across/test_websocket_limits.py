@@ -123,6 +123,25 @@ async def test_a_close_frame_is_seen_when_the_application_closes_with_its_queue_
         assert (await probe.end())["code"] == 4001
 
 
+async def test_a_breach_behind_a_full_queue_is_answered_and_the_rest_dropped(http):
+    gate = asyncio.Event()
+
+    async def app(scope, receive, send):
+        await accept(receive, send)
+        await gate.wait()
+        return await receive(), await receive(), await receive()
+
+    probe = SocketProbe(app)
+    async with open_socket(probe, http=http, ws_max_queue=1) as (_, peer):
+        writer = peer.connection.writer
+        writer.write(text("1") + text("2") + masked(TEXT, b"\xff") + bytes(MUCH))
+        assert (await peer.closing())[0] == 1007
+        await within(writer.drain())
+        gate.set()
+        one, two, last = await probe.end()
+        assert (one["text"], two["text"], last["code"]) == ("1", "2", 1007)
+
+
 # -- backpressure, from the application to the client
 
 
