@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_FLAGS ?= -n 2
 
-.PHONY: run test lint format bench bench-full flamegraph syscalls fuzz docs clean
+.PHONY: run test lint format bench bench-full flamegraph syscalls docs clean
 
 run: $(VENV)/installed
 	$(BIN)/katana-asgi examples.welcome:app
@@ -29,6 +29,12 @@ bench: $(VENV)/bench
 
 bench-full: $(VENV)/bench
 	$(BIN)/python -m benchmarks full
+
+flamegraph: $(VENV)/bench
+	$(BIN)/python -m benchmarks.profile flamegraph
+
+syscalls: $(VENV)/bench
+	$(BIN)/python -m benchmarks.profile syscalls
 
 docs: $(VENV)/installed
 	$(BIN)/python -m katana_asgi.config.reference > docs/reference/settings.md
