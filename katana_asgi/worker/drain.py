@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from katana_asgi.asgi.exchange import Exchange
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
-    from typing import Any
 
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.asgi.lifespan import Lifespan
@@ -49,7 +50,7 @@ async def drain(
 
 async def _cancel(context: WorkerContext) -> None:
     for task in asyncio.all_tasks():
-        if getattr(task.get_coro(), "__qualname__", "") == "Exchange.run":
+        if _is_call(task, context):
             task.cancel()
     never = asyncio.Event()
     await _within(context.wait_idle(closed=False), never, UNWIND)
@@ -57,6 +58,19 @@ async def _cancel(context: WorkerContext) -> None:
     for connection in list(context.clock.watched):
         connection.abort()
     await _within(context.wait_idle(), never, GONE)
+
+
+def _is_call(task: asyncio.Task[Any], context: WorkerContext) -> bool:
+    """Whether a task is a call of this worker's application, not another server's in the loop.
+
+    Exchanges are found through their tasks, because a background task may outlive its
+    connection, and a registry would cost every request what only this end needs.
+    """
+    frame = getattr(task.get_coro(), "cr_frame", None)
+    if frame is None or frame.f_code is not Exchange.run.__code__:
+        return False
+    exchange: Exchange = frame.f_locals["self"]
+    return exchange._context is context
 
 
 async def _within(wait: Coroutine[Any, Any, None], force: asyncio.Event, budget: float) -> bool:

@@ -117,3 +117,35 @@ async def test_two_servers_share_a_loop_and_nothing_else():
         assert (await one.exchange(get())).body == b"ok"
         assert (await two.exchange(get())).body == b"other"
         assert (one.server.requests, two.server.requests) == (1, 1)
+
+
+async def test_a_server_that_ends_cancels_its_own_requests_and_nobody_elses():
+    begun, gate = asyncio.Semaphore(0), asyncio.Event()
+    cancelled = []
+
+    def waiting(name):
+        async def application(scope, receive, send):
+            begun.release()
+            try:
+                await gate.wait()
+            except asyncio.CancelledError:
+                cancelled.append(name)
+                raise
+            await respond(send, name)
+
+        return application
+
+    async with (
+        running(waiting(b"going on"), lifespan="off") as going_on,
+        running(waiting(b"ending"), lifespan="off", timeout_graceful_shutdown=0.1) as ending,
+        await going_on.connect() as one,
+        await ending.connect() as two,
+    ):
+        for client in (one, two):
+            await client.send(get())
+            await within(begun.acquire())
+        await within(ending.server.close())
+        assert (await two.response()).status == 500
+        gate.set()
+        assert (await one.response()).body == b"going on"
+    assert cancelled == [b"ending"]
