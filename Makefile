@@ -6,8 +6,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_FLAGS ?= -n 2
+FUZZ_SECONDS ?= 120
+FUZZ_TARGETS ?= requests connections chunks forwarded frames
 
-.PHONY: run test lint format bench bench-full flamegraph syscalls docs clean
+.PHONY: run test lint format bench bench-full flamegraph syscalls fuzz docs clean
 
 run: $(VENV)/installed
 	$(BIN)/katana-asgi examples.welcome:app
@@ -36,11 +38,17 @@ flamegraph: $(VENV)/bench
 syscalls: $(VENV)/bench
 	$(BIN)/python -m benchmarks.profile syscalls
 
+# Finds what the tests do not: FUZZ_SECONDS for each target, findings go to tests/fuzz/corpus.
+fuzz: $(VENV)/fuzz
+	for target in $(FUZZ_TARGETS); do \
+		$(BIN)/python -m tests.fuzz $$target $(FUZZ_SECONDS) || exit 1; \
+	done
+
 docs: $(VENV)/installed
 	$(BIN)/python -m katana_asgi.config.reference > docs/reference/settings.md
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
@@ -51,6 +59,10 @@ $(VENV)/installed: pyproject.toml
 
 $(VENV)/test: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --group test --group lint
+	touch $@
+
+$(VENV)/fuzz: $(VENV)/test
+	$(BIN)/python -m pip install --quiet --group fuzz
 	touch $@
 
 $(VENV)/bench: $(VENV)/installed

@@ -191,16 +191,6 @@ class Http1Connection(Http1Lifecycle):
 
     # -- the exchange's side -------------------------------------------------------------------
 
-    def content_taken(self) -> None:
-        """The application took what was buffered: read on."""
-        if not self._reading:
-            self._throttle()
-
-    def fail(self, status: int) -> None:
-        """The application failed: answer for it, or break off what it began."""
-        if self._exchange is not None:
-            self._refuse(RemoteProtocolError("Internal Server Error", status))
-
     def _response_complete(self) -> None:
         """The last byte of a response is with the transport."""
         exchange = self._exchange
@@ -380,7 +370,9 @@ class Http1Connection(Http1Lifecycle):
 
     def _remember_batch(self, data: bytes, batch: Batch) -> None:
         """Keep the answer to a read of which static routes answered every request."""
-        if batch.whole and self._settings.remember and len(data) <= MAX_REMEMBERED:
+        if not batch.whole or self._state != READY or self._parser.holds:
+            return  # it is not the answer to all of the read
+        if self._settings.remember and len(data) <= MAX_REMEMBERED:
             self._last_data = data
             self._last_head = batch.heads[0]
             self._last_answer = None

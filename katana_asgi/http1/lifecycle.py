@@ -125,6 +125,18 @@ class Http1Lifecycle(Http1Writer):
         self._eof = True
         return True
 
+    # -- the exchange's side -------------------------------------------------------------------
+
+    def content_taken(self) -> None:
+        """The application took what was buffered: read on."""
+        if not self._reading:
+            self._throttle()
+
+    def fail(self, status: int) -> None:
+        """The application failed: answer for it, or break off what it began."""
+        if self._exchange is not None:
+            self._refuse(RemoteProtocolError("Internal Server Error", status))
+
     # -- writing -------------------------------------------------------------------------------
 
     def pause_writing(self) -> None:

@@ -19,10 +19,12 @@ class HeadLimits:
 
     def check(self, head: bytes | bytearray) -> None:
         """Refuse a head, or the beginning of one, that is over a limit: 414 or 431."""
-        self.check_sizes(head.find(b"\r\n"), len(head), head.count(b"\n"))
+        line_end = head.find(b"\r\n")
+        self.check_sizes(line_end, len(head), head.count(b"\n", line_end))
 
     def check_sizes(self, line_end: int, size: int, lines: int) -> None:
-        """The same, from where the request line ends (-1: not yet), bytes and line ends."""
+        """The same, from where the request line ends (-1: not yet), the bytes of the head, and
+        the line ends from there on."""
         # Without its CRLF, of which the CR may have come already.
         if line_end > self.line or (line_end < 0 and size > self.line + 1):
             raise RemoteProtocolError("request line too long", 414)

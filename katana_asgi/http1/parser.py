@@ -114,7 +114,7 @@ class RequestParser:
         self._head = bytearray()  # the beginning of a head
         self._checked = 0  # bytes of it that have been looked at
         self._line_end = -1  # where in it the request line ends
-        self._lines = 0  # line ends in it
+        self._lines = 0  # line ends in it, from there on
         self.holds = b""  # bytes that wait behind the present request
         self._content: ContentDecoder | None = None
         self.complete = False  # the present request has arrived; waiting for next_request()
@@ -233,10 +233,12 @@ class RequestParser:
         # A CR at the end of what was checked may be half of a line end.
         new = bytes(beginning[checked - (checked > 0 and beginning[checked - 1] == _CR) :])
         self._checked = len(beginning)
-        self._lines += new.count(b"\n")
         first = self._line_end < 0
         if first:
             self._line_end = beginning.find(b"\r\n", max(0, checked - 1))
+            self._lines = beginning.count(b"\n", self._line_end)
+        else:
+            self._lines += new.count(b"\n")
         self._limits.check_sizes(self._line_end, len(beginning), self._lines)
         if first and self._line_end >= 0:
             method, target, _ = split_request_line(bytes(beginning[: self._line_end]))

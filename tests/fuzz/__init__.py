@@ -1,0 +1,1 @@
+"""Any bytes at all, for everything that takes bytes of a stranger."""

@@ -1,0 +1,228 @@
+"""What is fuzzed: one function a target, which takes any bytes and fails where a promise breaks.
+
+Each is run over its corpus and over mutations of it by the tests, and by ``make fuzz`` under
+a coverage-guided fuzzer. How bytes are cut into reads follows from the bytes themselves, so a
+finding is one file.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+import re
+from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
+
+from katana_asgi.errors import RemoteProtocolError
+from katana_asgi.http.fields import is_valid_host
+from katana_asgi.http.forwarded import FORWARDED_FIELDS, TrustedProxies, resolve
+from katana_asgi.http1.content import ChunkedContent
+from katana_asgi.http1.limits import HeadLimits
+from katana_asgi.http1.parser import RequestParser, head_parser
+from katana_asgi.websocket.codec import Close, FrameCodec, WebSocketError
+from katana_asgi.websocket.deflate import Deflate, DeflateParameters, DeflateSettings
+from tests.fuzz.in_memory import BACK_ENDS, Served, served_alike
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["TARGETS"]
+
+# -- requests: the parser alone, over all back ends
+
+_LIMITS: Final = HeadLimits(line=200, size=400, count=8)
+
+_PARSERS: Final = {
+    name: head_parser(settings["http"], _LIMITS, memo=settings.get("memo", True))
+    for name, settings in BACK_ENDS.items()
+}
+
+
+class _Sink:
+    """Writes down what a parser says; pieces of content are joined."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+
+    def request_received(self, head: Any) -> None:
+        names = ("method", "target", "version", "path", "raw_path", "query", "keep_alive")
+        names += ("content_length", "chunked", "expect_continue", "has_content", "upgrade")
+        self.heard.append({name: getattr(head, name) for name in names} | {"f": head.fields[:]})
+
+    def content_received(self, data: bytes) -> None:
+        assert data
+        if isinstance(self.heard[-1], bytes):
+            self.heard[-1] += data
+        else:
+            self.heard.append(data)
+
+    def request_complete(self) -> None:
+        self.heard.append("complete")
+
+
+def requests(data: bytes) -> None:
+    """All back ends hear the same requests, and how the bytes are cut does not matter."""
+    reads = _cut(data)
+    first, *others = (_parse(name, reads) for name in _PARSERS)
+    assert others == [first] * len(others), (first, others)
+    whole, *others = (_parse(name, [data]) for name in _PARSERS)
+    assert others == [whole] * len(others), (whole, others)
+    assert list(map(_any_refusal, first)) == list(map(_any_refusal, whole)), (first, whole)
+
+
+def _parse(name: str, reads: list[bytes]) -> list[Any]:
+    sink = _Sink()
+    parser = RequestParser(sink, _PARSERS[name], _LIMITS)
+    try:
+        for read in reads:
+            parser.feed(read)
+            while parser.complete:
+                parser.next_request()
+    except RemoteProtocolError as error:
+        sink.heard.append(error.status)
+    return sink.heard
+
+
+def _any_refusal(heard: Any) -> Any:
+    """Of several faults any may be found first."""
+    return "refused" if isinstance(heard, int) else heard
+
+
+# -- connections: what the application saw and what the client got
+
+_RESPONSE: Final = re.compile(
+    rb"HTTP/1\.1 (?P<status>[0-9]{3}) [A-Za-z -]*\r\n"
+    rb"(?:(?!content-length)[a-z-]+: [ -~]*\r\n)*"
+    rb"(?:content-length: (?P<length>[0-9]+)\r\n)?"
+    rb"(?:connection: (?P<connection>close|keep-alive)\r\n)?\r\n"
+)
+
+
+def connections(data: bytes) -> None:
+    """Over all back ends the application sees the same and the client gets the same bytes."""
+    for reads in ([data], _cut(data)):
+        for served in served_alike(reads):
+            _check_answers(served)
+
+
+def _check_answers(served: Served) -> None:
+    """What was sent is whole responses; nothing follows one that closes, or a refusal."""
+    rest = served.sent
+    answers = 0
+    while rest:
+        match = _RESPONSE.match(rest)
+        assert match is not None, rest
+        answers += 1
+        rest = rest[match.end() :]
+        length = int(match["length"] or 0)
+        if match["status"] == b"200":
+            if not rest.startswith((b"<", b"cached")):
+                length = 0  # to HEAD
+        elif rest.startswith(b"HTTP/1.1 ") or not rest:
+            length = 0
+        assert len(rest) >= length
+        rest = rest[length:]
+        if match["connection"] == b"close":
+            assert served.closed
+            assert not rest
+    assert answers >= len(served.seen)
+
+
+# -- chunked content
+
+
+def chunks(data: bytes) -> None:
+    """However chunked content is cut it is the same, and no more than what was sent."""
+    whole = _decode([data])
+    assert whole == _decode(_cut(data))
+    assert whole == _decode([data[at : at + 1] for at in range(len(data))])
+    assert len(whole[0]) <= len(data)
+
+
+def _decode(reads: list[bytes]) -> tuple[bytes, object]:
+    pieces: list[bytes] = []
+    content = ChunkedContent(pieces.append)
+    for number, read in enumerate(reads):
+        try:
+            rest = content.feed(read)
+        except RemoteProtocolError:
+            return b"".join(pieces), "refused"
+        if rest is not None:
+            return b"".join(pieces), rest + b"".join(reads[number + 1 :])
+    return b"".join(pieces), "more"
+
+
+# -- forwarding fields
+
+_TRUSTED: Final = TrustedProxies(["10.0.0.0/8", "::1", "fe80::/10"])
+
+_NAMES: Final = [*sorted(FORWARDED_FIELDS), b"x-other"]
+
+
+def forwarded(data: bytes) -> None:
+    """Whatever a trusted peer says comes out usable, and an untrusted one changes nothing.
+
+    Lines are fields, the first byte of each chooses its name.
+    """
+    fields = [(_NAMES[line[0] % len(_NAMES)], line[1:]) for line in data.split(b"\n") if line]
+    proxy = ("10.0.0.1", 5000)
+    verdict = resolve(fields, proxy, "http", _TRUSTED)
+    client = verdict.client
+    assert client is not None
+    assert str(ipaddress.ip_address(client[0])) == client[0]
+    assert 0 <= client[1] <= 65535
+    assert verdict.scheme in ("http", "https")
+    assert verdict.host is None or is_valid_host(verdict.host)
+    assert verdict.port is None or 1 <= verdict.port <= 65535
+    if verdict.prefix is not None:
+        assert re.fullmatch(r"(?:/[^/\x00-\x1f\\]+)+", verdict.prefix)
+        assert ".." not in verdict.prefix
+    stranger = ("192.0.2.1", 1)
+    unchanged = resolve(fields, stranger, "http", _TRUSTED)
+    assert unchanged == (stranger, "http", None, None, None)
+
+
+# -- WebSocket frames
+
+_MAX_SIZE: Final = 500
+
+
+def frames(data: bytes) -> None:
+    """However frames are cut the events are the same, and none is larger than allowed."""
+    for compression in (False, True):
+        whole = _read_frames([data], compression)
+        assert whole == _read_frames(_cut(data), compression)
+        for event in whole:
+            if isinstance(event, str):
+                assert len(event.encode()) <= _MAX_SIZE
+            elif isinstance(event, bytes):
+                assert len(event) <= _MAX_SIZE
+
+
+def _read_frames(reads: list[bytes], compression: bool) -> list[Any]:
+    deflate = Deflate(DeflateParameters(), DeflateSettings()) if compression else None
+    codec = FrameCodec(max_size=_MAX_SIZE, max_fragments=5, deflate=deflate)
+    events: list[Any] = [event for read in reads for event in codec.feed(read)]
+    ends = [isinstance(event, Close | WebSocketError) for event in events]
+    assert not any(ends[:-1])
+    assert codec.ended is any(ends)
+    return [event.code if isinstance(event, WebSocketError) else event for event in events]
+
+
+# -- all of them
+
+
+def _cut(data: bytes) -> list[bytes]:
+    """Reads that add up to the data, the same for the same data."""
+    chance = random.Random(crc32(data))
+    reads = []
+    while data:
+        size = chance.choice((1, 1, 2, 3, 5, 8, 20, 60, 300))
+        reads.append(data[:size])
+        data = data[size:]
+    return reads
+
+
+TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
+    target.__name__: target for target in (requests, connections, chunks, forwarded, frames)
+}
