@@ -23,6 +23,7 @@ from katana_asgi.http1.lifecycle import (
     BUSY,
     CLOSED,
     DRAINING,
+    LINGER,
     LINGERING,
     READY,
     RECEIVING,
@@ -86,7 +87,7 @@ class Http1Connection(Http1Lifecycle):
         admission = context.admission
         full = len(clock.watched) >= admission.most and not admission.has_room()
         clock.watched.add(self)
-        self.deadline = clock.after(self._settings.timeout_header)
+        self.deadline = clock.after(LINGER if context.draining else self._settings.timeout_header)
         if full or admission.counts_clients:
             self._admit(full)
 
@@ -363,6 +364,7 @@ class Http1Connection(Http1Lifecycle):
             if context.access is not None:
                 self._log(head, self.client, answer.status)
         if answer.close:
+            self._head = head
             self._finish()
         else:
             self._state = READY

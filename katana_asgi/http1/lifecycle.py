@@ -27,6 +27,7 @@ __all__ = [
     "BUSY",
     "CLOSED",
     "DRAINING",
+    "LINGER",
     "LINGERING",
     "READY",
     "RECEIVING",
@@ -35,10 +36,11 @@ __all__ = [
 ]
 
 LINGER: Final = 2.0
-"""Seconds a refused peer gets to read the answer before the connection is closed."""
+"""Seconds a peer gets to read the last answer before the connection is closed; and to send a
+request on a connection that was accepted when the worker had begun to end."""
 
 MAX_LINGER_BYTES: Final = 1024 * 1024
-"""Against a refused peer that goes on sending."""
+"""Against a peer that goes on sending after the last answer."""
 
 RETRY_LATER: Final = ((b"retry-after", b"1"),)
 
@@ -265,8 +267,11 @@ class Http1Lifecycle(Http1Writer):
         return remaining is not None and remaining > self._settings.limit_unread
 
     def _finish(self) -> None:
-        """Close after the last response; with bytes unread a plain close would reset it away."""
-        if self._parser.holds or not self._parser.complete:
+        """Close after the last response; a plain close may reset it away (RFC 9112 §9.6).
+
+        Only a client that asked for the end, and got all of its answers, sends no more.
+        """
+        if self._head.keep_alive or self._parser.holds or not self._parser.complete:
             self._linger()
         else:
             self._close()

@@ -226,6 +226,69 @@ async def test_content_that_stops_coming_after_the_response_ends_the_connection(
 # -- refused and let go
 
 
+async def closes(scope, receive, send):
+    await respond(send, b"last", headers=[(b"connection", b"close")])
+
+
+ENDINGS = {
+    "the application": (closes, {}, "/app"),
+    "a limit": (ok, {"limit_keep_alive_requests": 1}, "/app"),
+    "a limit on static routes": (ok, {"limit_keep_alive_requests": 1, **ROUTES}, "/static"),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+async def test_a_client_may_go_on_sending_after_the_last_answer_without_losing_it(http, ending):
+    """RFC 9112 §9.6: a reset may take the answer away before the client has read it."""
+    app, settings, target = ENDINGS[ending]
+    async with running(app, http=http, **settings) as server:
+        async with await server.connect() as client:
+            await client.send(get(target))
+            response = await client.response()
+            assert response.header(b"connection") == b"close"
+            assert await client.closed()
+            assert server.server.connections == 1  # half of it
+            for _ in range(50):
+                client.writer.write(get(target) * 100)
+                await within(client.writer.drain())
+                await asyncio.sleep(0)
+        assert not client.reader.exception()
+        await within(gone(server))
+
+
+async def gone(server) -> None:
+    while server.server.connections:
+        await asyncio.sleep(0.001)
+
+
+async def test_a_client_that_asked_for_the_end_is_closed_at_once(http):
+    """Nothing more can come from it, and nobody waits."""
+    async with running(ok, http=http, **ROUTES) as server:
+        for target in ("/app", "/static"):
+            for request in (get(target, "Connection: close"), get(target, version="1.0")):
+                async with await server.connect() as client:
+                    await client.send(request)
+                    assert (await client.response()).status == 200
+                    assert await client.closed()
+                    assert server.server.connections == 0
+
+
+async def test_a_client_that_stays_after_the_last_answer_is_let_go(http):
+    async with running(closes, http=http, timeout_header=0.1) as server:
+        async with await server.connect() as client:
+            await client.send(get())
+            await client.response()
+            await within(gone(server))
+
+
+async def test_a_client_that_never_stops_after_the_last_answer_is_cut_off(http):
+    async with talking(closes, http=http) as client:
+        await client.send(get())
+        await client.response()
+        with pytest.raises(ConnectionError):
+            await flood(client)
+
+
 async def test_a_refused_client_may_go_on_sending_without_losing_the_answer(http):
     async with talking(ok, http=http, limit_body_size=1000) as client:
         client.writer.write(get("/", "Content-Length: 500000", method="POST"))

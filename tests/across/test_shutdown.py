@@ -88,6 +88,21 @@ async def test_idle_connections_end_and_new_ones_are_refused(http):
         assert await refused(server.host, server.port)
 
 
+@pytest.mark.parametrize("target", [None, "/", "/static"])
+async def test_a_connection_accepted_in_the_last_moment_gets_one_answer_or_ends_soon(http, target):
+    """The kernel had it in the queue already: its header timeout would hold up the end."""
+    settings = {"timeout_header": LONG, "timeout_graceful_shutdown": LONG, **ROUTES}
+    async with running(Waiting(), http=http, **settings) as server:
+        server.server._context.draining = True  # as it is when the listener closes
+        async with await server.connect() as client:
+            if target is not None:
+                await client.send(get(target))
+                assert (await client.response()).header(b"connection") == b"close"
+            assert await client.closed()
+            client.writer.close()
+            await within(closing(server))
+
+
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 async def test_a_response_under_way_is_finished_and_says_close(http, version):
     app = Waiting()
@@ -104,6 +119,7 @@ async def test_a_response_under_way_is_finished_and_says_close(http, version):
         assert (response.status, response.body) == (200, b"/wait")
         assert response.header(b"connection") == b"close"
         assert await client.closed()
+        client.writer.close()
         await within(closed)
     assert app.events == ["shutdown"]
 
@@ -120,6 +136,7 @@ async def test_a_stream_under_way_is_finished_and_the_connection_closed(http):
         await asyncio.sleep(0)
         app.gate.set()
         assert await client.rest() == b"1\r\no\r\n1\r\nk\r\n0\r\n\r\n"
+        client.writer.close()
         await within(closed)
 
 
@@ -141,6 +158,7 @@ async def test_half_a_request_may_be_completed_and_its_answer_says_close(http, t
         assert response.status == 200
         assert response.header(b"connection") == b"close"
         assert await client.closed()
+        client.writer.close()
         await within(closed)
 
 
@@ -356,6 +374,7 @@ async def test_serve_ends_in_order_when_it_is_cancelled(http):
         serving.cancel()
         app.gate.set()
         assert (await client.response()).body == b"/wait"
+        client.writer.close()
         with pytest.raises(asyncio.CancelledError):
             await within(serving)
     assert app.events == ["shutdown"]
