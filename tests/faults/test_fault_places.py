@@ -1,4 +1,4 @@
-"""Applications that fail at odd places: in what they hand over, while they end, as they are called."""
+"""Applications that fail at odd places: in what they hand over, in the call, on the way out."""
 
 from __future__ import annotations
 

@@ -1,0 +1,37 @@
+"""The tests that documents name exist: a promise without its test is none."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import pytest
+
+from tests.support import ROOT
+from tests.wire.corpus import CASES
+
+DOCUMENTS = ["SECURITY.md", "docs/reference/weaknesses.md"]
+
+FUNCTIONS = {
+    node.name
+    for path in (ROOT / "tests").rglob("test_*.py")
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_test_that_a_document_names_exists(document):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    functions = re.findall(r"`(test_\w+)`", text)
+    assert functions
+    assert set(functions) <= FUNCTIONS
+    cases = re.findall(r"`wire: ([^`]+)`", text)
+    assert set(cases) <= {case.name for case in CASES}
+
+
+def test_every_promise_names_its_tests():
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    promises = text.partition("<!-- promises:start -->")[2].partition("<!-- promises:end -->")[0]
+    for promise in promises.split("\n- ")[1:]:
+        assert "\n  Tests: `test_" in promise
