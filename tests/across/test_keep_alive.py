@@ -8,6 +8,7 @@ import pytest
 
 from katana_asgi import StaticRoute
 from tests.applications import get, respond, start
+from tests.raw_client import RawClient
 from tests.support import running, talking, within
 
 ROUTES = {"static_route": (StaticRoute(path="/static", body=b"static"),)}
@@ -254,6 +255,29 @@ async def test_a_client_may_go_on_sending_after_the_last_answer_without_losing_i
                 await asyncio.sleep(0)
         assert not client.reader.exception()
         await within(gone(server))
+
+
+@pytest.mark.parametrize("later", [b"", b"more"])
+async def test_a_client_that_vanishes_at_the_last_answer_is_no_error(http, caplog, later):
+    """The write fails before the loop has heard of the reset; so there is nothing to end."""
+    clients = []
+
+    async def app(scope, receive, send):
+        while not clients:
+            await asyncio.sleep(0)
+        clients.pop().reset()
+        await start(send, headers=[(b"connection", b"close")])
+        await send({"type": "http.response.body", "body": b"x" * 100000, "more_body": bool(later)})
+        if later:
+            await send({"type": "http.response.body", "body": later})
+
+    async with running(app, http=http, lifespan="off") as server:
+        client = await RawClient.open(server.host, server.port)
+        await client.send(get())
+        clients.append(client)
+        await within(gone(server))
+        assert not server.server._context.running
+    assert not caplog.records
 
 
 async def gone(server) -> None:
