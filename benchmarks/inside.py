@@ -141,7 +141,8 @@ class Case:
                 transports.append(transport)
             for data in request:
                 protocol.data_received(data)
-        protocol.connection_lost(None)
+        # After the responses that leave at the end of this turn.
+        inside.loop.call_soon(protocol.connection_lost, None)
 
 
 def _same(name: str) -> Callable[[int], tuple[bytes, ...]]:

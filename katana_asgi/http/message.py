@@ -59,7 +59,8 @@ class RequestHead:
 
     ``fields`` keeps order and duplicates, names lower-cased. ``path`` is percent-decoded,
     ``raw_path`` is as sent without the query. The authority of an absolute-form target
-    replaces Host (RFC 9112 §3.2.2). ``answer`` is where the route table's answer to this very
+    replaces Host (RFC 9112 §3.2.2). ``simple`` is a head that asks for no more than a response:
+    no content follows and no upgrade. ``answer`` is where the route table's answer to this very
     head is kept, ``UNKNOWN`` until it was asked.
     """
 
@@ -76,6 +77,7 @@ class RequestHead:
         "path",
         "query",
         "raw_path",
+        "simple",
         "target",
         "upgrade",
         "version",
@@ -103,6 +105,7 @@ class RequestHead:
         self.upgrade = framing.upgrade
         self.forwarded = framing.forwarded
         self.has_content = framing.has_content
+        self.simple = not framing.has_content and framing.upgrade is None
 
 
 def _with_host(fields: list[Field], authority: bytes) -> list[Field]:

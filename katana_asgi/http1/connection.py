@@ -31,7 +31,6 @@ from katana_asgi.http1.lifecycle import (
     Http1Lifecycle,
 )
 from katana_asgi.http1.parser import RequestParser
-from katana_asgi.http1.tunnel import Http1Tunnel
 from katana_asgi.net.clock import EVERY_TICK, NEVER
 
 if TYPE_CHECKING:
@@ -39,12 +38,13 @@ if TYPE_CHECKING:
 
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.asgi.scope import Endpoint
-    from katana_asgi.asgi.tunnel import ByteStream, TunnelEnd
     from katana_asgi.http.message import RequestHead
     from katana_asgi.http1.settings import Http1Settings
     from katana_asgi.routes.static import CachedResponse
 
 __all__ = ["Http1Connection"]
+
+_UNUSED: Final[dict[str, Any]] = {}
 
 MAX_REMEMBERED: Final = 8192
 """Bytes of a read that a connection remembers, against many connections with large heads."""
@@ -54,6 +54,7 @@ class Http1Connection(Http1Lifecycle):
     """The asyncio protocol of one connection, and the sink of its parser."""
 
     __slots__ = (
+        "_heads",
         "_last_answer",
         "_last_batch",
         "_last_data",
@@ -70,6 +71,7 @@ class Http1Connection(Http1Lifecycle):
     ) -> None:
         super().__init__(context, settings, server, scheme)
         self._parser = RequestParser(self, settings.parse_head, settings.limits)
+        self._heads = settings.heads
         # The last read that was one whole head without content, and what became of it.
         self._last_data: bytes | None = None
         self._last_head: RequestHead | None = None
@@ -97,6 +99,10 @@ class Http1Connection(Http1Lifecycle):
         if state == READY:
             if data == self._last_data:
                 self._repeat()
+                return
+            head = self._heads.get(data)
+            if head is not None and head.simple:
+                self._take(data, head)
                 return
             self._state = RECEIVING
         elif state >= LINGERING:
@@ -214,27 +220,6 @@ class Http1Connection(Http1Lifecycle):
             self.deadline = context.clock.after(self._settings.timeout_header)
             self._resume_reading()
 
-    def upgrade(self, response: bytes, end: TunnelEnd) -> tuple[ByteStream, bytes]:
-        """Send a 101 and hand the transport over; returns the stream and what came after."""
-        self.flush()
-        self._exchange = None
-        self._state = CLOSED
-        context = self._context
-        context.clock.watched.discard(self)
-        self._resume_reading()
-        tunnel = Http1Tunnel(context, self._transport, end, self._settings.timeout_write)
-        context.admission.passes_on(self, tunnel)
-        self._transport.set_protocol(tunnel)
-        if self.write_paused:
-            context.clock.stalled.discard(self)
-            tunnel.pause_writing()
-        self._write(response)
-        held, self._parser.holds = self._parser.holds, b""
-        self._parser.close()
-        if self._eof:
-            context.loop.call_soon(tunnel.eof_received)
-        return tunnel, held
-
     # -- one request after the other -----------------------------------------------------------
 
     def _began(self, data: bytes) -> None:
@@ -247,12 +232,21 @@ class Http1Connection(Http1Lifecycle):
                 self.deadline = self._context.clock.after(self._settings.timeout_header)
         elif self._settings.remember and not parser.holds and len(data) <= MAX_REMEMBERED:
             head = self._head
-            if not head.has_content and head.upgrade is None:
-                self._last_data = data
-                self._last_head = head
-                self._last_scope = None
-                self._last_batch = None
-                self._last_answer = cast("CachedResponse | None", head.answer)
+            if head.simple:
+                self._remember(data, head)
+
+    def _remember(self, data: bytes, head: RequestHead) -> None:
+        self._last_data = data
+        self._last_head = head
+        self._last_scope = None
+        self._last_batch = None
+        self._last_answer = cast("CachedResponse | None", head.answer)
+
+    def _take(self, data: bytes, head: RequestHead) -> None:
+        """A read that another connection, or this one before its last, has sent: a whole head."""
+        self._remember(data, head)
+        self._last_scope = _UNUSED  # for one request a scope to copy from is not worth it
+        self._repeat()
 
     def _repeat(self) -> None:
         """The last read again: what it was parsed to need not be found out again."""
@@ -273,15 +267,21 @@ class Http1Connection(Http1Lifecycle):
         self._parser.complete = True
         self._head = head
         self._keep_alive = head.keep_alive
-        scope = self._last_scope
-        if scope is None:
-            scope = self._last_scope = self.make_scope(head)
+        template = self._last_scope
+        if template:
+            scope = fresh_scope(template, context)
+        elif template is None:
+            self._last_scope = self.make_scope(head)
+            scope = fresh_scope(self._last_scope, context)
+        else:
+            scope = self.make_scope(head)
+            self._last_scope = None
         if context.limit_concurrency and context.running >= context.limit_concurrency:
             self._refuse(_too_busy())
             return
         self.deadline = NEVER
         self._chunked = False
-        exchange = self._exchange = Exchange(context, self, fresh_scope(scope, context))
+        exchange = self._exchange = Exchange(context, self, scope)
         self._start(exchange)
 
     def _make_exchange(self, head: RequestHead, scope: dict[str, Any]) -> None:

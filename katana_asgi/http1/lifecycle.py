@@ -12,6 +12,7 @@ from katana_asgi.asgi.exchange import HIGH_WATER
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http1.encoder import refusal
 from katana_asgi.http1.pace import BodyPace
+from katana_asgi.http1.tunnel import Http1Tunnel
 from katana_asgi.http1.writing import Http1Writer
 from katana_asgi.net.clock import NEVER
 from katana_asgi.net.reset import reset
@@ -20,6 +21,7 @@ from katana_asgi.net.stall import WriteStall, unsent
 if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.asgi.scope import Endpoint
+    from katana_asgi.asgi.tunnel import ByteStream, TunnelEnd
     from katana_asgi.http1.parser import RequestParser
     from katana_asgi.http1.settings import Http1Settings
 
@@ -223,6 +225,27 @@ class Http1Lifecycle(Http1Writer):
             self._close()
         elif self._state == DRAINING:
             self._linger()  # the response has gone out; nobody wants the rest of the content
+
+    def upgrade(self, response: bytes, end: TunnelEnd) -> tuple[ByteStream, bytes]:
+        """Send a 101 and hand the transport over; returns the stream and what came after."""
+        self.flush()
+        self._exchange = None
+        self._state = CLOSED
+        context = self._context
+        context.clock.watched.discard(self)
+        self._resume_reading()
+        tunnel = Http1Tunnel(context, self._transport, end, self._settings.timeout_write)
+        context.admission.passes_on(self, tunnel)
+        self._transport.set_protocol(tunnel)
+        if self.write_paused:
+            context.clock.stalled.discard(self)
+            tunnel.pause_writing()
+        self._write(response)
+        held, self._parser.holds = self._parser.holds, b""
+        self._parser.close()
+        if self._eof:
+            context.loop.call_soon(tunnel.eof_received)
+        return tunnel, held
 
     # -- the end -------------------------------------------------------------------------------
 

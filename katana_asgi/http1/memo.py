@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+from urllib.parse import unquote
 
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http.fields import TOKEN
@@ -28,6 +29,8 @@ from katana_asgi.http1.head import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from katana_asgi.http.message import Field, Framing
     from katana_asgi.http1.limits import HeadLimits
 
@@ -48,6 +51,15 @@ MAX_NEW_LINES: Final = 3
 _match_field: Final = re.compile(
     rb"(%b):[ \t]*((?:[!-~\x80-\xff]+(?:[ \t]+[!-~\x80-\xff]+)*)?)[ \t]*" % TOKEN
 ).fullmatch
+
+_match_origin: Final = re.compile(
+    rb"(%b) ((/[!\"$->@-~]*)(?:\?([!\"$-~]*))?) HTTP/1\.1" % TOKEN
+).fullmatch
+"""Nearly every request line: a target in origin-form (RFC 9112 §3.2.1) and HTTP/1.1."""
+
+_METHODS: Final = {
+    name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
+}
 
 _PRIVATE: Final = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 
@@ -84,11 +96,12 @@ class HeadMemo:
     """A ``HeadParser`` that gives what ``parse_fields`` and ``head.py`` would, but faster."""
 
     __slots__ = (
+        "_examined",
         "_framings",
         "_heads",
         "_limits",
-        "_lines",
         "_parse_fields",
+        "_plain",
         "_requests",
         "_sections",
     )
@@ -98,87 +111,130 @@ class HeadMemo:
         self._limits = limits
         self._heads: _Table[RequestHead] = _Table()
         self._sections: _Table[tuple[list[Field], Framing]] = _Table()  # of HTTP/1.1
-        self._lines: _Table[Field] = _Table()
+        self._plain: _Table[Field] = _Table()  # lines that decide nothing for the server
+        self._examined: _Table[Field] = _Table()  # ... and those that may
         self._requests: _Table[tuple[str, bytes, str, Target]] = _Table()
-        self._framings: _Table[Framing] = _Table()  # by the examined fields of HTTP/1.1
+        self._framings: _Table[Framing] = _Table()  # of HTTP/1.1, by its examined lines
+
+    @property
+    def heads(self) -> Mapping[bytes, RequestHead]:
+        """Whole heads as they are remembered now; always the same mapping."""
+        return self._heads.known
 
     def __call__(self, head: bytes) -> RequestHead:
         """Parse a whole head; raises ``RemoteProtocolError`` as the back end would."""
         whole = self._heads.known.get(head)
         if whole is not None:
             return whole
+        try:
+            return self._by_parts(head)
+        except RemoteProtocolError:
+            self._limits.check(head)  # whatever else is wrong, the limit is said first
+            raise
+
+    def _by_parts(self, head: bytes) -> RequestHead:
+        limits = self._limits
         line_end = head.find(b"\r\n")
-        section = head[line_end:]
-        known = self._sections.known.get(section)
-        if known is None or line_end > self._limits.line:
-            self._limits.check(head)
+        if line_end > limits.line or len(head) - line_end > limits.size:
+            limits.check(head)
         line = head[:line_end]
         request = self._requests.known.get(line)
         if request is None:
             request = self._request_line(line)
         method, target, version, parsed = request
-        if known is not None and version == "1.1":
-            fields, framing = known
-            made = RequestHead(method, target, version, parsed, fields, framing)
-            if b"?" not in target and self._heads.repeats(head):
-                self._heads.store(head, made)
-            return made
-        fields, framing = self._section(section, version)
-        return RequestHead(method, target, version, parsed, fields, framing)
+        section = head[line_end:]
+        known = self._sections.known.get(section)
+        if known is None or version != "1.1":
+            fields, framing = self._section(section, version)
+            return RequestHead(method, target, version, parsed, fields, framing)
+        made = RequestHead(method, target, version, parsed, *known)
+        if b"?" not in target and self._heads.repeats(head):
+            self._heads.store(head, made)
+        return made
 
     def _request_line(self, line: bytes) -> tuple[str, bytes, str, Target]:
-        method, target, version = split_request_line(line)
-        parts = (method, target, version, parse_target(target, method))
-        if len(line) <= MAX_LINE and b"?" not in target and self._requests.repeats(line):
-            self._requests.store(line, parts)
-        return parts
+        match = _match_origin(line)
+        method = None if match is None else _METHODS.get(match[1])
+        if match is None or method is None:
+            method, target, version = split_request_line(line)
+            parsed = parse_target(target, method)
+        else:
+            version = "1.1"
+            _, target, raw_path, query = match.groups()
+            path = raw_path.decode("ascii")
+            parsed = (unquote(path) if "%" in path else path, raw_path, query or b"", None)
+        request = (method, target, version, parsed)
+        if b"?" not in line and len(line) <= MAX_LINE and self._requests.repeats(line):
+            self._requests.store(line, request)
+        return request
 
     def _section(self, section: bytes, version: str) -> tuple[list[Field], Framing]:
         """Fields and framing of a header section, from the CRLF before it to the one behind."""
         lines = section[2:-4].split(b"\r\n") if len(section) > 4 else []
-        found = list(map(self._lines.known.get, lines))
-        complete = all(found)
-        fields = cast("list[Field]", found) if complete else self._fill(section, lines, found)
-        examined = tuple([field for field in fields if field[0] in EXAMINED])
+        if len(lines) > self._limits.count:
+            raise RemoteProtocolError("too many header fields", 431)
+        found: list[Field | None] = list(map(self._plain.known.get, lines))
+        plain = len(lines) - found.count(None)
+        examined = self._find_others(lines, found)
+        if examined is None:
+            fields = self._by_back_end(section, lines)
+            return fields, judge(_examined(fields), version)
+        fields = cast("list[Field]", found)
         if version != "1.1":
-            return fields, judge(examined, version)
+            return fields, judge(_examined(fields), version)
         framing = self._framings.known.get(examined)
         if framing is None:
-            framing = self._judge(examined)
-        if complete and len(section) <= MAX_SECTION and self._sections.repeats(section):
+            framing = judge(_examined(fields), "1.1")
+            if sum(map(len, examined)) <= MAX_LINE and self._framings.repeats(examined):
+                self._framings.store(examined, framing)
+        all_known = plain + len(examined) == len(lines)
+        if all_known and len(section) <= MAX_SECTION and self._sections.repeats(section):
             self._sections.store(section, (fields, framing))
         return fields, framing
 
-    def _judge(self, examined: tuple[Field, ...]) -> Framing:
-        framing = judge(examined, "1.1")
-        size = sum([len(value) for _, value in examined])
-        if size <= MAX_LINE and self._framings.repeats(examined):
-            self._framings.store(examined, framing)
-        return framing
+    def _find_others(
+        self, lines: list[bytes], fields: list[Field | None]
+    ) -> tuple[bytes, ...] | None:
+        """Fill in the fields that are no plain and known ones; returns the examined lines.
 
-    def _fill(self, section: bytes, lines: list[bytes], found: list[Field | None]) -> list[Field]:
-        """Parse the lines that are new: a few one by one, a stranger's head by the back end."""
-        new = [index for index, field in enumerate(found) if field is None]
-        fields = found
-        if len(new) > MAX_NEW_LINES or not self._parse_lines(lines, found, new):
-            check_field_bytes(section[2:])
-            fields = list(self._parse_fields(section[2:]))
-            if len(fields) != len(lines):
-                raise RemoteProtocolError("invalid head")
-        for index in new:
-            line, field = lines[index], fields[index]
-            if field is None or len(line) > MAX_LINE or field[0] in _PRIVATE:
-                continue
-            if self._lines.repeats(line):
-                self._lines.store(line, field)
-        return cast("list[Field]", fields)
+        ``None``: a stranger's head, or a line that is wrong. Both are the back end's.
+        """
+        known = self._examined.known.get
+        examined = []
+        new = 0
+        index = -1
+        for _ in range(fields.count(None)):
+            index = fields.index(None, index + 1)
+            line = lines[index]
+            field = known(line)
+            if field is None:
+                new += 1
+                match = _match_field(line) if new <= MAX_NEW_LINES else None
+                if match is None:
+                    return None
+                field = (match[1].lower(), match[2])
+                self._remember(line, field)
+            if field[0] in EXAMINED:
+                examined.append(line)
+            fields[index] = field
+        return tuple(examined)
 
-    @staticmethod
-    def _parse_lines(lines: list[bytes], fields: list[Field | None], new: list[int]) -> bool:
-        """Parse lines by the grammar of RFC 9112 §5; false: let the back end judge."""
-        for index in new:
-            match = _match_field(lines[index])
-            if match is None:
-                return False
-            fields[index] = (match[1].lower(), match[2])
-        return True
+    def _by_back_end(self, section: bytes, lines: list[bytes]) -> list[Field]:
+        check_field_bytes(section[2:])
+        fields = list(self._parse_fields(section[2:]))
+        if len(fields) != len(lines):
+            raise RemoteProtocolError("invalid head")
+        for line, field in zip(lines, fields, strict=True):
+            self._remember(line, field)
+        return fields
+
+    def _remember(self, line: bytes, field: Field) -> None:
+        name = field[0]
+        if len(line) <= MAX_LINE and name not in _PRIVATE:
+            table = self._examined if name in EXAMINED else self._plain
+            if table.repeats(line):
+                table.store(line, field)
+
+
+def _examined(fields: list[Field]) -> list[Field]:
+    return [field for field in fields if field[0] in EXAMINED]

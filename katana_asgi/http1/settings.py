@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from katana_asgi.http1.limits import HeadLimits
+from katana_asgi.http1.memo import HeadMemo
 from katana_asgi.http1.parser import back_end, head_parser
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from katana_asgi.asgi.exchange import Exchange
     from katana_asgi.config.model import Config
@@ -25,6 +26,7 @@ class Http1Settings:
     """Timeouts in seconds, limits in bytes; 0 is no limit."""
 
     __slots__ = (
+        "heads",
         "limit_body",
         "limit_body_rate",
         "limit_keep_alive_requests",
@@ -47,6 +49,10 @@ class Http1Settings:
         self.parse_head = head_parser(config.http, self.limits, memo=memo)
         # Whether a connection remembers its last read; what it counts it must not skip.
         self.remember = memo and not config.limit_keep_alive_requests
+        # Reads that are one whole head parsed before, for connections that see them first.
+        self.heads: Mapping[bytes, RequestHead] = {}
+        if self.remember and isinstance(self.parse_head, HeadMemo):
+            self.heads = self.parse_head.heads
         self.switch = switch  # what to do with an Upgrade; None: ignore it (RFC 9110 §7.8)
         self.limit_body = config.limit_body_size
         self.limit_body_rate = config.limit_body_rate
