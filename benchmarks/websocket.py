@@ -176,6 +176,8 @@ def echo_once(
         tell(process)
         found = result(process)
         spent = usage(pid).cpu_seconds - before
+    if not found["count"]:
+        raise RuntimeError("nothing was echoed")
     return spent / found["count"] * 1e6, found["count"] / found["seconds"]
 
 
