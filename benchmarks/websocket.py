@@ -28,6 +28,7 @@ from benchmarks.processes import usage
 APP = "benchmarks.apps.websocket:app"
 SIZES = {"32 B": 32, "1 KiB": 1024, "64 KiB": 65536}
 CONNECTIONS = (1, 64)
+CEILING = "bare uvloop protocol"
 STARTUP = 30.0
 """Seconds a server may take until it accepts."""
 
@@ -53,12 +54,18 @@ def granian(port: int) -> list[str]:
     return ["-m", "granian", APP, "--host=127.0.0.1", *flags, "--no-access-log"]
 
 
+def ceiling(port: int) -> list[str]:
+    """Return the command of a bare protocol that only looks at sizes."""
+    return ["-m", "benchmarks.websocket_ceiling", f"--port={port}"]
+
+
 SERVERS: dict[str, Callable[[int], list[str]]] = {
     "katana-asgi": katana,
     "uvicorn (websockets-sansio)": uvicorn("websockets-sansio"),
     "uvicorn (websockets)": uvicorn("websockets"),
     "uvicorn (wsproto)": uvicorn("wsproto"),
     "granian": granian,
+    CEILING: ceiling,
 }
 
 
@@ -169,6 +176,8 @@ def echo_once(
         tell(process)
         found = result(process)
         spent = usage(pid).cpu_seconds - before
+    if not found["count"]:
+        raise RuntimeError("nothing was echoed")
     return spent / found["count"] * 1e6, found["count"] / found["seconds"]
 
 
@@ -190,17 +199,18 @@ def echo(options: argparse.Namespace) -> None:
 
 
 def report(title: str, figures: dict[str, list[tuple[float, float]]]) -> None:
-    """Print medians, spread and the ratio to the first server, as Markdown."""
-    first = statistics.median(cpu for cpu, _ in next(iter(figures.values())))
+    """Print medians, spread, and the median of each round's ratio to the first server."""
+    first = [cpu for cpu, _ in next(iter(figures.values()))]
     print(f"\n| {title} | µs CPU per message | from | to | messages/s | x of ours |")
     print("|---|---|---|---|---|---|")
     for name, rounds in figures.items():
         costs = [cpu for cpu, _ in rounds]
         cost = statistics.median(costs)
+        ratio = statistics.median(cpu / own for cpu, own in zip(costs, first, strict=True))
         rate = statistics.median(rate for _, rate in rounds)
         print(
             f"| {name} | {cost:.1f} | {min(costs):.1f} | {max(costs):.1f} | {rate:,.0f} "
-            f"| {cost / first:.2f} |",
+            f"| {ratio:.2f} |",
             flush=True,
         )
 
@@ -210,6 +220,8 @@ def idle(options: argparse.Namespace) -> None:
     print(f"\n| {options.sockets:,} idle sockets | bytes each | pings answered | CPU, % |")
     print("|---|---|---|---|")
     for name in options.servers:
+        if name == CEILING:
+            continue
         with serving(SERVERS[name], options.server_core) as (pid, port):
             empty = usage(pid).resident_bytes
             flags = [f"--port={port}", f"--connections={options.sockets}", "--idle"]

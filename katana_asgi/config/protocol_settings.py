@@ -191,8 +191,8 @@ class WebSocketSettings:
     ws_allow_origin: tuple[str, ...] = setting(
         (),
         "list",
-        "Origins whose pages may connect, such as https://example.org, else 403; "
-        "none given: every origin, and clients without one.",
+        "Origins whose pages may connect, such as https://example.org, else 403; none given: "
+        "all. A client that sends no Origin always may.",
         check=check_origin,
     )
     timeout_ws_handshake: float = setting(
