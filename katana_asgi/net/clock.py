@@ -28,6 +28,10 @@ EVERY_TICK: Final = 0.0
 PATIENCE: Final = 0.05
 """Seconds for the event loop to read what came while it was busy, before anybody is called late."""
 
+AT_ONCE: Final = 50
+"""Deadlines that pass in one turn of the loop: thousands of connections that were opened together
+end together, and nobody else should wait for that."""
+
 
 class Watched(Protocol):
     """A connection, whatever it speaks, as the clock and the end of the worker see it."""
@@ -70,6 +74,7 @@ class Clock:
         "_idle_timeout",
         "_lines",
         "_loop",
+        "_overdue",
         "_second",
         "_tick",
         "elapsed",
@@ -106,6 +111,7 @@ class Clock:
         self.watched: set[Watched] = set()
         self.stalled: set[Stalled] = set()
         self.every_tick: list[Callable[[], None]] = []
+        self._overdue: list[Watched] = []  # of the last sweep, still to be called
         self._second = 0
         self._handle: asyncio.TimerHandle | None = None
         self.now = loop.time()
@@ -126,6 +132,7 @@ class Clock:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
+            self._overdue.clear()
 
     def after(self, timeout: float) -> float:
         """The deadline ``timeout`` seconds from now."""
@@ -152,13 +159,25 @@ class Clock:
 
     def _sweep(self) -> None:
         """Call everybody whose deadline has passed, and look at who takes nothing."""
-        if self._handle is None:
-            return  # stopped in between
+        if self._handle is None or self._overdue:
+            return  # stopped in between, or still at it
         now = self.now
-        for overdue in [each for each in self.watched if each.deadline <= now]:
-            overdue.deadline_passed()
+        self._overdue = [each for each in self.watched if each.deadline <= now]
+        self._call_overdue()
         for stalled in list(self.stalled):
             stalled.look_at_writing()
+
+    def _call_overdue(self) -> None:
+        """Call some, and the others in later turns of the loop; a deadline may move meanwhile."""
+        overdue = self._overdue
+        some = overdue[-AT_ONCE:]
+        del overdue[-AT_ONCE:]
+        if overdue:
+            self._loop.call_soon(self._call_overdue)
+        now = self.now
+        for each in some:
+            if each.deadline <= now and each in self.watched:
+                each.deadline_passed()
 
     def _refresh(self, second: int) -> None:
         self._second = second

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -277,3 +279,50 @@ def test_a_stopped_clock_calls_nobody_late(loop):
     clock.stop()
     loop.turn(10)
     assert watched.passed == []
+
+
+async def test_of_many_deadlines_at_once_others_do_not_wait_for_all():
+    loop = asyncio.get_running_loop()
+    clock = Clock(loop, idle_timeout=0.1)
+    ended = []
+
+    class Ending(Deadline):
+        def deadline_passed(self) -> None:
+            ended.append(self)
+            clock.watched.discard(self)
+
+    clock.watched.update(Ending(loop, 0.1) for _ in range(1000))
+    seen = [0]
+    clock.start()
+    seen.append(len(ended))
+    while clock.watched:
+        await asyncio.sleep(0)  # somebody else's turn
+        seen.append(len(ended))
+    clock.stop()
+    assert len(ended) == len(set(ended)) == 1000
+    assert max(after - before for before, after in pairwise(seen)) <= 50
+
+
+async def test_who_moves_on_or_leaves_before_its_turn_comes_is_not_called():
+    loop = asyncio.get_running_loop()
+    clock = Clock(loop, idle_timeout=0.1)
+    ended = []
+
+    class Ending(Deadline):
+        def deadline_passed(self) -> None:
+            ended.append(self)
+            clock.watched.discard(self)
+            for number, other in enumerate(list(clock.watched)):
+                if number % 2:
+                    other.deadline = NEVER
+                else:
+                    clock.watched.discard(other)
+
+    clock.watched.update(Ending(loop, 0.1) for _ in range(200))
+    clock.start()
+    while not ended:
+        await asyncio.sleep(0)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    clock.stop()
+    assert len(ended) == 1
