@@ -1,7 +1,7 @@
 """The command line: from arguments, environment and file to a running service.
 
 The options are made from the settings; nothing is spelled twice. This is the only module that
-prints or exits, and the only one that knows click.
+exits; ``inspect_cli.py`` has the commands that look into a running service.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 PROGRAM: Final = "katana-asgi"
+
+INSPECTIONS: Final = ("profile", "dump")
+"""The commands of ``inspect_cli.py``; an application's name has a colon."""
 
 WRONG_SETTINGS: Final = 2
 """Exit status for settings and arguments that cannot be used."""
@@ -76,6 +79,12 @@ def _bound_the_exit(status: int) -> None:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in INSPECTIONS:
+        from katana_asgi.inspect_cli import COMMANDS
+
+        COMMANDS[words[0]].main(words[1:], f"{PROGRAM} {words[0]}", standalone_mode=False)
+        return 0
     params = _command().main(arguments, PROGRAM, standalone_mode=False)
     if not isinstance(params, dict):  # --help has been answered
         return 0

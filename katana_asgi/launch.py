@@ -19,13 +19,14 @@ def launch(config: Config) -> int:
     Returns the exit status of the service; never raises for what a user can get wrong.
     """
     # Imported here: a supervisor has no use for an event loop, one worker none for a supervisor.
-    if config.workers > 1:
+    if config.workers > 1 or config.reload:
         from katana_asgi.observe.logs import configure_logging
+        from katana_asgi.supervisor.reload import ReloadSupervisor
         from katana_asgi.supervisor.supervisor import Supervisor
 
         configure_logging(config)
         try:
-            return Supervisor(config).run()
+            return (ReloadSupervisor if config.reload else Supervisor)(config).run()
         except StartupError as error:
             logging.getLogger("katana_asgi.error").error("%s", error)
             return error.status

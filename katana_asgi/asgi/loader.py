@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from katana_asgi.asgi.adapters import adapt
+from katana_asgi.asgi.wrapping import wrap
 from katana_asgi.errors import StartupError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def load_application(config: Config) -> ASGIApplication:
             raise _wrap(f"the factory {config.app!r} raised", error) from error
     if not callable(application):
         raise StartupError(f"the application {config.app!r} is not callable")
-    return adapt(application, config.interface)
+    return wrap(adapt(application, config.interface), config)
 
 
 def _import(name: str, app_dir: str) -> Any:

@@ -33,6 +33,16 @@ def check_together(values: Mapping[str, Any], given: Mapping[str, str]) -> None:
             f"{_origin(given, 'workers')}: {values['workers']} is not allowed with an application "
             'object, because each worker imports it; use 1, or "MODULE:ATTRIBUTE" as app'
         )
+    if values["reload"] and values["workers"] > 1:
+        raise ConfigurationError(
+            f"{_origin(given, 'reload')}: true is not allowed with {values['workers']} workers; "
+            "use 1 worker"
+        )
+    if values["reload"] and not isinstance(values["app"], str):
+        raise ConfigurationError(
+            f"{_origin(given, 'reload')}: true is not allowed with an application object, because "
+            'it is imported again; use "MODULE:ATTRIBUTE" as app'
+        )
     if values["interface"] == "wsgi" and values["lifespan"] == "on":
         raise ConfigurationError(
             f"{_origin(given, 'lifespan')}: 'on' is not allowed with interface wsgi, which has no "

@@ -1,8 +1,8 @@
 """Every setting of the server, once: name, type, default, help and spelling.
 
 Flags, environment variables, file keys, ``--print-config`` and the settings reference
-are derived from the fields of the themes that ``service_settings.py`` and
-``protocol_settings.py`` declare; ``SETTINGS`` lists them. A field's name is its spelling:
+are derived from the fields of the themes that ``service_settings.py``, ``protocol_settings.py``
+and ``inspection_settings.py`` declare; ``SETTINGS`` lists them. A field's name is its spelling:
 ``timeout_keep_alive`` is ``--timeout-keep-alive``, ``KATANA_TIMEOUT_KEEP_ALIVE`` and the
 file key ``timeout-keep-alive``.
 """
@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Final, Self
 
 from katana_asgi.config.cross_checks import check_together
+from katana_asgi.config.inspection_settings import InspectionSettings, ReloadSettings
 from katana_asgi.config.protocol_settings import (
     HttpSettings,
     LimitSettings,
@@ -37,6 +38,8 @@ __all__ = ["SETTINGS", "Config", "Kind", "StaticRoute"]
 
 @dataclass(frozen=True, kw_only=True)
 class Config(
+    ReloadSettings,
+    InspectionSettings,
     LogSettings,
     ProxySettings,
     RouteSettings,
@@ -67,6 +70,8 @@ class Config(
         RouteSettings,
         ProxySettings,
         LogSettings,
+        InspectionSettings,
+        ReloadSettings,
     )
 
     def __post_init__(self) -> None:

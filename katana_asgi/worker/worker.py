@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from katana_asgi.asgi.loader import ApplicationImportError
 from katana_asgi.errors import ConfigurationError, StartupError
 from katana_asgi.observe.logs import configure_logging
 from katana_asgi.worker.faults import DescriptorWatch
+from katana_asgi.worker.inspection import inspected
 from katana_asgi.worker.loop import loop_factory, loop_name, run_to_end
 from katana_asgi.worker.server import Server
 from katana_asgi.worker.signals import STOP_SIGNALS, interrupted_by, stop_on_signals
@@ -46,7 +48,9 @@ def run_worker(
     """
     configure_logging(config)
     try:
-        run_to_end(_serve(config, sockets, channel), loop_factory(config.loop))
+        supervisor = os.getpid() if channel is None else os.getppid()
+        work = inspected(_serve(config, sockets, channel), config, supervisor)
+        run_to_end(work, loop_factory(config.loop))
     except KeyboardInterrupt:
         logger.info("Stopped while importing the application")
     except (StartupError, ConfigurationError) as error:

@@ -25,6 +25,7 @@ FLOORS = {
     "supervisor": 6,
     "launch": 7,
     "cli": 7,
+    "inspect_cli": 7,
     "__init__": 7,
     "__main__": 7,
 }
@@ -35,11 +36,13 @@ TOP = 7
 DOORS = {
     "a2wsgi": ["asgi/adapters.py"],
     "anyio": ["worker/server.py"],
-    "click": ["cli.py"],
+    "click": ["cli.py", "inspect_cli.py"],
     "dotenv": ["config/env_file.py"],
     "h11": ["http1/parser_h11.py"],
     "httptools": ["http1/parser_httptools.py"],
+    "opentelemetry": ["asgi/spans.py"],
     "uvloop": ["worker/loop.py"],
+    "watchfiles": ["supervisor/reload.py"],
     "websockets": ["websocket/mask.py"],
 }
 """The only modules that import a library; a second one needs a reason."""

@@ -1,0 +1,160 @@
+"""The commands that look into a running service: ``katana-asgi profile`` and ``dump``.
+
+They reach each worker through its control socket (``observe/control.py``) and need no restart.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from katana_asgi.observe.control import ControlError, ask, control_directory, find_workers
+from katana_asgi.observe.flame_graph import collapsed, flame_graph
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["COMMANDS"]
+
+PATIENCE: Final = 3.0
+"""Seconds after which a worker that says nothing counts as blocked."""
+
+
+def _shared(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option(
+            "--control-dir",
+            default="auto",
+            envvar="KATANA_CONTROL_DIR",
+            metavar="DIR",
+            help="Where the service has its control sockets, as in its own settings.",
+        ),
+        click.option(
+            "--pid",
+            type=click.IntRange(min=1),
+            help="Process id of a worker, or of the supervisor for all its workers; "
+            "not needed where one service runs.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _workers(control_dir: str, pid: int | None) -> dict[int, Path]:
+    directory = control_directory(control_dir)
+    if directory is None:
+        raise click.ClickException("there are no control sockets with control-dir off")
+    try:
+        return find_workers(directory, pid)
+    except ControlError as error:
+        raise click.ClickException(str(error)) from None
+
+
+@click.command("profile")
+@_shared
+@click.option(
+    "--seconds",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(0.1, 3600),
+    help="How long to look.",
+)
+@click.option(
+    "--rate",
+    default=100.0,
+    show_default=True,
+    type=click.FloatRange(1, 1000),
+    help="Samples a second.",
+)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write: .svg is a flame graph, .txt collapsed stacks.",
+)
+def profile(control_dir: str, pid: int | None, seconds: float, rate: float, output: Path) -> None:
+    """Sample the Python stacks of running workers, together.
+
+    A worker whose event loop is blocked is looked at by py-spy, where that is installed and
+    permitted.
+    """
+    if output.suffix not in (".svg", ".txt"):
+        raise click.ClickException(f"-o {output}: allowed are names that end in .svg or .txt")
+    workers = _workers(control_dir, pid)
+    with ThreadPoolExecutor(len(workers)) as pool:
+        profiles = [
+            (worker, pool.submit(_profile, worker, path, seconds, rate))
+            for worker, path in workers.items()
+        ]
+    stacks: dict[str, int] = {}
+    for worker, future in profiles:
+        try:
+            taken = future.result()
+        except ControlError as error:
+            raise click.ClickException(str(error)) from None
+        for stack, count in taken.items():
+            stacks[f"worker {worker};{stack}"] = int(count)
+    total = sum(stacks.values())
+    title = f"{len(workers)} workers, {seconds:g} s, {total} samples"
+    text = flame_graph(stacks, title) if output.suffix == ".svg" else collapsed(stacks)
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"{output} cannot be written: {error.strerror}") from None
+    click.echo(f"{output}: {title}")
+
+
+def _profile(worker: int, path: Path, seconds: float, rate: float) -> dict[str, Any]:
+    request = {"type": "profile", "seconds": seconds, "rate": rate}
+    try:
+        stacks: dict[str, Any] = ask(path, request, patience=PATIENCE, duration=seconds)["stacks"]
+    except ControlError as error:
+        program = shutil.which("py-spy")
+        if not error.blocked or program is None:
+            raise
+        return _py_spy(program, worker, seconds, rate)
+    return stacks
+
+
+def _py_spy(program: str, worker: int, seconds: float, rate: float) -> dict[str, Any]:
+    numbers = ["--duration", str(max(1, round(seconds))), "--rate", str(round(rate))]
+    command = [program, "record", "--pid", str(worker), *numbers, "--format", "raw", "-o", "-"]
+    result = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - no shell
+    if result.returncode:
+        raise ControlError(
+            f"worker {worker} is blocked, and py-spy failed: {result.stderr.strip()[-300:]}"
+        )
+    lines = [line.rpartition(" ") for line in result.stdout.splitlines()]
+    return {stack: int(count) for stack, _, count in lines if count.isdigit()}
+
+
+@click.command("dump")
+@_shared
+def dump(control_dir: str, pid: int | None) -> None:
+    """Print the stacks of all threads and asyncio tasks of running workers.
+
+    A worker whose event loop is blocked writes them to its own error output instead.
+    """
+    for worker, path in _workers(control_dir, pid).items():
+        click.echo(f"Worker {worker}")
+        try:
+            click.echo(ask(path, {"type": "dump"}, patience=PATIENCE)["text"])
+        except ControlError as error:
+            if not error.blocked:
+                raise click.ClickException(str(error)) from None
+            os.kill(worker, signal.SIGURG)
+            click.echo(
+                "Its event loop is blocked: it writes its stacks to its own error output (SIGURG)"
+            )
+
+
+COMMANDS: Final = {"profile": profile, "dump": dump}
+"""By their names on the command line, where no application's name can be: it has a colon."""

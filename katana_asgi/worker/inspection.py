@@ -1,0 +1,144 @@
+"""What lets others look into a running worker: control socket, dump signal, loop watchdog.
+
+Idle, it is one descriptor that the loop watches and a signal handler. A question is answered
+by a thread that lives as long as the answer takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import select
+import socket
+import threading
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from katana_asgi.observe.control import control_directory, open_control_socket
+from katana_asgi.observe.sampler import sample
+from katana_asgi.observe.stacks import dump_on_signal, task_stacks, thread_stacks
+from katana_asgi.observe.watchdog import LoopWatchdog
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+
+    from katana_asgi.config.model import Config
+
+__all__ = ["inspected"]
+
+REQUEST_LIMIT: Final = 4096
+"""Bytes of a question: it is short."""
+
+REQUEST_TIMEOUT: Final = 5.0
+"""Seconds a client may take to ask, against threads that wait for ever."""
+
+LONGEST: Final = 3600.0
+"""Seconds of the longest profile, so that one that was forgotten ends."""
+
+FASTEST: Final = 1000.0
+"""Samples a second, above which sampling would be most of what is measured."""
+
+logger = logging.getLogger("katana_asgi.error")
+
+
+async def inspected(work: Coroutine[Any, Any, None], config: Config, supervisor: int) -> None:
+    """Await ``work``, a worker's life; ``supervisor`` is the process id of the whole service.
+
+    Raises what ``work`` raises.
+    """
+    loop = asyncio.get_running_loop()
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(dump_on_signal(loop))
+            stack.enter_context(_control(config, loop, supervisor))
+            if config.slow_request:
+                watchdog = LoopWatchdog(loop, config.slow_request)
+                watchdog.start()
+                stack.callback(watchdog.stop)
+        except BaseException:
+            work.close()
+            raise
+        await work
+
+
+@contextmanager
+def _control(config: Config, loop: asyncio.AbstractEventLoop, supervisor: int) -> Iterator[None]:
+    directory = control_directory(config.control_dir)
+    if directory is None:
+        yield
+        return
+    try:
+        sock, path = open_control_socket(directory, supervisor)
+    except OSError as error:
+        level = logging.DEBUG if config.control_dir == "auto" else logging.ERROR
+        logger.log(level, "No control socket: %s", error)
+        yield
+        return
+    loop.add_reader(sock.fileno(), _accept, sock, loop, threading.Lock())
+    try:
+        yield
+    finally:
+        loop.remove_reader(sock.fileno())
+        sock.close()
+        if path.name.endswith(f"-{os.getpid()}.sock"):  # not in a process forked meanwhile
+            path.unlink(missing_ok=True)
+
+
+def _accept(
+    sock: socket.socket, loop: asyncio.AbstractEventLoop, profiling: threading.Lock
+) -> None:
+    try:
+        client, _ = sock.accept()
+    except OSError:
+        return
+    threading.Thread(
+        target=_answer, args=(client, loop, profiling), name="inspection", daemon=True
+    ).start()
+
+
+def _answer(
+    client: socket.socket, loop: asyncio.AbstractEventLoop, profiling: threading.Lock
+) -> None:
+    with client, suppress(OSError):
+        client.settimeout(REQUEST_TIMEOUT)
+        with client.makefile("rb") as stream:
+            line = stream.readline(REQUEST_LIMIT)
+        if not line:  # somebody looked whether we live
+            return
+        client.sendall(b'{"accepted": true}\n')
+        client.settimeout(30.0)
+        client.sendall(json.dumps(_reply(line, client, loop, profiling)).encode())
+
+
+def _reply(
+    line: bytes,
+    client: socket.socket,
+    loop: asyncio.AbstractEventLoop,
+    profiling: threading.Lock,
+) -> dict[str, Any]:
+    try:
+        request = json.loads(line)
+        kind = request["type"]
+        if kind == "dump":
+            return {"text": f"{thread_stacks()}\n{task_stacks(loop)}"}
+        if kind != "profile":
+            return {"error": f"unknown request {kind!r}"}
+        seconds = min(max(float(request["seconds"]), 0.0), LONGEST)
+        rate = min(max(float(request["rate"]), 1.0), FASTEST)
+    except (ValueError, KeyError, TypeError):
+        return {"error": "not understood"}
+    if not profiling.acquire(blocking=False):
+        return {"error": "a profile is being taken already"}
+    try:
+        return {"stacks": sample(seconds, rate, lambda pause: _gone(client, pause))}
+    finally:
+        profiling.release()
+
+
+def _gone(client: socket.socket, pause: float) -> bool:
+    """Wait for ``pause`` seconds, or until the client ends the connection."""
+    poll = select.poll()
+    poll.register(client, select.POLLIN)
+    return bool(poll.poll(max(1.0, pause * 1000)))
