@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -100,10 +101,11 @@ def profile(control_dir: str, pid: int | None, seconds: float, rate: float, outp
             taken = future.result()
         except ControlError as error:
             raise click.ClickException(str(error)) from None
-        for stack, count in taken.items():
-            stacks[f"worker {worker};{stack}"] = int(count)
+        for stack, seen in taken.items():
+            stacks[f"worker {worker};{stack}"] = int(seen)
     total = sum(stacks.values())
-    title = f"{len(workers)} workers, {seconds:g} s, {total} samples"
+    count = len(workers)
+    title = f"{count} worker{'s' if count > 1 else ''}, {seconds:g} s, {total} samples"
     text = flame_graph(stacks, title) if output.suffix == ".svg" else collapsed(stacks)
     try:
         output.write_text(text, encoding="utf-8")
@@ -126,13 +128,16 @@ def _profile(worker: int, path: Path, seconds: float, rate: float) -> dict[str, 
 
 def _py_spy(program: str, worker: int, seconds: float, rate: float) -> dict[str, Any]:
     numbers = ["--duration", str(max(1, round(seconds))), "--rate", str(round(rate))]
-    command = [program, "record", "--pid", str(worker), *numbers, "--format", "raw", "-o", "-"]
-    result = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - no shell
-    if result.returncode:
-        raise ControlError(
-            f"worker {worker} is blocked, and py-spy failed: {result.stderr.strip()[-300:]}"
+    with tempfile.TemporaryDirectory() as directory:
+        output = Path(directory, "stacks")
+        command = [program, "record", "--pid", str(worker), *numbers, "--format", "raw"]
+        result = subprocess.run(  # noqa: S603 - no shell
+            [*command, "-o", str(output)], capture_output=True, text=True
         )
-    lines = [line.rpartition(" ") for line in result.stdout.splitlines()]
+        if result.returncode:
+            reason = result.stderr.strip()[-300:]
+            raise ControlError(f"worker {worker} is blocked, and py-spy failed: {reason}")
+        lines = [line.rpartition(" ") for line in output.read_text("utf-8").splitlines()]
     return {stack: int(count) for stack, _, count in lines if count.isdigit()}
 
 

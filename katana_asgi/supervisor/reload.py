@@ -121,7 +121,9 @@ class ReloadSupervisor:
         """Start a worker; one that is still starting was made of files that have changed."""
         if self._starting is not None:
             self._starting.kill()
-        self._starting = self._fork(run_worker)
+        worker = self._starting = self._fork(run_worker)
+        if timeout := self._config.timeout_startup:
+            worker.must_end_by(worker.started_at + timeout, f"not ready within {timeout:g} s")
 
     def _on_channel(self, worker: WorkerProcess) -> None:
         if worker.pid not in self._workers:

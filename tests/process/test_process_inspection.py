@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -100,6 +101,21 @@ def test_a_flame_graph_of_two_workers_names_the_hot_function(place: Path) -> Non
         assert sum(title.startswith("hot_function (") for title in titles) == 2
         assert sum(title.startswith("worker ") for title in titles) == 2
         assert server.stop() == 0
+
+
+@pytest.mark.skipif(shutil.which("py-spy") is None, reason="py-spy is not installed")
+def test_a_blocked_worker_is_profiled_by_py_spy(place: Path) -> None:
+    with service(place) as (_, url), ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(get, url + "/block")
+        try:
+            result = command(place, "profile", "--seconds", "1", "-o", "stacks.txt")
+        finally:
+            (place / "release").touch()
+        assert answer.result() == b"done"
+        if result.returncode:
+            pytest.skip(f"not permitted here: {result.stderr}")
+        for line in (place / "stacks.txt").read_text().splitlines():
+            assert re.fullmatch(r"worker \d+;.+ \d+", line)
 
 
 def test_collapsed_stacks_of_one_worker(place: Path) -> None:
