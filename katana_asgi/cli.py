@@ -43,7 +43,8 @@ EXIT_GRACE: Final = 2.0
 EPILOG: Final = """\
 Durations are seconds or 500ms, 30s, 5m, 1h; sizes are bytes or 16KiB, 1MB. Flags win over
 environment variables, those over the file, the file over defaults. An environment variable holds
-one member on each line where a flag is repeatable."""
+one member on each line where a flag is repeatable. The commands profile and dump look into a
+running service: katana-asgi profile --help."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

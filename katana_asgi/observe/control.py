@@ -59,8 +59,7 @@ def open_control_socket(directory: Path, supervisor: int) -> tuple[socket.socket
     else may have made it first.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = directory.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+    if not _is_private(directory, os.geteuid()):
         raise PermissionError(f"{directory} is not a directory of this user alone (mode 0700)")
     path = directory / f"{supervisor}-{os.getpid()}.sock"
     path.unlink(missing_ok=True)  # of an earlier process with this number
@@ -75,13 +74,22 @@ def open_control_socket(directory: Path, supervisor: int) -> tuple[socket.socket
     return sock, path
 
 
+def _is_private(directory: Path, *owners: int) -> bool:
+    found = directory.lstat()
+    private = stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o077
+    return private and found.st_uid in owners
+
+
 def find_workers(directory: Path, pid: int | None) -> dict[int, Path]:
     """The sockets of living workers by process id: of one worker, of a supervisor, or all.
 
-    Raises ``ControlError`` where there is none, or without ``pid`` more than one service.
+    Raises ``ControlError`` where there is none, or without ``pid`` more than one service, and for
+    a directory that others could have put sockets of their own into.
     """
     workers = {}
     services = set()
+    if directory.exists() and not _is_private(directory, *_trusted_owners(directory)):
+        raise ControlError(f"{directory} is not a directory of one user alone (mode 0700)")
     for path in sorted(directory.glob("*.sock")):
         match = _match_name(path.name)
         if match is None:
@@ -97,6 +105,12 @@ def find_workers(directory: Path, pid: int | None) -> dict[int, Path]:
         numbers = ", ".join(map(str, sorted(services)))
         raise ControlError(f"more than one service runs; choose one with --pid: {numbers}")
     return workers
+
+
+def _trusted_owners(directory: Path) -> tuple[int, ...]:
+    """Whose directory a client believes: its own, and root, who may look anywhere, anybody's."""
+    user = os.geteuid()
+    return (user, directory.lstat().st_uid) if user == 0 else (user,)
 
 
 def _is_served(path: Path) -> bool:

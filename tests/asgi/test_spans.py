@@ -86,6 +86,23 @@ async def test_an_exception_is_recorded(exporter: InMemorySpanExporter) -> None:
     assert span.events[0].name == "exception"
 
 
+async def test_a_refused_websocket_is_a_span_too(exporter: InMemorySpanExporter) -> None:
+    async def refuse(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
+        await send({"type": "websocket.http.response.body", "body": b""})
+
+    async with running(refuse, otel=True, lifespan="off") as server:
+        response = await server.exchange(
+            b"GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+    assert response.status == 401
+    (span,) = exporter.get_finished_spans()
+    assert dict(span.attributes or {})["http.response.status_code"] == 401
+    assert dict(span.attributes or {})["url.scheme"] == "ws"
+
+
 def test_a_missing_library_is_named_with_its_extra() -> None:
     code = (
         "import sys; sys.modules['opentelemetry'] = None\n"

@@ -189,6 +189,7 @@ def test_a_directory_that_others_may_enter_is_not_used(place: Path) -> None:
     with service(place) as (server, url):
         assert "not a directory of this user alone" in server.stderr
         assert get(url) == b"done"
+        assert "not a directory of one user alone" in command(place, "dump").stderr
 
 
 def test_no_socket_and_no_service_where_it_is_off(place: Path) -> None:

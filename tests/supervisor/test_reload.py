@@ -20,7 +20,11 @@ from tests.support import ROOT, TIMEOUT, ServerProcess
 APPLICATION = """
 import asyncio
 async def app(scope, receive, send):
-    assert scope["type"] == "http"
+    assert scope["type"] in ("http", "websocket")
+    if scope["type"] == "websocket":
+        await send({{"type": "websocket.accept"}})
+        while True:
+            await receive()
     await send({{"type": "http.response.start", "status": 200, "headers": []}})
     if scope["path"] == "/stream":
         while True:
@@ -101,6 +105,24 @@ def test_an_open_stream_does_not_hold_it_up(server: ServerProcess, place: Path) 
         get_until(url, "three")
         while stream.recv(65536):  # the old worker ends although the client stays
             pass
+
+
+def test_an_open_websocket_does_not_hold_it_up(server: ServerProcess, place: Path) -> None:
+    url = server.wait_listening()
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port)), TIMEOUT) as peer:
+        peer.sendall(
+            b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        assert peer.recv(65536).startswith(b"HTTP/1.1 101 ")
+        save(place, "three")
+        get_until(url, "three")
+        rest = b""
+        while data := peer.recv(65536):  # never answered: the client does not say goodbye
+            rest += data
+        assert b"\x88" in rest
+        assert (1012).to_bytes(2, "big") in rest
 
 
 def test_a_first_start_that_fails_waits_for_its_correction(place: Path) -> None:
