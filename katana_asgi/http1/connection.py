@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 __all__ = ["Http1Connection"]
 
 _UNUSED: Final[dict[str, Any]] = {}
-
 MAX_REMEMBERED: Final = 8192
 """Bytes of a read that a connection remembers, against many connections with large heads."""
 
@@ -246,6 +245,7 @@ class Http1Connection(Http1Lifecycle):
         """A read that another connection, or this one before its last, has sent: a whole head."""
         self._remember(data, head)
         self._last_scope = _UNUSED  # for one request a scope to copy from is not worth it
+        self._parser.complete = not head.keep_alive  # ... and will come: nothing to linger for
         self._repeat()
 
     def _repeat(self) -> None:

@@ -286,10 +286,10 @@ async def gone(server) -> None:
 
 
 async def test_a_client_that_asked_for_the_end_is_closed_at_once(http):
-    """Nothing more can come from it, and nobody waits."""
+    """Nothing more can come from it, and nobody waits; whether its head is known or not."""
     async with running(ok, http=http, **ROUTES) as server:
         for target in ("/app", "/static"):
-            for request in (get(target, "Connection: close"), get(target, version="1.0")):
+            for request in (get(target, "Connection: close"), get(target, version="1.0")) * 4:
                 async with await server.connect() as client:
                     await client.send(request)
                     assert (await client.response()).status == 200
