@@ -127,7 +127,7 @@ class Http1Lifecycle(Http1Writer):
             self._close()
             return False
         self._eof = True
-        return True
+        return self._transport.can_write_eof()  # over TLS the end is the end of both sides
 
     # -- the exchange's side -------------------------------------------------------------------
 
@@ -305,11 +305,12 @@ class Http1Lifecycle(Http1Writer):
         self._state = LINGERING
         self._unread = MAX_LINGER_BYTES
         self.deadline = self._context.clock.after(LINGER)
-        if self._eof or not self._transport.can_write_eof():
+        if self._eof:
             self._close()
-        else:
-            self._resume_reading()
-            self.flush()
+            return
+        self._resume_reading()
+        self.flush()
+        if self._transport.can_write_eof():  # over TLS the answer's own length has to tell
             self._transport.write_eof()
 
     def _linger_received(self, data: bytes) -> None:

@@ -95,7 +95,7 @@ class Http1Tunnel(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The peer sends no more; the other side decides what becomes of the rest."""
         self._end.stream_ended()
-        return True
+        return self._transport.can_write_eof()  # over TLS the end is the end of both sides
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
