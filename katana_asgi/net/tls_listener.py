@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from katana_asgi.net.clock import NEVER
 from katana_asgi.net.listener import ACCEPT_AT_ONCE
+from katana_asgi.net.tls_reading import BufferedReads
 
 if TYPE_CHECKING:
     import ssl
@@ -231,7 +232,7 @@ class Arrival(asyncio.Protocol):
         stream = cast("asyncio.Transport", transport)
         stream.set_write_buffer_limits(WRITE_HIGH_WATER)
         protocol = self._factory()
-        stream.set_protocol(protocol)
+        stream.set_protocol(BufferedReads(protocol))
         protocol.connection_made(transport)
 
     # -- the clock and the worker --------------------------------------------------------------

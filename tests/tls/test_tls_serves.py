@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 import pytest
 from tls_client import connect
 from websockets.asyncio.client import connect as websocket
 
-from katana_asgi import StaticRoute
+from katana_asgi import Server, StaticRoute
 from tests.applications import Probe, content_of, get, respond, start
-from tests.support import running, within
+from tests.support import Connection, running, within
 
 LARGE = bytes(range(256)) * 32768  # 8 MiB
 
@@ -19,8 +20,9 @@ async def echo(scope, receive, send):
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.accept"})
+        told = scope["scheme"] + hex(scope["extensions"]["tls"]["tls_version"])
         while (message := await receive())["type"] == "websocket.receive":
-            await send({"type": "websocket.send", "text": message["text"] + scope["scheme"]})
+            await send({"type": "websocket.send", "text": message["text"] + told})
         return
     await respond(send, await content_of(receive))
 
@@ -112,6 +114,19 @@ async def test_an_upload_that_is_too_large_is_answered_not_reset(site):
             assert (await client.response()).status == 413
 
 
+async def test_a_client_may_go_on_sending_and_read_its_refusal_later(site):
+    settings = {"limit_body_size": 1024, **site.settings}
+    async with running(echo, lifespan="off", **settings) as server:
+        async with await connect(server, site.trust) as client:
+            await client.send(get("/", "Content-Length: 900000", method="POST"))
+            response = await client.head()  # the server has let go
+            for _ in range(10):
+                await client.send(bytes(30000))
+            assert response.status == 413
+            assert await within(client.reader.readexactly(18)) == b"content too large\n"
+            await client.send(bytes(30000))
+
+
 async def test_a_broken_response_is_not_taken_for_a_whole_one(site):
     async def broken(scope, receive, send):
         await start(send)
@@ -135,10 +150,10 @@ async def test_websockets_are_wss(site):
         async with websocket(url, ssl=site.trust, proxy=None) as client:
             for word in ("one", "two", "x" * 100_000):
                 await client.send(word)
-                assert await within(client.recv()) == word + "wss"
+                assert await within(client.recv()) == word + "wss0x304"
 
 
-async def test_the_application_hears_that_a_client_has_gone(site):
+async def test_the_application_hears_that_a_client_has_gone(site, caplog):
     told = asyncio.Event()
 
     async def wait(scope, receive, send):
@@ -150,6 +165,44 @@ async def test_the_application_hears_that_a_client_has_gone(site):
         async with await connect(server, site.trust) as client:
             await client.send(get())
         await within(told.wait())
+    assert caplog.records == []
+
+
+async def test_a_client_that_takes_nothing_is_reset(site):
+    gone = asyncio.Event()
+
+    async def stream(scope, receive, send):
+        await start(send)
+        try:
+            while True:
+                await send({"type": "http.response.body", "body": LARGE, "more_body": True})
+        except OSError:
+            gone.set()
+
+    settings = {"timeout_write": 0.5, **site.settings}
+    async with running(stream, lifespan="off", **settings) as server:
+        async with await connect(server, site.trust) as client:
+            client.writer.transport.pause_reading()
+            await client.send(get())
+            await within(gone.wait())
+
+
+async def test_a_unix_socket_speaks_tls_too(site):
+    path = str(site.folder / "app.sock")
+    settings = {"uds": path, "access_log": False, "lifespan": "off", **site.settings}
+    async with Server(echo, **settings):
+        opening = asyncio.open_unix_connection(path, ssl=site.trust, server_hostname="localhost")
+        async with Connection(*await within(opening)) as client:
+            await client.send(get())
+            assert (await client.response()).status == 200
+
+
+async def test_httpx_gets_its_answers(site):
+    async with running(echo, lifespan="off", **site.settings) as server:
+        url = f"https://localhost:{server.port}/"
+        async with httpx.AsyncClient(verify=site.trust, trust_env=False) as client:
+            for content in (b"one", LARGE):
+                assert (await client.post(url, content=content)).content == content
 
 
 async def test_shutdown_finishes_what_runs_and_closes_what_is_idle(site):
