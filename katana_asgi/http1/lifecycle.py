@@ -303,7 +303,10 @@ class Http1Lifecycle(Http1Writer):
 
         Only a client that asked for the end, and got all of its answers, sends no more.
         """
-        if self._head.keep_alive or self._parser.holds or not self._parser.complete:
+        head = self._head
+        if head.version == "1.0" and not self._transport.can_write_eof():
+            self._close()  # over TLS nothing else may tell where the content ends
+        elif head.keep_alive or self._parser.holds or not self._parser.complete:
             self._linger()
         else:
             self._close()

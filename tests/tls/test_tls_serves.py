@@ -93,7 +93,8 @@ async def test_a_client_that_does_not_read_holds_up_the_application(site):
             assert len((await client.response()).body) == 4 * len(LARGE)
 
 
-async def test_a_response_without_framing_ends_with_the_end_of_tls(site):
+@pytest.mark.parametrize("more", [(), ("Connection: keep-alive",)])
+async def test_a_response_without_framing_ends_with_the_end_of_tls(site, more):
     async def stream(scope, receive, send):
         await start(send)
         for _ in range(3):
@@ -102,7 +103,7 @@ async def test_a_response_without_framing_ends_with_the_end_of_tls(site):
 
     async with running(stream, lifespan="off", **site.settings) as server:
         async with await connect(server, site.trust) as client:
-            await client.send(get(version="1.0"))
+            await client.send(get("/", *more, version="1.0"))
             assert (await client.response()).body == b"part" * 3
 
 
