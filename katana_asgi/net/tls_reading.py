@@ -20,16 +20,16 @@ class BufferedReads(asyncio.BufferedProtocol):
     """Passes to ``protocol`` what a transport reads; everything else reaches it directly."""
 
     __slots__ = (
+        "_lost",
         "_received",
-        "connection_lost",
         "eof_received",
         "pause_writing",
         "resume_writing",
     )
 
     def __init__(self, protocol: asyncio.Protocol) -> None:
-        self._received = protocol.data_received
-        self.connection_lost: Any = protocol.connection_lost
+        self._received: Any = protocol.data_received
+        self._lost = protocol.connection_lost
         self.eof_received: Any = protocol.eof_received
         self.pause_writing: Any = protocol.pause_writing
         self.resume_writing: Any = protocol.resume_writing
@@ -41,3 +41,13 @@ class BufferedReads(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """So much was read."""
         self._received(bytes(_view[:nbytes]))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The last event; let go of the protocol, because the transports keep this object."""
+        self._received = self.eof_received = self.pause_writing = self.resume_writing = _nothing
+        self._lost(exc)
+        del self._lost
+
+
+def _nothing(*_: object) -> None:
+    """Nobody is there any more."""

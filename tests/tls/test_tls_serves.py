@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import httpx
 import pytest
@@ -10,8 +11,12 @@ from tls_client import connect
 from websockets.asyncio.client import connect as websocket
 
 from katana_asgi import Server, StaticRoute
+from katana_asgi.http1.connection import Http1Connection
+from katana_asgi.net.tls_listener import Arrival
 from tests.applications import Probe, content_of, get, respond, start
-from tests.support import Connection, running, within
+from tests.support import TIMEOUT, Connection, running, within
+
+CONNECTION = (Http1Connection, Arrival)
 
 LARGE = bytes(range(256)) * 32768  # 8 MiB
 
@@ -204,6 +209,24 @@ async def test_httpx_gets_its_answers(site):
         async with httpx.AsyncClient(verify=site.trust, trust_env=False) as client:
             for content in (b"one", LARGE):
                 assert (await client.post(url, content=content)).content == content
+
+
+async def test_a_connection_that_has_gone_leaves_nothing_for_the_collector(site):
+    async with running(echo, lifespan="off", **site.settings) as server:
+        for _ in range(2):  # what is made once and kept is made the first time
+            gc.collect()
+            gc.disable()
+            try:
+                async with await connect(server, site.trust) as client:
+                    await client.send(get())
+                    await client.response()
+                del client
+                deadline = asyncio.get_running_loop().time() + TIMEOUT
+                while left := [each for each in gc.get_objects() if isinstance(each, CONNECTION)]:
+                    assert asyncio.get_running_loop().time() < deadline, left
+                    await asyncio.sleep(0.05)
+            finally:
+                gc.enable()
 
 
 async def test_shutdown_finishes_what_runs_and_closes_what_is_idle(site):
