@@ -120,6 +120,7 @@ def _serve(config: Config) -> int:
     _check_application(config)
     if config.static_route or config.static_file_route:
         _check_routes(config)
+    _check_certificates(config)
     # Imported here, like the checks: --help and mistakes are answered without a server.
     from katana_asgi.launch import launch
 
@@ -133,6 +134,7 @@ def _check(config: Config) -> None:
 
     _check_application(config)
     _check_routes(config)
+    _check_certificates(config)
     back_end(config.http)
     loop_factory(config.loop)
 
@@ -150,6 +152,13 @@ def _check_routes(config: Config) -> None:
     from katana_asgi.routes.table import RouteTable
 
     RouteTable.from_config(config)
+
+
+def _check_certificates(config: Config) -> None:
+    if config.ssl_certfile is not None:
+        from katana_asgi.net.tls import Tls
+
+        Tls(config)
 
 
 def _print(loaded: Loaded) -> None:

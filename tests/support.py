@@ -290,7 +290,7 @@ class ServerProcess:
 
     def wait_listening(self) -> str:
         """Wait until the server accepts; returns its base URL."""
-        return self.wait_for(r"Listening on (http://\S+|unix:\S+)")[1]
+        return self.wait_for(r"Listening on (https?://\S+|unix:\S+)")[1]
 
     def signal(self, number: signal.Signals, *, group: bool = False) -> None:
         """Signal the process, or as a terminal does its whole group."""

@@ -44,6 +44,7 @@ class WorkerContext:
         "root_path",
         "routes",
         "running",
+        "scheme",
         "state",
         "timeout_disconnect",
         "trusted",
@@ -75,6 +76,7 @@ class WorkerContext:
         self.check_fields = FieldsMemo()
         self.outbox = Outbox(loop)
         self.root_path = config.root_path.rstrip("/")
+        self.scheme = config.scheme  # of connections, before a proxy is believed
         self.limit_concurrency = config.limit_concurrency
         self.timeout_disconnect = config.timeout_disconnect
         self.state: dict[str, Any] = {}

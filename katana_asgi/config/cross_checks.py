@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from katana_asgi.config.refusal import shown
+from katana_asgi.config.tls_checks import check_tls
 from katana_asgi.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def check_together(values: Mapping[str, Any], given: Mapping[str, str]) -> None:
             f"{_origin(given, 'lifespan')}: 'on' is not allowed with interface wsgi, which has no "
             "lifespan; use auto or off"
         )
+    check_tls(values, given)
 
 
 def _origin(given: Mapping[str, str], name: str) -> str:

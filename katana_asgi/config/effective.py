@@ -48,7 +48,7 @@ def to_toml(setting: Setting, value: Any) -> str:
             return to_text(setting, value)
         case "list":
             return _array(value)
-        case "field" | "file-route":
+        case "field" | "file-route" | "certificate":
             return _array(to_text(setting, (member,)) for member in value)
         case _:
             return _string(to_text(setting, value))
@@ -60,6 +60,8 @@ def _line(config: Config, setting: Setting, origin: str) -> str:
         return f"# {setting.key} is not set"
     if setting.name == "host" and (config.uds is not None or config.fd is not None):
         return f"# {setting.key} is not used"
+    if setting.name == "ssl_keyfile_password":
+        return f"# {setting.key} is set"
     if setting.kind == "application" and not isinstance(value, str):
         return f"# {setting.key} is an object"
     return f"{setting.key} = {to_toml(setting, value)}  # {_comment(origin)}"

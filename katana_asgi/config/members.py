@@ -18,7 +18,7 @@ from katana_asgi.config.static_route import StaticRoute, route_from_table
 if TYPE_CHECKING:
     from katana_asgi.config.setting import Setting
 
-__all__ = ["FieldKind", "FileRouteKind", "ListKind", "RouteKind"]
+__all__ = ["CertificateKind", "FieldKind", "FileRouteKind", "ListKind", "RouteKind"]
 
 
 class MembersKind(ValueKind):
@@ -144,6 +144,48 @@ class FileRouteKind(TableKind):
 
     def to_text(self, setting: Setting, value: Any) -> str:
         return "\n".join(f"{path}={file}" for path, file in value)
+
+
+class CertificateKind(TableKind):
+    """A host name, the file of its certificate and that of its key."""
+
+    word = "certificates"
+
+    def allowed(self, setting: Setting) -> str:
+        return "HOST=CERT:KEY, such as example.org=cert.pem:key.pem"
+
+    def from_text(self, setting: Setting, text: str) -> Any:
+        host, equals, files = text.partition("=")
+        if not equals:
+            raise NotAllowed(text, self.allowed(setting))
+        return host.strip(), *_certificate_files(files)
+
+    def _from_table(self, table: Mapping[str, object]) -> list[Any]:
+        return [
+            (host, *(_certificate_files(files) if isinstance(files, str) else _as_list(files)))
+            for host, files in table.items()
+        ]
+
+    def _member(self, setting: Setting, member: Any) -> tuple[str, str, str]:
+        if not isinstance(member, list | tuple) or len(member) not in (2, 3):
+            raise NotAllowed(member, "a host name, a certificate and a key")
+        parts = [os.fspath(each) if isinstance(each, os.PathLike) else each for each in member]
+        if not all(isinstance(each, str) and each and "\0" not in each for each in parts):
+            raise NotAllowed(member, self.allowed(setting))
+        # Without a key, it is in the same file.
+        return parts[0].lower(), parts[1], parts[-1]
+
+    def to_text(self, setting: Setting, value: Any) -> str:
+        return "\n".join(f"{host}={certificate}:{key}" for host, certificate, key in value)
+
+
+def _as_list(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
+
+
+def _certificate_files(text: str) -> tuple[str, str]:
+    certificate, colon, key = text.strip().partition(":")
+    return certificate, key if colon else certificate
 
 
 def _split(text: str) -> list[str]:

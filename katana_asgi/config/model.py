@@ -1,8 +1,9 @@
 """Every setting of the server, once: name, type, default, help and spelling.
 
 Flags, environment variables, file keys, ``--print-config`` and the settings reference
-are derived from the fields of the themes that ``service_settings.py``, ``protocol_settings.py``
-and ``inspection_settings.py`` declare; ``SETTINGS`` lists them. A field's name is its spelling:
+are derived from the fields of the themes that ``service_settings.py``, ``tls_settings.py``,
+``protocol_settings.py`` and ``inspection_settings.py`` declare; ``SETTINGS`` lists them. A
+field's name is its spelling:
 ``timeout_keep_alive`` is ``--timeout-keep-alive``, ``KATANA_TIMEOUT_KEEP_ALIVE`` and the
 file key ``timeout-keep-alive``.
 """
@@ -31,6 +32,7 @@ from katana_asgi.config.service_settings import (
 )
 from katana_asgi.config.setting import Kind, Setting
 from katana_asgi.config.static_route import StaticRoute
+from katana_asgi.config.tls_settings import TlsSettings
 from katana_asgi.config.values import from_python
 
 __all__ = ["SETTINGS", "Config", "Kind", "StaticRoute"]
@@ -47,6 +49,7 @@ class Config(
     LimitSettings,
     HttpSettings,
     ProcessSettings,
+    TlsSettings,
     SocketSettings,
     ApplicationSettings,
 ):
@@ -63,6 +66,7 @@ class Config(
     themes: ClassVar[tuple[type, ...]] = (
         ApplicationSettings,
         SocketSettings,
+        TlsSettings,
         ProcessSettings,
         HttpSettings,
         LimitSettings,

@@ -24,6 +24,7 @@ Kind: TypeAlias = Literal[
     "field",  # "Name:Value", repeatable
     "route",  # "PATH=BODY", repeatable
     "file-route",  # "PATH=FILE", repeatable
+    "certificate",  # "HOST=CERT:KEY", repeatable
 ]
 
 PREFIX: Final = "KATANA_"
@@ -110,4 +111,4 @@ class Setting:
     @property
     def repeatable(self) -> bool:
         """Whether the flag may be given more than once, each a member of the value."""
-        return self.kind in ("field", "route", "file-route")
+        return self.kind in ("field", "route", "file-route", "certificate")

@@ -19,7 +19,13 @@ from katana_asgi.config.kinds import (
     TextKind,
     ValueKind,
 )
-from katana_asgi.config.members import FieldKind, FileRouteKind, ListKind, RouteKind
+from katana_asgi.config.members import (
+    CertificateKind,
+    FieldKind,
+    FileRouteKind,
+    ListKind,
+    RouteKind,
+)
 from katana_asgi.config.refusal import NotAllowed, at
 
 if TYPE_CHECKING:
@@ -42,6 +48,7 @@ KINDS: Final[Mapping[Kind, ValueKind]] = {
     "field": FieldKind(),
     "route": RouteKind(),
     "file-route": FileRouteKind(),
+    "certificate": CertificateKind(),
 }
 
 

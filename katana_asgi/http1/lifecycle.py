@@ -17,6 +17,7 @@ from katana_asgi.http1.writing import Http1Writer
 from katana_asgi.net.clock import NEVER
 from katana_asgi.net.reset import reset
 from katana_asgi.net.stall import WriteStall, unsent
+from katana_asgi.net.tls_reading import BufferedReads
 
 if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
@@ -120,9 +121,17 @@ class Http1Lifecycle(Http1Writer):
             self._transport.resume_reading()
 
     def eof_received(self) -> bool:
-        """The peer sends no more; what it asked for it still gets (RFC 9112 §9.6)."""
+        """The peer sends no more; what it asked for it still gets (RFC 9112 §9.6).
+
+        But not over TLS, where the transports take the end of one side for that of both.
+        """
         exchange = self._exchange
-        if exchange is None or not exchange.content_complete or not exchange.half_close():
+        if (
+            exchange is None
+            or not exchange.content_complete
+            or not self._transport.can_write_eof()
+            or not exchange.half_close()
+        ):
             self.flush()  # the transport ends as soon as this returns
             self._close()
             return False
@@ -236,7 +245,7 @@ class Http1Lifecycle(Http1Writer):
         self._resume_reading()
         tunnel = Http1Tunnel(context, self._transport, end, self._settings.timeout_write)
         context.admission.passes_on(self, tunnel)
-        self._transport.set_protocol(tunnel)
+        self._transport.set_protocol(tunnel if self._scheme == "http" else BufferedReads(tunnel))
         if self.write_paused:
             context.clock.stalled.discard(self)
             tunnel.pause_writing()
@@ -294,7 +303,10 @@ class Http1Lifecycle(Http1Writer):
 
         Only a client that asked for the end, and got all of its answers, sends no more.
         """
-        if self._head.keep_alive or self._parser.holds or not self._parser.complete:
+        head = self._head
+        if head.version == "1.0" and not self._transport.can_write_eof():
+            self._close()  # over TLS nothing else may tell where the content ends
+        elif head.keep_alive or self._parser.holds or not self._parser.complete:
             self._linger()
         else:
             self._close()
@@ -305,11 +317,12 @@ class Http1Lifecycle(Http1Writer):
         self._state = LINGERING
         self._unread = MAX_LINGER_BYTES
         self.deadline = self._context.clock.after(LINGER)
-        if self._eof or not self._transport.can_write_eof():
+        if self._eof:
             self._close()
-        else:
-            self._resume_reading()
-            self.flush()
+            return
+        self._resume_reading()
+        self.flush()
+        if self._transport.can_write_eof():  # over TLS the answer's own length has to tell
             self._transport.write_eof()
 
     def _linger_received(self, data: bytes) -> None:
@@ -331,6 +344,8 @@ class Http1Lifecycle(Http1Writer):
 
     def _close_transport(self) -> None:
         transport = self._transport
+        if transport.is_closing():
+            return  # asyncio's over TLS is of no use after a second close
         transport.close()
         if transport.get_write_buffer_size():
             self._context.clock.stalled.add(self)  # the peer has to take the rest in time

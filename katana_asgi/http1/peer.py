@@ -9,6 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 from katana_asgi.asgi.scope import Client, Endpoint, http_scope
+from katana_asgi.net.tls_details import tls_details
 
 if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
@@ -20,7 +21,7 @@ __all__ = ["Http1Peer"]
 class Http1Peer(asyncio.Protocol):
     """The transport of a connection and the addresses of both its ends."""
 
-    __slots__ = ("_client", "_context", "_scheme", "_server", "_transport")
+    __slots__ = ("_client", "_context", "_scheme", "_server", "_tls", "_transport")
 
     def __init__(self, context: WorkerContext, server: Endpoint | bool, scheme: str) -> None:
         self._context = context
@@ -28,6 +29,7 @@ class Http1Peer(asyncio.Protocol):
         # False: not looked up yet.
         self._server = server
         self._client: Client | bool = False
+        self._tls: dict[str, Any] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
@@ -41,9 +43,15 @@ class Http1Peer(asyncio.Protocol):
         server = self._server
         if server is False:
             server = self._look_up_server()
-        return http_scope(
+        scope = http_scope(
             self._context, head, cast("Client", client), cast("Endpoint", server), self._scheme
         )
+        if self._scheme == "https":
+            details = self._tls
+            if details is None:
+                details = self._tls = tls_details(self._transport)
+            scope["extensions"]["tls"] = details.copy()
+        return scope
 
     @property
     def client(self) -> Client:

@@ -69,11 +69,12 @@ class Http1Tunnel(asyncio.Protocol):
         if self._transport.can_write_eof():
             self._transport.write_eof()
         else:
-            self._transport.close()
+            self.close()
 
     def close(self) -> None:
         """Send what is buffered, then end the connection."""
-        self._transport.close()
+        if not self._transport.is_closing():  # asyncio's over TLS cannot close twice
+            self._transport.close()
 
     def abort(self) -> None:
         """End the connection at once."""
@@ -95,7 +96,7 @@ class Http1Tunnel(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The peer sends no more; the other side decides what becomes of the rest."""
         self._end.stream_ended()
-        return True
+        return self._transport.can_write_eof()  # over TLS the end is the end of both sides
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""

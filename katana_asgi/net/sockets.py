@@ -62,11 +62,11 @@ def bind_sockets(config: Config, count: int) -> list[socket.socket]:
     return _bind_tcp(config.host, config.port, count)
 
 
-def describe(sock: socket.socket) -> str:
+def describe(sock: socket.socket, scheme: str = "http") -> str:
     """Say where ``sock`` can be reached: ``http://[::1]:8000`` or ``unix:/run/app.sock``."""
     name = sock.getsockname()
     if sock.family in (socket.AF_INET, socket.AF_INET6):
-        return f"http://{_authority(name[0], name[1])}"
+        return f"{scheme}://{_authority(name[0], name[1])}"
     return f"unix:{os.fsdecode(name).replace(chr(0), '@')}"  # a leading NUL: abstract, Linux
 
 

@@ -153,7 +153,7 @@ class ReloadSupervisor:
             old.must_end_by(now + self._budget + EXIT_GRACE, "not drained in time")
         if not self._announced:
             self._announced = True
-            where = describe(self._sock)
+            where = describe(self._sock, self._config.scheme)
             logger.info("Listening on %s (1 worker, reloading), CTRL+C to stop", where)
 
     def _on_signals(self) -> None:

@@ -168,7 +168,8 @@ class Supervisor:
         if not self._announced:
             self._announced = True
             count = len(self._slots)
-            logger.info("Listening on %s (%d workers), CTRL+C to stop", describe(slot.sock), count)
+            where = describe(slot.sock, self._config.scheme)
+            logger.info("Listening on %s (%d workers), CTRL+C to stop", where, count)
 
     # Ends
 

@@ -23,10 +23,12 @@ from katana_asgi.http1.counted import CountedConnection
 from katana_asgi.http1.parser import back_end
 from katana_asgi.http1.settings import Http1Settings
 from katana_asgi.net.clock import Clock
-from katana_asgi.net.listener import address_of, fixed_endpoint, listen
+from katana_asgi.net.listener import address_of, fixed_endpoint
 from katana_asgi.net.sockets import bind_sockets, describe, remove_unix_socket
+from katana_asgi.net.tls_prepared import tls_for
 from katana_asgi.observe.access import AccessLog
 from katana_asgi.routes.table import RouteTable
+from katana_asgi.worker.doors import Listener, hsts_field, listen_for_redirects, open_door
 from katana_asgi.worker.drain import drain
 from katana_asgi.worker.signals import stop_on_signals
 from katana_asgi.worker.switchboard import Switchboard
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from katana_asgi.asgi_types import ASGIApplication
+    from katana_asgi.net.tls import Tls
 
 __all__ = ["Server", "serve"]
 
@@ -45,6 +48,7 @@ TIMED: Final = (
     "timeout_body",
     "timeout_write",
     "timeout_ws_handshake",
+    "ssl_handshake_timeout",
     "timeout_ws_idle",
     "timeout_ws_close",
     "timeout_ws_shutdown",
@@ -79,7 +83,9 @@ class Server:
         self._application: ASGIApplication | None = None
         self._context: WorkerContext | None = None
         self._lifespan: Lifespan | None = None
-        self._listeners: list[asyncio.AbstractServer] = []
+        self.redirects = ""  # where plain HTTP is sent on to https
+        self._tls: Tls | None = None
+        self._listeners: list[Listener] = []
         self._own_sockets: list[socket.socket] = []
         self._accepting = asyncio.Event()
         self._stop = asyncio.Event()
@@ -173,6 +179,7 @@ class Server:
         assert application is not None  # noqa: S101 - load() has raised, or set it
         context = self._context = self._make_context(application, loop)
         settings = Http1Settings(config, Switchboard(config, context))
+        self._tls = tls_for(config)
         try:
             if sockets is None:
                 sockets = self._own_sockets = bind_sockets(config, 1)
@@ -183,15 +190,37 @@ class Server:
             context.clock.start()
             for sock in sockets:
                 factory = self._factory(context, settings, sock)
-                self._listeners.append(await listen(loop, factory, sock, config.backlog))
+                self._listeners.append(await open_door(config, context, factory, sock, self._tls))
                 self.addresses.append(address_of(sock))
-                self.places.append(describe(sock))
+                self.places.append(describe(sock, config.scheme))
+            await self._start_tls(context, settings)
         except BaseException:
             self._force.set()
             with anyio.CancelScope(shield=True):
                 await self._end()
             raise
         self._accepting.set()
+
+    async def _start_tls(self, context: WorkerContext, settings: Http1Settings) -> None:
+        """What TLS has beside the listeners: files that change, plain HTTP that is sent on."""
+        config = self.config
+        if self._tls is not None and config.ssl_reload:
+            context.clock.every_tick.append(self._tls.look)
+        if config.redirect_bind:
+            address = self.addresses[0]
+            port = config.redirect_port or (443 if isinstance(address, str) else address[1])
+            listener, sock = await listen_for_redirects(config, context, settings, port)
+            self._listeners.append(listener)
+            self._own_sockets = [*self._own_sockets, sock]
+            self.redirects = describe(sock)
+
+    def reload_certificates(self) -> None:
+        """Read the certificate files again, for handshakes to come; without TLS do nothing.
+
+        Files that cannot be used are logged, and the certificates in use stay.
+        """
+        if self._tls is not None:
+            self._tls.reload()
 
     async def close(self) -> None:
         """Stop accepting, drain, run lifespan shutdown, release everything."""
@@ -241,7 +270,8 @@ class Server:
             date=config.date_header,
             server=b"katana-asgi" if config.server_header else None,
             further=[
-                (name.encode("latin-1"), value.encode("latin-1")) for name, value in config.header
+                (name.encode("latin-1"), value.encode("latin-1"))
+                for name, value in (*config.header, *hsts_field(config))
             ],
             idle_timeout=config.timeout_keep_alive,
             shortest_timeout=min(filter(None, (getattr(config, name) for name in TIMED))),
@@ -263,10 +293,11 @@ class Server:
         context: WorkerContext, settings: Http1Settings, sock: socket.socket
     ) -> Callable[[], Http1Connection]:
         endpoint = fixed_endpoint(sock) or False
+        scheme = context.scheme
         kind = CountedConnection if settings.limit_keep_alive_requests else Http1Connection
 
         def connection() -> Http1Connection:
-            return kind(context, settings, endpoint)
+            return kind(context, settings, endpoint, scheme)
 
         return connection
 

@@ -82,6 +82,8 @@ async def _serve(
         if channel is not None:
             obedience = _Obedience(server, channel)
             asyncio.get_running_loop().add_reader(channel.fileno(), obedience.read)
+        elif server.config.scheme == "https" and hasattr(signal, "SIGHUP"):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.reload_certificates)
         serving = asyncio.ensure_future(server.serve(sockets, signals=False))
         started = asyncio.ensure_future(server.wait_started())
         await asyncio.wait((serving, started), return_when=asyncio.FIRST_COMPLETED)
@@ -108,6 +110,8 @@ def _started(server: Server, channel: Channel | None) -> None:
             logger.info(
                 "Listening on %s (1 worker, %s, %s), CTRL+C to stop", where, loop, server.parser
             )
+        if server.redirects:
+            logger.info("Redirecting from %s", server.redirects)
     server.every_tick(_Housekeeping(server, channel).tick)
     server.every_tick(DescriptorWatch(asyncio.get_running_loop()).tick)
 

@@ -95,6 +95,14 @@ def test_a_library_is_imported_by_its_door_only() -> None:
     assert {library: sorted(names) for library, names in doors.items()} == DOORS
 
 
+def test_tls_is_the_business_of_its_own_modules() -> None:
+    assert [
+        module.name
+        for module in MODULES
+        if any(imported.partition(".")[0] == "ssl" for _, imported in module.imports)
+    ] == ["net/tls.py", "net/tls_details.py", "net/tls_listener.py"]
+
+
 def test_the_command_line_knows_versions_without_importing_libraries() -> None:
     (module,) = [module for module in MODULES if module.name == "cli.py"]
     libraries = {imported.partition(".")[0] for _, imported in module.imports}

@@ -166,7 +166,7 @@ def entry(config: Config, sockets: list[socket.socket], channel: Channel) -> int
     return BEHAVIOURS[letter](sockets[0], channel)
 
 
-def fail_to_describe(sock: socket.socket) -> str:
+def fail_to_describe(sock: socket.socket, scheme: str) -> str:
     raise LookupError("the supervisor itself fails")
 
 

@@ -1,0 +1,73 @@
+"""What the workers of one service share: made before they are forked, found by each of them.
+
+A session ticket (RFC 8446 §4.6.1) opens at every worker, because the keys are in the context.
+Where nothing was prepared, or for other settings, a server makes its own.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from katana_asgi.config.tls_checks import split_bind
+from katana_asgi.net.sockets import bind_sockets, describe
+from katana_asgi.net.tls import Tls
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
+    from katana_asgi.config.model import Config
+
+__all__ = ["prepared", "redirect_socket", "tls_for"]
+
+_shared: Final[dict[str, Tls]] = {}
+_redirects: Final[dict[str, socket.socket]] = {}
+
+logger = logging.getLogger("katana_asgi.error")
+
+
+@contextmanager
+def prepared(config: Config) -> Iterator[None]:
+    """Have ready what workers share, for those that are forked inside the block.
+
+    Raises ``ConfigurationError`` for certificates that cannot be used, and ``StartupError``
+    where the address for redirects cannot be bound.
+    """
+    if config.ssl_certfile is not None:
+        _shared["tls"] = Tls(config)
+    if config.redirect_bind:
+        sock = _redirects[config.redirect_bind] = _bind(config)
+        logger.info("Redirecting from %s", describe(sock))
+    try:
+        yield
+    finally:
+        _shared.clear()
+        while _redirects:
+            _redirects.popitem()[1].close()
+
+
+def tls_for(config: Config) -> Tls | None:
+    """The TLS of a server, ``None`` for plain HTTP. Raises ``ConfigurationError``.
+
+    A worker that starts when the files have become unusable goes on with what was prepared.
+    """
+    if config.ssl_certfile is None:
+        return None
+    shared = _shared.get("tls")
+    if shared is None or not shared.serves(config):
+        return Tls(config)
+    shared.refresh()
+    return shared
+
+
+def redirect_socket(config: Config) -> socket.socket:
+    """The socket of ``redirect_bind``, bound. Raises ``StartupError``."""
+    shared = _redirects.get(config.redirect_bind)
+    return _bind(config) if shared is None else shared
+
+
+def _bind(config: Config) -> socket.socket:
+    host, port = split_bind(config.redirect_bind)
+    return bind_sockets(config.replace(host=host, port=port, uds=None, fd=None), 1)[0]

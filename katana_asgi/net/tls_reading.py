@@ -1,0 +1,53 @@
+"""Reading from TLS without a fresh buffer of 256 KiB for each read.
+
+That is what the transports of TLS allocate for a plain protocol. On uvloop it comes from the
+kernel and goes back to it, for a request of a hundred bytes: 35 µs for a static response. With
+one buffer for all connections of a worker, and a copy of what was read, it is 10.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+__all__ = ["BufferedReads"]
+
+_view: Final = memoryview(bytearray(64 * 1024))
+"""Filled and copied from in one go: nobody can come in between."""
+
+
+class BufferedReads(asyncio.BufferedProtocol):
+    """Passes to ``protocol`` what a transport reads; everything else reaches it directly."""
+
+    __slots__ = (
+        "_lost",
+        "_received",
+        "eof_received",
+        "pause_writing",
+        "resume_writing",
+    )
+
+    def __init__(self, protocol: asyncio.Protocol) -> None:
+        self._received: Any = protocol.data_received
+        self._lost = protocol.connection_lost
+        self.eof_received: Any = protocol.eof_received
+        self.pause_writing: Any = protocol.pause_writing
+        self.resume_writing: Any = protocol.resume_writing
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where to read to."""
+        return _view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So much was read."""
+        self._received(bytes(_view[:nbytes]))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The last event; let go of the protocol, because the transports keep this object."""
+        self._received = self.eof_received = self.pause_writing = self.resume_writing = _nothing
+        self._lost(exc)
+        del self._lost
+
+
+def _nothing(*_: object) -> None:
+    """Nobody is there any more."""

@@ -1,0 +1,74 @@
+"""How connections get into a worker: plain or through TLS, or only to be sent on to https."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol
+
+from katana_asgi.http1.redirect import RedirectConnection
+from katana_asgi.net.listener import listen
+from katana_asgi.net.tls_listener import Arrivals, TlsListener
+from katana_asgi.net.tls_prepared import redirect_socket
+
+if TYPE_CHECKING:
+    import asyncio
+    import socket
+    from collections.abc import Callable
+
+    from katana_asgi.asgi.context import WorkerContext
+    from katana_asgi.config.model import Config
+    from katana_asgi.http1.settings import Http1Settings
+    from katana_asgi.net.tls import Tls
+
+__all__ = ["Listener", "hsts_field", "listen_for_redirects", "open_door"]
+
+HSTS: Final = "strict-transport-security"
+
+
+class Listener(Protocol):
+    """What accepts connections."""
+
+    def close(self) -> None:
+        """Accept no more."""
+
+
+async def open_door(
+    config: Config,
+    context: WorkerContext,
+    factory: Callable[[], asyncio.Protocol],
+    sock: socket.socket,
+    tls: Tls | None,
+) -> Listener:
+    """Accept connections from a bound socket, through TLS where there is ``tls``."""
+    if tls is None:
+        return await listen(context.loop, factory, sock, config.backlog)
+    arrivals = Arrivals(
+        context.loop,
+        tls.context,
+        context.clock,
+        context.admission,
+        context.connection_closed,
+        config.ssl_handshake_timeout,
+        config.ssl_shutdown_timeout,
+    )
+    return TlsListener(arrivals, factory, sock, config.backlog)
+
+
+async def listen_for_redirects(
+    config: Config, context: WorkerContext, settings: Http1Settings, port: int
+) -> tuple[Listener, socket.socket]:
+    """Accept plain HTTP where ``redirect_bind`` says, and send it on to ``port``.
+
+    Raises ``StartupError`` where the address cannot be bound.
+    """
+    hsts = b"".join(
+        [f"{name}: {value}\r\n".encode("latin-1") for name, value in hsts_field(config)]
+    )
+    sock = redirect_socket(config)
+    factory = partial(RedirectConnection, context, settings, port, hsts)
+    return await listen(context.loop, factory, sock, config.backlog), sock
+
+
+def hsts_field(config: Config) -> list[tuple[str, str]]:
+    """The field of every response that has come over TLS, where ``hsts`` asks for one."""
+    return [(HSTS, config.hsts)] if config.hsts else []

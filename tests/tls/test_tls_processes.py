@@ -1,0 +1,282 @@
+"""TLS of the command line: workers, signals, mistakes, and the tools that everybody has."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import time
+from urllib.parse import urlsplit
+
+import pytest
+from tls_client import Files
+
+from tests.support import TIMEOUT, ServerProcess
+
+CURL, OPENSSL = shutil.which("curl"), shutil.which("openssl")
+
+MAIN = """
+import os
+
+async def app(scope, receive, send):
+    body = b"%d" % os.getpid()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+"""
+
+
+def pytest_asyncio_loop_factories(config, item):
+    """No test here runs a loop of its own."""
+    return {"asyncio": asyncio.new_event_loop}
+
+
+@pytest.fixture
+def serve(site):
+    """Starts a server of ``site`` with further flags; gives it and its port."""
+    (site.folder / "main.py").write_text(MAIN)
+    servers = []
+
+    def start(*flags: str, **more):
+        server = ServerProcess(
+            "main:app", "--lifespan", "off", *site.flags, *flags, cwd=site.folder, **more
+        )
+        servers.append(server)
+        url = urlsplit(server.wait_listening())
+        assert url.scheme == "https"
+        return server, url.port
+
+    yield start
+    for server in servers:
+        server.__exit__()
+
+
+def ask(port, trust, session=None):
+    """One request; its content, and what is known of the session."""
+    with socket.create_connection(("127.0.0.1", port), TIMEOUT) as sock:
+        with trust.wrap_socket(sock, server_hostname="localhost", session=session) as tls:
+            tls.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            data = b""
+            while part := tls.recv(65536):
+                data += part
+            return data.rpartition(b"\r\n\r\n")[2], tls.session, tls.session_reused
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_session_is_resumed_at_any_worker(serve, site, version):
+    server, port = serve("--workers", "2")
+    deadline = time.monotonic() + TIMEOUT
+    while server.stderr.count(" is ready after") < 2:
+        assert time.monotonic() < deadline, server.stderr
+        time.sleep(0.02)
+    site.trust.minimum_version = site.trust.maximum_version = version
+    first, session, reused = ask(port, site.trust)
+    assert not reused
+    seen = {first}
+    for _ in range(100):
+        worker, _, reused = ask(port, site.trust, session)
+        assert reused
+        seen.add(worker)
+        if len(seen) == 2:
+            break
+    assert len(seen) == 2
+    assert server.stop() == 0
+
+
+def test_sighup_reads_the_certificates_again(serve, site):
+    server, port = serve("--no-ssl-reload")
+    before = ssl.get_server_certificate(("127.0.0.1", port))
+    site.add("site", "localhost")
+    server.signal(signal.SIGHUP)
+    server.wait_for("Certificates read again")
+    assert ssl.get_server_certificate(("127.0.0.1", port)) != before
+    site.files.key.write_text("nonsense")
+    server.signal(signal.SIGHUP)
+    server.wait_for("Certificates not changed: setting ssl_keyfile")
+    assert ask(port, site.trust)[0].isdigit()
+    assert server.stop() == 0
+
+
+def test_every_worker_looks_at_the_files(serve, site):
+    server, port = serve("--workers", "2")
+    site.add("site", "localhost")
+    server.wait_for("Certificates read again")
+    server.wait_for("Certificates read again")
+    assert ask(port, site.trust)[0].isdigit()
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_redirects_come_from_every_kind_of_service(serve, site, workers):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = free.getsockname()
+    server, port = serve("--workers", workers, "--redirect-bind", "{}:{}".format(*place))
+    with socket.create_connection(place, TIMEOUT) as client:
+        client.sendall(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert f"location: https://localhost:{port}/x\r\n".encode() in client.recv(65536)
+    assert server.stop() == 0
+
+
+def test_the_address_for_redirects_may_be_taken(site):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        (site.folder / "main.py").write_text(MAIN)
+        for workers in ("1", "2"):
+            flags = ("--redirect-bind", place, "--workers", workers)
+            with ServerProcess("main:app", *site.flags, *flags, cwd=site.folder) as server:
+                assert server.finish() == 1
+            assert f"cannot listen on {place}: the address is in use" in server.stderr
+
+
+def refused(site, *flags: str, **environment: str) -> str:
+    """What a server says that does not start for its settings; with --check-config the same."""
+    said = set()
+    for check in ([], ["--check-config"], ["--workers", "2"]):
+        with ServerProcess("main:app", *flags, *check, cwd=site.folder, env=environment) as server:
+            assert server.finish() == 2, server.stderr
+        said.add(server.stderr)
+    (line,) = said
+    assert line.count("\n") == 1
+    return line
+
+
+def test_files_that_cannot_be_used_are_refused_before_anything_is_bound(site):
+    certificate, key = map(str, site.files)
+    other = site.add("other", "other.example")
+    flag = ("--ssl-certfile", certificate)
+    assert "it holds no private key in PEM form" in refused(site, *flag)
+    assert "does not belong to the certificate" in refused(
+        site, *flag, "--ssl-keyfile", str(other.key)
+    )
+    assert "it holds no certificate in PEM form" in refused(site, "--ssl-certfile", key)
+    assert "cannot be read (No such file" in refused(site, "--ssl-certfile", "missing.pem")
+    assert "use it together with ssl_certfile" in refused(site, "--ssl-keyfile", key)
+    assert "use it together with ssl_certfile" in refused(site, "--hsts", "max-age=1")
+    flag = (*flag, "--ssl-keyfile", key)
+    assert "use it together with ssl_ca_certs" in refused(site, *flag, "--ssl-cert-reqs", "2")
+    assert "selects nothing" in refused(site, *flag, "--ssl-ciphers", "NONSENSE")
+    assert "use max-age=SECONDS" in refused(site, *flag, "--hsts", "600")
+    assert "use HOST:PORT" in refused(site, *flag, "--redirect-bind", "80")
+    assert "use HOST=CERT:KEY" in refused(site, *flag, "--ssl-sni", "example.org")
+    assert "xn--" in refused(site, *flag, "--ssl-sni", f"bücher.example={certificate}:{key}")
+    broken = site.folder / "broken.pem"
+    broken.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    assert "cannot be used" in refused(site, "--ssl-certfile", str(broken), "--ssl-keyfile", key)
+    assert "cannot be used" in refused(site, *flag, "--ssl-ca-certs", str(broken))
+
+
+def encrypted(site) -> Files:
+    """The key of the site with the password "secret"."""
+    from cryptography.hazmat.primitives import serialization
+
+    key = serialization.load_pem_private_key(site.files.key.read_bytes(), None)
+    path = site.folder / "encrypted.key"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    return Files(site.files.certificate, path)
+
+
+def test_a_key_may_have_a_password_which_is_never_asked_for_and_never_shown(site):
+    certificate, key = map(str, encrypted(site))
+    flags = ("--ssl-certfile", certificate, "--ssl-keyfile", key)
+    assert "it needs ssl_keyfile_password" in refused(site, *flags)
+    assert "its password is wrong" in refused(site, *flags, KATANA_SSL_KEYFILE_PASSWORD="guess")
+    flags = (*flags, "--ssl-keyfile-password", "secret", "--print-config", "--check-config")
+    with ServerProcess("main:app", *flags, cwd=site.folder) as server:
+        assert server.finish() == 0
+    assert "# ssl-keyfile-password is set\n" in server.stdout
+    assert "secret" not in server.stdout
+
+
+def test_certificates_by_name_come_from_flags_variables_and_the_file(serve, site):
+    one = site.add("one", "one.example")
+    (site.folder / "katana.toml").write_text(
+        f'[ssl-sni]\n"one.example" = "{one.certificate}:{one.key}"\n'
+        f'"two.example" = ["{one.certificate}", "{one.key}"]\n'
+    )
+    _, port = serve("--config", "katana.toml")
+    trust = site.client()
+    with socket.create_connection(("127.0.0.1", port), TIMEOUT) as sock:
+        with trust.wrap_socket(sock, server_hostname="one.example"):
+            pass
+    both = site.folder / "both.pem"
+    both.write_bytes(one.key.read_bytes() + one.certificate.read_bytes())
+    for flags, environment in (
+        (("--ssl-sni", f"one.example={both}"), {}),
+        ((), {"KATANA_SSL_SNI": f"one.example={one.certificate}:{one.key}"}),
+    ):
+        _, port = serve(*flags, env=environment)
+        with socket.create_connection(("127.0.0.1", port), TIMEOUT) as sock:
+            with trust.wrap_socket(sock, server_hostname="one.example"):
+                pass
+
+
+@pytest.mark.skipif(CURL is None, reason="curl is not installed")
+def test_curl_gets_an_answer_over_tls(serve, site):
+    _, port = serve()
+    assert CURL is not None
+    authority = str(site.folder / "authority.pem")
+    common = [CURL, "-sS", "--noproxy", "*", "--max-time", "10", "--cacert", authority]
+    where = f"https://localhost:{port}/"
+    pid = subprocess.run([*common, where, where], capture_output=True, check=True).stdout
+    assert pid.isdigit()
+    large = [*common, "--data-binary", "@-", "-w", " %{http_code}", where]
+    told = subprocess.run(large, input=bytes(2**22), capture_output=True, check=True).stdout
+    assert told.endswith(b" 200")
+
+
+@pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")
+def test_openssl_finds_no_renegotiation_and_no_early_data(serve, site):
+    _, port = serve()
+    assert OPENSSL is not None
+    client = [OPENSSL, "s_client", "-connect", f"127.0.0.1:{port}", "-servername", "localhost"]
+    client += ["-CAfile", str(site.folder / "authority.pem"), "-alpn", "h2,http/1.1"]
+
+    def told(*flags: str, given: bytes) -> str:
+        result = subprocess.run(
+            [*client, *flags], input=given, capture_output=True, timeout=TIMEOUT, check=False
+        )
+        return (result.stdout + result.stderr).decode("latin-1")
+
+    said = told("-tls1_3", given=b"Q\n")
+    assert "Verify return code: 0 (ok)" in said
+    assert "ALPN protocol: http/1.1" in said
+    assert "Max Early Data: 0" in said or "Early data was not sent" in said
+    said = told("-tls1_2", given=b"R\n")
+    assert "no renegotiation" in said
+    assert "Compression: NONE" in told("-tls1_2", given=b"Q\n")
+
+
+def test_a_scan_finds_nothing_weak(serve, site):
+    sslyze = pytest.importorskip("sslyze")
+    _, port = serve()
+    location = sslyze.ServerNetworkLocation("localhost", port, ip_address="127.0.0.1")
+    wanted = {
+        sslyze.ScanCommand.TLS_1_1_CIPHER_SUITES,
+        sslyze.ScanCommand.TLS_1_2_CIPHER_SUITES,
+        sslyze.ScanCommand.TLS_1_3_CIPHER_SUITES,
+        sslyze.ScanCommand.TLS_COMPRESSION,
+        sslyze.ScanCommand.SESSION_RENEGOTIATION,
+        sslyze.ScanCommand.TLS_FALLBACK_SCSV,
+    }
+    scanner = sslyze.Scanner()
+    scanner.queue_scans([sslyze.ServerScanRequest(location, scan_commands=wanted)])
+    (found,) = scanner.get_results()
+    result = found.scan_result
+    assert result is not None, found
+    assert not result.tls_1_1_cipher_suites.result.accepted_cipher_suites
+    suites = result.tls_1_2_cipher_suites.result.accepted_cipher_suites
+    names = {each.cipher_suite.name for each in suites}
+    assert names
+    assert all("ECDHE" in name and ("GCM" in name or "CHACHA" in name) for name in names)
+    assert result.tls_1_3_cipher_suites.result.accepted_cipher_suites
+    assert not result.tls_compression.result.supports_compression
+    assert not result.session_renegotiation.result.is_vulnerable_to_client_renegotiation_dos
+    assert result.tls_fallback_scsv.result.supports_fallback_scsv
