@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Final
 
 from katana_asgi.observe.access_format import AccessFormat
@@ -75,6 +76,7 @@ class AccessLog:
 
     __slots__ = (
         "_batches",
+        "_context",
         "_format",
         "_handle",
         "_logger",
@@ -94,6 +96,8 @@ class AccessLog:
         selection: Selection | None = None,
     ) -> None:
         self._loop = loop
+        # A batch belongs to many requests: filters must not see the variables of one of them.
+        self._context = copy_context()
         self._logger = logging.getLogger("katana_asgi.access")
         handlers = self._logger.handlers
         # A handler of the user's gets one record a line; ours takes many lines in one write.
@@ -134,9 +138,9 @@ class AccessLog:
         records = self._records
         records.append(record)
         if self._handle is None:
-            self._handle = self._loop.call_later(FLUSH_AFTER, self.flush)
+            self._handle = self._loop.call_later(FLUSH_AFTER, self.flush, context=self._context)
         elif len(records) >= MAX_BATCH:
-            self.flush()
+            self._context.run(self.flush)
 
     def flush(self) -> None:
         """Write what has been collected."""
@@ -162,7 +166,7 @@ class AccessLog:
 
     def _look_at_streams(self) -> None:
         if any(stream.waiting for stream in self._streams):
-            self._handle = self._loop.call_later(TRY_AGAIN_AFTER, self.flush)
+            self._handle = self._loop.call_later(TRY_AGAIN_AFTER, self.flush, context=self._context)
             return
         for stream in self._streams:
             if stream.lost:

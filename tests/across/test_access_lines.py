@@ -307,6 +307,16 @@ async def test_an_id_of_the_applications_own_stays_alone(lines):
         assert (await server.exchange(get())).header(b"x-request-id") == b"mine"
 
 
+async def test_lines_of_many_requests_do_not_carry_the_id_of_one(lines):
+    seen = []
+    lines.addFilter(RequestIdFilter())
+    lines.addFilter(lambda record: seen.append(record.request_id) or True)
+    async with running(echo, **SETTINGS, request_id="generate") as server:
+        await server.exchange(get())
+        await lines.next()
+    assert seen == [None]
+
+
 async def test_server_timing_tells_how_long_the_answer_took(lines):
     async with running(echo, **SETTINGS, server_timing=True) as server:
         value = (await server.exchange(get())).header(b"server-timing")
