@@ -264,7 +264,7 @@ def settings() -> Iterator[Scenario]:
         name="access-log",
         title="Access log on for all, written to a file",
         request="browser",
-        servers=("katana", "katana-no-log", *PEERS),
+        servers=("katana", "katana-json-log", "katana-no-log", *PEERS),
         access_log=True,
         quick=("katana", "katana-no-log", "uvicorn"),
     )

@@ -223,6 +223,13 @@ ALL = (
         note="no access log, in rows where the others write one",
     ),
     Server(
+        name="katana-json-log",
+        command=katana("--access-log-format=json"),
+        needs=(KATANA,),
+        package="katana-asgi",
+        note="the access log as JSON, in rows where the others write their usual line",
+    ),
+    Server(
         name="katana-no-memo",
         command=katana("--no-memo"),
         needs=(KATANA,),

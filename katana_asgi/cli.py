@@ -195,7 +195,7 @@ class _Option(click.Option):
         boolean = setting.kind == "boolean"
         flag = f"{setting.flag}/--no-{setting.key}" if boolean else setting.flag
         option = cls(
-            [*setting.aliases, flag],
+            [setting.name, *setting.aliases, flag],
             default=None,
             multiple=setting.repeatable,
             metavar=None if boolean else _metavar(setting),

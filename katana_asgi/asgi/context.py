@@ -46,8 +46,10 @@ class WorkerContext:
         "running",
         "scheme",
         "state",
+        "timed",
         "timeout_disconnect",
         "trusted",
+        "trusts_ids",
         "variables",
     )
 
@@ -66,7 +68,9 @@ class WorkerContext:
         self.clock = clock
         self.routes = routes
         self.trusted = trusted
+        self.trusts_ids = config.request_id == "trust"
         self.access = access
+        self.timed = access is not None and access.timed  # whether exchanges note their start
         self.admission = Admission(
             clock,
             config.limit_connections,

@@ -49,17 +49,19 @@ class Exchange:
         "_context",
         "_delivered",
         "_event",
-        "_fields",
         "_head_request",
         "_left",
         "_writer",
+        "began",
         "buffered",
         "client",
         "content_complete",
         "continue_due",
         "disconnected",
+        "fields",
         "half_closed",
         "scope",
+        "sent",
         "started",
         "state",
         "status",
@@ -81,7 +83,7 @@ class Exchange:
         self._head_request = scope.get("method") == "HEAD"
         self.state = INITIAL
         self.status = 0
-        self._fields: ResponseFields | None = None
+        self.fields: ResponseFields | None = None
         self._left: int | None = None  # content bytes owed; None: unknown; NONE_AT_ALL
         self._content: list[bytes] | None = None
         self.buffered = 0
@@ -90,6 +92,8 @@ class Exchange:
         self.half_closed = False
         self._event: asyncio.Event | None = None
         self.started = False
+        self.began: float  # of perf_counter(): set at the start where somebody wants to know
+        self.sent: int  # content bytes given to the writer: set with the first of them
         self.task: asyncio.Task[None] | None = None
 
     # -- the connection's side -------------------------------------------------------------
@@ -190,7 +194,7 @@ class Exchange:
                 status = _as_status(status)
             if not FIRST_FINAL <= status <= LAST:
                 raise LocalProtocolError(f"status must be from 200 to 999, not {status}")
-            self._fields = self._context.check_fields(message.get("headers", ()))
+            self.fields = self._context.check_fields(message.get("headers", ()))
             self.status = status
             self.state = STARTED
 
@@ -209,7 +213,7 @@ class Exchange:
                 if state == COMPLETE
                 else "http.response.body was sent before http.response.start"
             )
-        fields = self._fields
+        fields = self.fields
         assert fields is not None  # noqa: S101 - set together with STARTED
         length = None
         if self._head_request or self.status in NO_CONTENT:
@@ -219,6 +223,7 @@ class Exchange:
             self._left = self._owed(fields.content_length, len(body), more)
         elif not more:
             length = len(body)
+        self.sent = len(body)
         if more:
             self.state = STREAMING
             self._writer.send_response(self.status, fields, length, body, True)
@@ -246,6 +251,7 @@ class Exchange:
                 body = b""
             else:
                 self._left = self._owed(left, len(body), more)
+        self.sent += len(body)
         if more:
             if body:
                 self._writer.send_content(body, True)

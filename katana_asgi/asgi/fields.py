@@ -30,7 +30,16 @@ MAX_ENTRY_SIZE: Final = 2048
 _FRAMING: Final = frozenset({b"transfer-encoding", b"connection", b"keep-alive", b"upgrade"})
 """Connection-specific fields: framing and persistence are the server's (RFC 9110 §7.6.1)."""
 
-_UNREPEATED: Final = frozenset({b"set-cookie", b"etag", b"location", b"last-modified"})
+_UNREPEATED: Final = frozenset(
+    {
+        b"set-cookie",
+        b"etag",
+        b"location",
+        b"last-modified",
+        b"x-request-id",
+        b"server-timing",
+    }
+)
 """Fields whose values differ from response to response: not worth an entry."""
 
 _match_name: Final = re.compile(TOKEN).fullmatch

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
+from katana_asgi.asgi.request_ids import TRUSTED
 from katana_asgi.http.forwarded import resolve
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def http_scope(
     context: WorkerContext, head: RequestHead, client: Client, server: Endpoint, scheme: str
 ) -> dict[str, Any]:
     """Build the scope of a request that came from ``client`` to ``server``."""
-    scope = {
+    scope: dict[str, Any] = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.5"},
         "http_version": head.version,
@@ -41,6 +42,9 @@ def http_scope(
         "state": context.state.copy(),
         "extensions": {},
     }
+    if context.trusts_ids:
+        peer = client[0] if client else None
+        scope[TRUSTED] = context.trusted is not None and context.trusted.trusts(peer)
     if head.forwarded and context.trusted is not None:
         _apply_forwarded(context, scope, head, client)
     if scope["root_path"]:

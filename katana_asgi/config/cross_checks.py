@@ -44,6 +44,11 @@ def check_together(values: Mapping[str, Any], given: Mapping[str, str]) -> None:
             f"{_origin(given, 'reload')}: true is not allowed with an application object, because "
             'it is imported again; use "MODULE:ATTRIBUTE" as app'
         )
+    if values["access_log_fields"] and values["access_log_format"] not in ("auto", "json"):
+        raise ConfigurationError(
+            f"{_origin(given, 'access_log_fields')}: fields are those of JSON lines; "
+            "use json or auto as access_log_format"
+        )
     if values["interface"] == "wsgi" and values["lifespan"] == "on":
         raise ConfigurationError(
             f"{_origin(given, 'lifespan')}: 'on' is not allowed with interface wsgi, which has no "

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Final, Self
 
 from katana_asgi.config.cross_checks import check_together
 from katana_asgi.config.inspection_settings import InspectionSettings, ReloadSettings
+from katana_asgi.config.log_settings import AccessLogSettings, RequestIdSettings
 from katana_asgi.config.protocol_settings import (
     HttpSettings,
     LimitSettings,
@@ -42,6 +43,8 @@ __all__ = ["SETTINGS", "Config", "Kind", "StaticRoute"]
 class Config(
     ReloadSettings,
     InspectionSettings,
+    RequestIdSettings,
+    AccessLogSettings,
     LogSettings,
     ProxySettings,
     RouteSettings,
@@ -76,6 +79,8 @@ class Config(
         LogSettings,
         InspectionSettings,
         ReloadSettings,
+        AccessLogSettings,
+        RequestIdSettings,
     )
 
     def __post_init__(self) -> None:

@@ -19,6 +19,7 @@ Kind: TypeAlias = Literal[
     "choice",  # one of ``choices``
     "duration",  # seconds as float; "500ms", "30s", "5m", "1h" accepted
     "size",  # bytes as int; "16KiB", "1MiB", "64kB" accepted
+    "fraction",  # 0 to 1 as float; "5%" accepted
     "path",  # a file or directory
     "list",  # comma-separated text
     "field",  # "Name:Value", repeatable

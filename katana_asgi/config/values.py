@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from katana_asgi.config.fraction import FractionKind
 from katana_asgi.config.kinds import (
     ApplicationKind,
     BooleanKind,
@@ -43,6 +44,7 @@ KINDS: Final[Mapping[Kind, ValueKind]] = {
     "choice": ChoiceKind(),
     "duration": DurationKind(),
     "size": SizeKind(),
+    "fraction": FractionKind(),
     "path": PathKind(),
     "list": ListKind(),
     "field": FieldKind(),

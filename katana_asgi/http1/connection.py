@@ -11,6 +11,7 @@ A static route is answered here, before any scope or task exists. What a connect
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from katana_asgi.asgi.exchange import HIGH_WATER, STREAMING, Exchange
@@ -124,7 +125,7 @@ class Http1Connection(Http1Lifecycle):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer has gone, or the connection was closed."""
-        self._state = CLOSED
+        aborted, self._state = self._state == CLOSED, CLOSED
         self._queue = None
         self._outgoing = None
         self._write = self._transport.write  # where it was our own method, we kept ourselves
@@ -136,6 +137,8 @@ class Http1Connection(Http1Lifecycle):
         exchange = self._exchange
         if exchange is not None:
             self._exchange = None
+            if self._context.access is not None:
+                self._log_lost(exchange, aborted=aborted)
             exchange.disconnect()
             if exchange.state == STREAMING and exchange.task is not None:
                 # A stream nobody reads: Starlette no longer watches for this at spec 2.4.
@@ -204,7 +207,7 @@ class Http1Connection(Http1Lifecycle):
             return
         context = self._context
         if context.access is not None:
-            self._log(self._head, exchange.client, exchange.status)
+            self._log_complete(exchange)
         if exchange.content_complete and self._keep_alive:
             self._exchange = None
             self._ready()
@@ -313,6 +316,8 @@ class Http1Connection(Http1Lifecycle):
         exchange.started = True
         context = self._context
         context.running += 1
+        if context.timed:
+            exchange.began = perf_counter()
         exchange.task = start(exchange.run(), context.loop, context.variables.copy())
 
     def _answer_held(self) -> None:
@@ -362,7 +367,7 @@ class Http1Connection(Http1Lifecycle):
             self._write(answer.data)
             context.requests += 1
             if context.access is not None:
-                self._log(head, self.client, answer.status)
+                self._log_answer(head, answer)
         if answer.close:
             self._head = head
             self._finish()

@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from katana_asgi.asgi.exchange import HIGH_WATER
+from katana_asgi.asgi.request_ids import own_fields
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http1.encoder import refusal
 from katana_asgi.http1.pace import BodyPace
+from katana_asgi.http1.records import Http1Records
 from katana_asgi.http1.tunnel import Http1Tunnel
-from katana_asgi.http1.writing import Http1Writer
 from katana_asgi.net.clock import NEVER
 from katana_asgi.net.reset import reset
 from katana_asgi.net.stall import WriteStall, unsent
@@ -50,7 +51,7 @@ RETRY_LATER: Final = ((b"retry-after", b"1"),)
 READY, RECEIVING, BUSY, DRAINING, LINGERING, CLOSED = range(6)
 
 
-class Http1Lifecycle(Http1Writer):
+class Http1Lifecycle(Http1Records):
     """Reading, refusing and ending; the requests themselves are the subclass's."""
 
     __slots__ = (
@@ -58,7 +59,6 @@ class Http1Lifecycle(Http1Writer):
         "_pace",
         "_parser",
         "_reading",
-        "_received",
         "_stall",
         "_state",
         "_unread",
@@ -148,7 +148,7 @@ class Http1Lifecycle(Http1Writer):
     def fail(self, status: int) -> None:
         """The application failed: answer for it, or break off what it began."""
         if self._exchange is not None:
-            self._refuse(RemoteProtocolError("Internal Server Error", status))
+            self._refuse(RemoteProtocolError("Internal Server Error", status, own_fields()))
 
     # -- writing -------------------------------------------------------------------------------
 
@@ -265,6 +265,9 @@ class Http1Lifecycle(Http1Writer):
             self._exchange = None
             exchange.disconnect()
             if exchange.on_the_wire:
+                if self._context.access is not None:
+                    reason = f": {error.reason}" if error.status != 500 else ""
+                    self._log_incomplete(exchange, exchange.status, f"broken off{reason}")
                 self._break_off()
                 return
         context = self._context
@@ -272,9 +275,10 @@ class Http1Lifecycle(Http1Writer):
         without_content = error.without_content or (head is not None and head.method == "HEAD")
         fields = context.clock.fields
         self._flush_batch()
-        self._write(refusal(error, fields, head=without_content))
+        response = refusal(error, fields, head=without_content)
+        self._write(response)
         if context.access is not None:
-            self._log(head, self.client, error.status)
+            self._log_refusal(exchange, head, error, response)
         self._linger()
 
     def _break_off(self) -> None:

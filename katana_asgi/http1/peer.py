@@ -6,6 +6,7 @@ Looked up when first asked for: a static response without an access log never as
 from __future__ import annotations
 
 import asyncio
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
 from katana_asgi.asgi.scope import Client, Endpoint, http_scope
@@ -14,6 +15,7 @@ from katana_asgi.net.tls_details import tls_details
 if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.http.message import RequestHead
+    from katana_asgi.routes.static import CachedResponse
 
 __all__ = ["Http1Peer"]
 
@@ -72,10 +74,17 @@ class Http1Peer(asyncio.Protocol):
         self._server = server
         return server
 
-    def _log(self, head: RequestHead | None, client: Client, status: int) -> None:
+    @property
+    def scheme(self) -> str:
+        """What the connection itself is: ``http`` or ``https``."""
+        return self._scheme
+
+    def _log_answer(self, head: RequestHead, answer: CachedResponse) -> None:
+        """A static response is with the transport."""
         access = self._context.access
         if access is not None:
-            if head is None:
-                access.add((client, "-", b"-", "-", status, ""))
-            else:
-                access.add((client, head.method, head.target, head.version, status, ""))
+            now = perf_counter() if access.timed else 0.0
+            status, data, length = answer.status, answer.data, answer.length
+            access.add(
+                (now, now, self.client, self._scheme, head, status, data, length, 0, None, "", None)
+            )

@@ -233,7 +233,7 @@ class Http1Writer(Http1Peer):
         context.requests += len(batch.answers)
         if context.access is not None:
             for head, answer in zip(batch.heads, batch.answers, strict=True):
-                self._log(head, self.client, answer.status)
+                self._log_answer(head, answer)
 
     def _flush_batch(self) -> None:
         batch = self._batch

@@ -7,56 +7,126 @@ record, when it is full, and when the log is closed. Text of the client is escap
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final, TypeAlias
+import time
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Final
 
-from katana_asgi.http.status import reason_phrase
-from katana_asgi.observe.logs import LineFormatter
+from katana_asgi.observe.access_format import AccessFormat
+from katana_asgi.observe.access_values import Redaction
+from katana_asgi.observe.descriptor import DescriptorStream
+from katana_asgi.observe.logs import LineFormatter, LogHandler, preset
 
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["AccessLog", "Record", "format_record"]
+    from katana_asgi.config.model import Config
+    from katana_asgi.http.forwarded import TrustedProxies
+    from katana_asgi.observe.record import Record
+
+__all__ = ["AccessLog", "Selection"]
 
 FLUSH_AFTER: Final = 0.05
 """Seconds a line may wait for others to be written together with it."""
 
+TRY_AGAIN_AFTER: Final = 0.25
+"""Seconds until lines are offered again to a reader that did not take them."""
+
+LAST_WAIT: Final = 1.0
+"""Seconds that such a reader gets at the very end."""
+
 MAX_BATCH: Final = 512
-"""Against a batch as unlimited memory: a full one is written at once."""
+"""Against a batch as unlimited memory, and as time that the event loop would miss."""
 
-Record: TypeAlias = "tuple[tuple[str, int] | None, str, bytes, str, int, str]"
-"""Client, method, request target, HTTP version, status, and a remark of the server's own."""
+ALWAYS: Final = 400
+"""The status from which on requests are logged whatever the sample."""
 
-_ESCAPES: Final = {
-    **{code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0x100))},
-    0x22: "\\x22",
-    0x5C: "\\x5c",
-}
+logger = logging.getLogger("katana_asgi.error")
 
 
-def format_record(record: Record) -> str:
-    """One line: ``127.0.0.1:4711 - "GET / HTTP/1.1" 200 OK``."""
-    client, method, target, version, status, remark = record
-    peer = f"{client[0]}:{client[1]}" if client else "-"
-    path = target.decode("latin-1").translate(_ESCAPES)
-    phrase = reason_phrase(status).decode("ascii")
-    line = f'{peer} - "{method} {path} HTTP/{version}" {status} {phrase}'
-    return f"{line} ({remark})" if remark else line
+class Selection:
+    """Which requests are logged.
+
+    ``sample`` is the part of them; what is left out is spread evenly. ``exclude`` are paths, and
+    beginnings of paths that end in ``*``.
+    """
+
+    def __init__(self, sample: float = 1.0, exclude: tuple[str, ...] = ()) -> None:
+        self._sample = sample
+        self._due = 0.0
+        self._paths = frozenset(exclude)
+        self._prefixes = tuple(each[:-1] for each in exclude if each.endswith("*"))
+        self.everything = sample >= 1.0 and not exclude
+
+    def __call__(self, record: Record) -> bool:
+        """Whether a record becomes a line."""
+        path = record[4].path
+        if path in self._paths or path.startswith(self._prefixes):
+            return False
+        if record[5] >= ALWAYS:
+            return True
+        self._due += self._sample
+        if self._due < 1.0:
+            return False
+        self._due -= 1.0
+        return True
 
 
 class AccessLog:
     """Collects records on the event loop and writes them through a logger in batches."""
 
-    __slots__ = ("_batches", "_handle", "_logger", "_loop", "_records")
+    __slots__ = (
+        "_batches",
+        "_context",
+        "_format",
+        "_handle",
+        "_logger",
+        "_loop",
+        "_records",
+        "_selection",
+        "_streams",
+        "reads_fields",
+        "reads_ids",
+        "timed",
+    )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        form: AccessFormat | None = None,
+        selection: Selection | None = None,
+    ) -> None:
         self._loop = loop
+        # A batch belongs to many requests: filters must not see the variables of one of them.
+        self._context = copy_context()
         self._logger = logging.getLogger("katana_asgi.access")
+        handlers = self._logger.handlers
         # A handler of the user's gets one record a line; ours takes many lines in one write.
         self._batches = not self._logger.propagate and all(
-            isinstance(handler.formatter, LineFormatter) for handler in self._logger.handlers
+            isinstance(handler, LogHandler) and isinstance(handler.formatter, LineFormatter)
+            for handler in handlers
         )
+        streams = [getattr(handler, "stream", None) for handler in handlers]
+        self._streams = [stream for stream in streams if isinstance(stream, DescriptorStream)]
         self._records: list[Record] = []
         self._handle: asyncio.TimerHandle | None = None
+        self._format = form or AccessFormat("short")
+        self._selection = selection or Selection()
+        self.reads_fields = self._format.reads_fields
+        self.reads_ids = self._format.reads_ids
+        self.timed = self._format.timed
+
+    @classmethod
+    def from_config(
+        cls, config: Config, loop: asyncio.AbstractEventLoop, trusted: TrustedProxies | None
+    ) -> AccessLog | None:
+        """The log that the settings ask for; ``None`` where nobody would see it."""
+        if not config.access_log:
+            return None
+        redaction = Redaction(config.access_log_redact_headers, config.access_log_redact_query)
+        form = AccessFormat(preset(config), config.access_log_fields, redaction, trusted)
+        selection = Selection(config.access_log_sample, config.access_log_exclude)
+        log = cls(loop, form, selection)
+        return log if log.enabled else None
 
     @property
     def enabled(self) -> bool:
@@ -68,9 +138,9 @@ class AccessLog:
         records = self._records
         records.append(record)
         if self._handle is None:
-            self._handle = self._loop.call_later(FLUSH_AFTER, self.flush)
+            self._handle = self._loop.call_later(FLUSH_AFTER, self.flush, context=self._context)
         elif len(records) >= MAX_BATCH:
-            self.flush()
+            self._context.run(self.flush)
 
     def flush(self) -> None:
         """Write what has been collected."""
@@ -78,9 +148,41 @@ class AccessLog:
             self._handle.cancel()
             self._handle = None
         records, self._records = self._records, []
-        lines = [format_record(record) for record in records]
-        if self._batches and lines:
-            self._logger.info("\n".join(lines), extra={"lines": lines})
-        else:
+        selection = self._selection
+        if not selection.everything:
+            records = [record for record in records if selection(record)]
+        # Taken anew each time: somebody may have set the clock.
+        offset = time.time() - (time.perf_counter() if self.timed else 0.0)
+        lines = self._format.lines(records, offset)
+        if not self._batches:
             for line in lines:
                 self._logger.info("%s", line)
+        else:
+            for handler in self._logger.handlers:
+                if isinstance(handler, LogHandler):
+                    handler.write_lines(lines)
+        if self._streams:
+            self._look_at_streams()
+
+    def _look_at_streams(self) -> None:
+        if any(stream.waiting for stream in self._streams):
+            self._handle = self._loop.call_later(TRY_AGAIN_AFTER, self.flush, context=self._context)
+            return
+        for stream in self._streams:
+            if stream.lost:
+                logger.warning(
+                    "%d lines of the access log were lost: too slow a reader", stream.lost
+                )
+                stream.lost = 0
+
+    def close(self) -> None:
+        """Write the rest, and wait a little for a reader that is slow."""
+        self.flush()
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        for stream in self._streams:
+            try:
+                stream.flush(LAST_WAIT)
+            except OSError as error:
+                logger.error("katana_asgi.access cannot be written: %s", error)

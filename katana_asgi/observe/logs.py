@@ -1,8 +1,8 @@
 """The loggers ``katana_asgi.error`` and ``katana_asgi.access``, and how a person reads them.
 
-The error log goes to standard error, the access log to standard output. An application that
-configured either logger before keeps its configuration. A log that cannot be written is lost,
-and nothing else with it.
+The error log goes to standard error, the access log to standard output, a file or a syslog. An
+application that configured either logger before keeps its configuration. A log that cannot be
+written is lost, and nothing else with it.
 """
 
 from __future__ import annotations
@@ -10,13 +10,21 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final, TextIO
+from contextlib import nullcontext, suppress
+from typing import TYPE_CHECKING, Any, Final, TextIO, cast
+
+from katana_asgi.config.log_checks import syslog_address
+from katana_asgi.errors import ConfigurationError
+from katana_asgi.observe.descriptor import DescriptorStream, FileStream, own_end
+from katana_asgi.observe.json_log import JsonFormatter
+from katana_asgi.observe.log_config import apply_log_config
+from katana_asgi.observe.request_ids import RequestIdFilter
+from katana_asgi.observe.syslog import QuietSysLogHandler
 
 if TYPE_CHECKING:
     from katana_asgi.config.model import Config
 
-__all__ = ["TRACE", "LineFormatter", "configure_logging"]
+__all__ = ["TRACE", "LineFormatter", "configure_logging", "preset", "reopen_logs"]
 
 TRACE: Final = 5
 """Below DEBUG: every ASGI message."""
@@ -32,23 +40,33 @@ _COLOURS: Final = {
 
 
 class LineFormatter(logging.Formatter):
-    """``INFO:     message``, the level coloured on a terminal; a batch gets it on each line."""
+    """``INFO:     message``, the level coloured on a terminal; a batch gets it on each line.
 
-    def __init__(self, *, colours: bool) -> None:
+    Without ``level`` it is the message alone.
+    """
+
+    def __init__(self, *, colours: bool, level: bool = True) -> None:
         super().__init__("%(message)s")
         self._colours = colours
+        self._level = level
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one or more lines."""
-        level = f"{record.levelname}:"
-        padding = " " * max(1, 10 - len(level))
+        """The record as a line, with its traceback behind it."""
+        return self._prefix(record.levelno) + super().format(record)
+
+    def join(self, level: int, lines: list[str]) -> str:
+        """Many lines as one text."""
+        prefix = self._prefix(level)
+        return prefix + f"\n{prefix}".join(lines)
+
+    def _prefix(self, level: int) -> str:
+        if not self._level:
+            return ""
+        name = logging.getLevelName(level)
+        padding = " " * max(1, 9 - len(name))
         if self._colours:
-            level = f"\x1b[{_COLOURS.get(record.levelno, '0')}m{record.levelname}\x1b[0m:"
-        prefix = level + padding
-        lines: list[str] | None = getattr(record, "lines", None)
-        if lines is not None:
-            return "\n".join([prefix + line for line in lines])
-        return prefix + super().format(record)
+            name = f"\x1b[{_COLOURS.get(level, '0')}m{name}\x1b[0m"
+        return f"{name}:{padding}"
 
 
 class LogHandler(logging.StreamHandler[TextIO]):
@@ -57,6 +75,22 @@ class LogHandler(logging.StreamHandler[TextIO]):
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
         self._failing = False
+
+    def write_lines(self, lines: list[str]) -> None:
+        """Write many lines of one logger at once, without a record for each."""
+        with self.lock or nullcontext():
+            try:
+                if lines:
+                    self.stream.write(self._joined(lines) + self.terminator)
+                self.flush()
+            except (OSError, ValueError):
+                self.handleError(
+                    logging.LogRecord("katana_asgi.access", logging.INFO, "", 0, "", (), None)
+                )
+
+    def _joined(self, lines: list[str]) -> str:
+        form = self.formatter
+        return form.join(logging.INFO, lines) if isinstance(form, LineFormatter) else ""
 
     def flush(self) -> None:
         """Bring what was written out of the process."""
@@ -76,23 +110,103 @@ class LogHandler(logging.StreamHandler[TextIO]):
                     sys.stderr.flush()
 
 
+def preset(config: Config) -> str:
+    """The format of the access log, ``auto`` resolved."""
+    if config.access_log_format != "auto":
+        return config.access_log_format
+    if config.access_log_fields or config.log_format == "json":
+        return "json"
+    return "short" if config.access_log_file == "-" else "combined"
+
+
 def configure_logging(config: Config) -> None:
-    """Set level and handlers of both loggers, where nobody else has given them handlers."""
+    """Set level and handlers of both loggers, where nobody else has given them handlers.
+
+    Raises ``ConfigurationError`` for a log configuration that cannot be used and a destination
+    that cannot be opened.
+    """
     _occupy_standard_descriptors()
     logging.addLevelName(TRACE, "TRACE")
+    if config.log_config is not None:
+        apply_log_config(config.log_config)
     level = TRACE if config.log_level == "trace" else config.log_level.upper()
-    for name, stream in (("error", sys.stderr), ("access", sys.stdout)):
+    for name in ("error", "access") if config.access_log else ("error",):
         logger = logging.getLogger(f"katana_asgi.{name}")
         if logger.handlers:
             continue
-        logger.setLevel(level if name == "error" else logging.INFO)
+        if not (config.log_config is not None and logger.level):
+            logger.setLevel(level if name == "error" else logging.INFO)
+        if config.log_config is not None and logger.hasHandlers():
+            continue  # the configuration speaks of all loggers at once
         logger.propagate = False
-        if stream is None:  # closed before the program started
-            logger.addHandler(logging.NullHandler())
-            continue
-        handler = LogHandler(stream)
+        logger.addHandler(_error_handler(config) if name == "error" else _access_handler(config))
+
+
+def _error_handler(config: Config) -> logging.Handler:
+    stream = cast("TextIO | None", sys.stderr)
+    if stream is None:  # closed before the program started
+        return logging.NullHandler()
+    handler = LogHandler(stream)
+    if config.log_format == "json":
+        handler.setFormatter(JsonFormatter())
+        handler.addFilter(RequestIdFilter())
+    else:
         handler.setFormatter(LineFormatter(colours=_wants_colours(config, stream)))
-        logger.addHandler(handler)
+    return handler
+
+
+def _access_handler(config: Config) -> logging.Handler:
+    handler: logging.Handler
+    target = config.access_log_file
+    stream: Any = None
+    try:
+        if (address := syslog_address(target)) is not None:
+            return QuietSysLogHandler(address)
+        stream = _standard_output() if target == "-" else FileStream(target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigurationError(
+            f"setting access_log_file: {target!r} cannot be opened ({reason}); "
+            "use - (standard output), syslog:… or a file that can be written"
+        ) from None
+    if stream is None:
+        return logging.NullHandler()
+    handler = LogHandler(stream)
+    short = preset(config) == "short" and target == "-"
+    handler.setFormatter(LineFormatter(colours=_wants_colours(config, stream), level=short))
+    return handler
+
+
+class StandardOutput(DescriptorStream):
+    """Standard output beside what the application prints, in the order of both."""
+
+    def flush(self, timeout: float = 0.0) -> None:
+        """Write what was printed, then our lines."""
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        super().flush(timeout)
+
+
+def _standard_output() -> Any:
+    """A stream that never blocks, where standard output is a descriptor at all."""
+    stream = cast("TextIO | None", sys.stdout)
+    try:
+        return stream and StandardOutput(own_end(stream.fileno()))
+    except (OSError, ValueError):
+        return stream
+
+
+def reopen_logs() -> None:
+    """Open the files of the access log again: they were moved away. One that cannot be stays."""
+    for handler in logging.getLogger("katana_asgi.access").handlers:
+        stream = getattr(handler, "stream", None)
+        if isinstance(stream, DescriptorStream):
+            try:
+                stream.reopen()
+            except OSError as error:
+                logging.getLogger("katana_asgi.error").error(
+                    "The access log cannot be reopened: %s", error
+                )
 
 
 def _occupy_standard_descriptors() -> None:
@@ -107,5 +221,5 @@ def _occupy_standard_descriptors() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest that is free: this one
 
 
-def _wants_colours(config: Config, stream: TextIO) -> bool:
-    return stream.isatty() if config.use_colors is None else config.use_colors
+def _wants_colours(config: Config, stream: Any) -> bool:
+    return bool(stream.isatty()) if config.use_colors is None else config.use_colors

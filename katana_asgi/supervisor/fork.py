@@ -9,13 +9,12 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import signal
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from katana_asgi.errors import StartupError
-from katana_asgi.supervisor.signals import held_back, reset_in_child
+from katana_asgi.supervisor.signals import WATCHED, held_back, reset_in_child
 from katana_asgi.worker.channel import Channel
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def fork_worker(
     """
     here, there = Channel.pair()
     _flush()  # or the child would write the same again
-    with held_back((signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)) as mask:
+    with held_back(WATCHED) as mask:
         try:
             pid = os.fork()
         except BaseException:

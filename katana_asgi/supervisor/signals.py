@@ -20,17 +20,21 @@ if TYPE_CHECKING:
 
     Handler: TypeAlias = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 
-__all__ = ["SignalWatch", "describe_signal", "held_back", "reset_in_child"]
+__all__ = ["WATCHED", "SignalWatch", "describe_signal", "held_back", "reset_in_child"]
+
+
+WATCHED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1)
+"""The signals that mean something to a supervisor."""
 
 
 class SignalWatch:
-    """Collects SIGTERM, SIGINT and SIGCHLD while it is entered; restores all of it after.
+    """Collects SIGTERM, SIGINT, SIGCHLD and SIGUSR1 while it is entered; restores all of it after.
 
     Raises ``StartupError`` when entered outside the main thread, where Python has no signals.
     """
 
     def __init__(self) -> None:
-        self.signals = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+        self.signals = WATCHED
         self._earlier: dict[signal.Signals, Handler] = {}
         self._earlier_wakeup = -1
         self._reader, self._writer = socket.socketpair()
@@ -97,7 +101,7 @@ def held_back(signals: tuple[signal.Signals, ...]) -> Iterator[set[signal.Signal
 
 
 def reset_in_child(mask: set[signal.Signals]) -> None:
-    """Give a forked worker default signals, apart from SIGINT, which it ignores.
+    """Give a forked worker default signals, apart from SIGINT and SIGUSR1, which it ignores.
 
     Ctrl-C reaches every process of the terminal; the supervisor speaks for them all. Until
     the worker says otherwise SIGTERM ends it at once, even in the middle of an import.
@@ -107,6 +111,7 @@ def reset_in_child(mask: set[signal.Signals]) -> None:
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 

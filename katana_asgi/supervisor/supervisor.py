@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from katana_asgi.errors import StartupError
 from katana_asgi.net.sockets import bind_sockets, describe, remove_unix_socket
+from katana_asgi.observe.logs import reopen_logs
 from katana_asgi.supervisor.backoff import STABLE_AFTER
 from katana_asgi.supervisor.fork import fork_worker, run_worker
 from katana_asgi.supervisor.signals import SignalWatch, describe_signal
@@ -179,6 +180,15 @@ class Supervisor:
                 self._reap()
             elif number in (signal.SIGTERM, signal.SIGINT):
                 self._on_stop_signal(number)
+            elif number == signal.SIGUSR1:
+                self._reopen_logs()
+
+    def _reopen_logs(self) -> None:
+        """The log files were moved away: open them anew, here and in every worker."""
+        reopen_logs()  # here too: a worker to come inherits them
+        for worker in self._workers.values():
+            worker.channel.send({"type": "reopen"})
+        logger.info("Received SIGUSR1, log files reopened")
 
     def _on_stop_signal(self, number: int) -> None:
         self._stop_signals += 1

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from katana_asgi.asgi.exchange import COMPLETE, INITIAL, says_gone
+from katana_asgi.asgi.request_ids import request_id_of
 from katana_asgi.errors import ClientDisconnected, LocalProtocolError
 from katana_asgi.net.clock import NEVER
+from katana_asgi.observe.record import head_of_websocket
 from katana_asgi.websocket.lifecycle import (
     ABNORMAL,
     INTERNAL_ERROR,
@@ -47,6 +50,10 @@ class Upgradable(Protocol):
     deadline: float
     """When the connection gives up on the handshake's answer, on the loop's clock."""
 
+    @property
+    def scheme(self) -> str:
+        """What the connection itself is: ``http`` or ``https``."""
+
     def upgrade(self, response: bytes, end: TunnelEnd) -> tuple[ByteStream, bytes]:
         """Send ``response`` (a 101); give the bytes that follow to ``end``.
 
@@ -61,9 +68,9 @@ class WebSocketSession(WebSocketLifecycle):
         "_application_closed",
         "_connect_sent",
         "_connection",
-        "_target",
+        "_head",
+        "_scheme",
         "_upgrade",
-        "_version",
     )
 
     def __init__(
@@ -79,8 +86,9 @@ class WebSocketSession(WebSocketLifecycle):
         super().__init__(context, writer, scope, settings)
         self._connection: Upgradable | None = connection
         self._upgrade: Upgrade | None = upgrade
-        self._target = head.target
-        self._version = head.version
+        access = context.access
+        self._head = None if access is None else head_of_websocket(head, access.reads_fields)
+        self._scheme = connection.scheme
         self._connect_sent = False
         self._application_closed = False
         timeout = settings.timeout_handshake
@@ -245,15 +253,27 @@ class WebSocketSession(WebSocketLifecycle):
             self._writer.fail(500)
 
     def _log(self) -> None:
-        access = self._context.access
-        if access is not None:
-            code = ABNORMAL if self._close is None else self._close[0]
-            note = (
-                f"closed {code} after {self._context.loop.time() - self.opened:.3f}s, "
-                f"in {self.messages_in} messages {self.bytes_in} bytes, "
-                f"out {self.messages_out} messages {self.bytes_out} bytes"
+        access, head = self._context.access, self._head
+        if access is None or head is None:
+            return
+        code = ABNORMAL if self._close is None else self._close[0]
+        now = perf_counter() if access.timed else 0.0
+        access.add(
+            (
+                now,
+                now - (self._context.loop.time() - self.opened),
+                self.client,
+                self._scheme,
+                head,
+                101,
+                None,
+                self.bytes_out,
+                self.bytes_in,
+                request_id_of(self.scope) if access.reads_ids else None,
+                f"closed {code}",
+                (self.messages_in, self.messages_out),
             )
-            access.add((self.client, "WebSocket", self._target, self._version, 101, note))
+        )
 
 
 def _content(text: object, data: object) -> str | bytes:

@@ -15,6 +15,7 @@ import anyio
 from katana_asgi.asgi.context import WorkerContext
 from katana_asgi.asgi.lifespan import Lifespan
 from katana_asgi.asgi.loader import load_application
+from katana_asgi.asgi.request_ids import identified
 from katana_asgi.config.model import Config
 from katana_asgi.errors import ConfigurationError
 from katana_asgi.http.forwarded import TrustedProxies
@@ -236,7 +237,7 @@ class Server:
             await drain(self._context, self._lifespan, self._force, budget)
             self._context.clock.stop()
             if self._context.access is not None:
-                self._context.access.flush()
+                self._context.access.close()
         for sock in self._own_sockets:
             if self.config.uds is not None:
                 remove_unix_socket(sock)
@@ -277,15 +278,15 @@ class Server:
             shortest_timeout=min(filter(None, (getattr(config, name) for name in TIMED))),
         )
         routes = RouteTable.from_config(config)
-        access = AccessLog(loop) if config.access_log else None
+        trusted = TrustedProxies(config.forwarded_allow_ips) if config.proxy_headers else None
         return WorkerContext(
             config,
-            application,
+            identified(config, application),
             loop,
             clock,
             routes if routes else None,
-            TrustedProxies(config.forwarded_allow_ips) if config.proxy_headers else None,
-            access if access is not None and access.enabled else None,
+            trusted,
+            AccessLog.from_config(config, loop, trusted),
         )
 
     @staticmethod

@@ -9,10 +9,12 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
+from katana_asgi.observe.logs import reopen_logs
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["STOP_SIGNALS", "interrupted_by", "stop_on_signals"]
+__all__ = ["STOP_SIGNALS", "interrupted_by", "reopening_logs", "stop_on_signals"]
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -35,6 +37,27 @@ def interrupted_by(numbers: Sequence[signal.Signals]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def reopening_logs() -> Iterator[None]:
+    """Within the block, SIGUSR1 reopens the log files, even while the application is imported.
+
+    Does nothing outside the main thread. Workers of a supervisor hear of it from there.
+    """
+    number = getattr(signal, "SIGUSR1", None)
+    if number is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, _reopen)
+    try:
+        yield
+    finally:
+        signal.signal(number, signal.SIG_DFL if before is None else before)
+
+
+def _reopen(_number: int, _frame: Any) -> None:
+    reopen_logs()
 
 
 class Stoppable(Protocol):

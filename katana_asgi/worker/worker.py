@@ -12,16 +12,22 @@ import gc
 import logging
 import os
 import signal
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from katana_asgi.asgi.loader import ApplicationImportError
 from katana_asgi.errors import ConfigurationError, StartupError
-from katana_asgi.observe.logs import configure_logging
+from katana_asgi.observe.logs import configure_logging, reopen_logs
 from katana_asgi.worker.faults import DescriptorWatch
 from katana_asgi.worker.inspection import inspected
 from katana_asgi.worker.loop import loop_factory, loop_name, run_to_end
 from katana_asgi.worker.server import Server
-from katana_asgi.worker.signals import STOP_SIGNALS, interrupted_by, stop_on_signals
+from katana_asgi.worker.signals import (
+    STOP_SIGNALS,
+    interrupted_by,
+    reopening_logs,
+    stop_on_signals,
+)
 
 if TYPE_CHECKING:
     import socket
@@ -50,7 +56,8 @@ def run_worker(
     try:
         supervisor = os.getpid() if channel is None else os.getppid()
         work = inspected(_serve(config, sockets, channel), config, supervisor)
-        run_to_end(work, loop_factory(config.loop))
+        with reopening_logs() if channel is None else nullcontext():
+            run_to_end(work, loop_factory(config.loop))
     except KeyboardInterrupt:
         logger.info("Stopped while importing the application")
     except (StartupError, ConfigurationError) as error:
@@ -152,7 +159,10 @@ class _Obedience:
 
     def read(self) -> None:
         for message in self._channel.receive():
-            self._server.stop(force=message.get("type") == "quit")
+            if message.get("type") == "reopen":
+                reopen_logs()
+            else:
+                self._server.stop(force=message.get("type") == "quit")
         if self._channel.closed:
             asyncio.get_running_loop().remove_reader(self._channel.fileno())
             self._server.stop()

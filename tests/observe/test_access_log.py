@@ -7,15 +7,16 @@ import io
 import logging
 
 import pytest
+from records import head, line, record
 
 from katana_asgi import Config, StaticRoute
-from katana_asgi.observe.access import MAX_BATCH, AccessLog, format_record
+from katana_asgi.observe.access import MAX_BATCH, AccessLog
 from katana_asgi.observe.logs import configure_logging
+from katana_asgi.observe.record import NO_HEAD
 from tests.applications import get, respond
 from tests.support import running, within
 
-CLIENT = ("127.0.0.1", 4711)
-RECORD = (CLIENT, "GET", b"/a?b=c", "1.1", 200, "")
+RECORD = record()
 
 
 class Collector(logging.Handler):
@@ -47,32 +48,41 @@ def listening(logger: str = "katana_asgi.access", level: int = logging.INFO) -> 
 
 
 @pytest.mark.parametrize(
-    ("record", "line"),
+    ("changes", "expected"),
     [
-        (RECORD, '127.0.0.1:4711 - "GET /a?b=c HTTP/1.1" 200 OK'),
-        ((None, "GET", b"/", "1.0", 404, ""), '- - "GET / HTTP/1.0" 404 Not Found'),
-        ((CLIENT, "-", b"-", "-", 400, ""), '127.0.0.1:4711 - "- - HTTP/-" 400 Bad Request'),
-        ((CLIENT, "GET", b"/", "1.1", 299, ""), '127.0.0.1:4711 - "GET / HTTP/1.1" 299 '),
+        ({}, '127.0.0.1:4711 - "GET /a?b=c HTTP/1.1" 200 OK'),
+        (
+            {"client": None, "head": head(b"/", version="1.0"), "status": 404},
+            '- - "GET / HTTP/1.0" 404 Not Found',
+        ),
+        ({"head": NO_HEAD, "status": 400}, '127.0.0.1:4711 - "- - HTTP/-" 400 Bad Request'),
+        ({"status": 299}, '127.0.0.1:4711 - "GET /a?b=c HTTP/1.1" 299 '),
+        ({"remark": "why"}, '127.0.0.1:4711 - "GET /a?b=c HTTP/1.1" 200 OK (why)'),
+        ({"client": ("::1", 7)}, '[::1]:7 - "GET /a?b=c HTTP/1.1" 200 OK'),
     ],
 )
-def test_a_line_says_who_asked_what_and_how_it_ended(record, line):
-    assert format_record(record) == line
-
-
-def test_a_remark_stands_at_the_end():
-    assert format_record((*RECORD[:-1], "closed")).endswith(" 200 OK (closed)")
+def test_a_line_says_who_asked_what_and_how_it_ended(changes, expected):
+    assert line(record(**changes)) == expected
 
 
 def test_what_a_client_sent_cannot_leave_its_place_in_the_line():
-    target = bytes(range(256))
-    line = format_record((CLIENT, "GET", target, "1.1", 200, ""))
-    assert line.isascii()
-    assert line.isprintable()
-    assert line.count('"') == 2
-    assert "\\x0a" in line
-    assert "\\x1b" in line
-    assert "\\x22" in line
-    assert "\\x5cx0a" in format_record((CLIENT, "GET", b"\\x0a", "1.1", 200, ""))
+    for form in ("short", "combined"):
+        given = record(head=_odd_head(bytes(range(256))))
+        made = line(given, form)
+        assert made.isascii()
+        assert made.isprintable()
+        assert made.count('"') == (2 if form == "short" else 6)
+        assert "\\x0a" in made
+        assert "\\x1b" in made
+        assert "\\x22" in made
+    assert "\\x5cx0a" in line(record(head=_odd_head(b"\\x0a")))
+
+
+def _odd_head(data: bytes):
+    """A head that no parser lets pass."""
+    odd = head(b"/", (b"user-agent", data), (b"referer", data))
+    odd.target = data
+    return odd
 
 
 # -- records and batches
@@ -82,7 +92,7 @@ async def test_a_handler_of_the_users_gets_one_record_a_line():
     collector = listening()
     log = AccessLog(asyncio.get_running_loop())
     for number in range(3):
-        log.add((CLIENT, "GET", b"/%d" % number, "1.1", 200, ""))
+        log.add(record(b"/%d" % number))
     log.flush()
     assert collector.lines == [
         f'127.0.0.1:4711 - "GET /{number} HTTP/1.1" 200 OK' for number in range(3)
@@ -95,13 +105,13 @@ async def test_a_handler_of_the_root_logger_gets_one_record_a_line(caplog):
     log.add(RECORD)
     log.add(RECORD)
     log.flush()
-    assert caplog.messages == [format_record(RECORD)] * 2
+    assert caplog.messages == [line(RECORD)] * 2
 
 
 async def test_a_percent_sign_is_no_format():
     collector = listening()
     log = AccessLog(asyncio.get_running_loop())
-    log.add((CLIENT, "GET", b"/%s%d%(x)s", "1.1", 200, ""))
+    log.add(record(b"/%s%d%(x)s"))
     log.flush()
     assert "/%s%d%(x)s" in collector.lines[0]
 
@@ -119,7 +129,7 @@ async def test_our_own_handler_gets_many_lines_in_one_write(monkeypatch):
     configure_logging(Config(app="a:b", use_colors=False))
     log = AccessLog(asyncio.get_running_loop())
     for _ in range(10):
-        log.add((CLIENT, "GET", b"/%s", "1.1", 200, ""))
+        log.add(record(b"/%s"))
     log.flush()
     assert stream.getvalue() == 'INFO:     127.0.0.1:4711 - "GET /%s HTTP/1.1" 200 OK\n' * 10
     assert stream.writes <= 2
@@ -131,7 +141,7 @@ async def test_lines_appear_by_themselves():
     log.add(RECORD)
     assert collector.lines == []
     await within(collector.arrived.wait())
-    assert collector.lines == [format_record(RECORD)]
+    assert collector.lines == [line(RECORD)]
 
 
 async def test_a_full_batch_does_not_wait():
@@ -191,7 +201,10 @@ async def test_every_answer_has_its_line_in_order():
         f'127.0.0.1:{port} - "GET /fail HTTP/1.1" 500 Internal Server Error',
     ]
     others = [line.partition(" - ")[2] for line in collector.lines if line not in ours]
-    assert others == ['"- - HTTP/-" 400 Bad Request', '"GET / HTTP/1.1" 201 Created']
+    assert others == [
+        '"- - HTTP/-" 400 Bad Request (invalid request line)',
+        '"GET / HTTP/1.1" 201 Created',
+    ]
 
 
 async def test_without_an_access_log_there_is_no_line():

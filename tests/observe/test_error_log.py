@@ -106,6 +106,5 @@ def test_colours_are_for_terminals_unless_settings_say_otherwise():
 
 
 def test_each_line_of_a_batch_has_its_level():
-    record = logging.LogRecord("x", logging.INFO, "x", 1, "a\nb", None, None)
-    record.lines = ["a", "b"]
-    assert LineFormatter(colours=False).format(record) == "INFO:     a\nINFO:     b"
+    form = LineFormatter(colours=False)
+    assert form.join(logging.INFO, ["a", "b"]) == "INFO:     a\nINFO:     b"

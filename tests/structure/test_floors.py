@@ -44,6 +44,7 @@ DOORS = {
     "uvloop": ["worker/loop.py"],
     "watchfiles": ["supervisor/reload.py"],
     "websockets": ["websocket/mask.py"],
+    "yaml": ["observe/log_config.py"],
 }
 """The only modules that import a library; a second one needs a reason."""
 

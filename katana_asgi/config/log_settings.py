@@ -1,0 +1,106 @@
+"""The settings of what is logged of a request, and of how the logs look.
+
+A table, not a program; ``model.py`` says how fields become settings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from katana_asgi.config.access_format import check_access_field, check_access_format
+from katana_asgi.config.log_checks import (
+    check_exclusion,
+    check_log_config,
+    check_log_file,
+    check_name,
+)
+from katana_asgi.config.setting import setting
+
+__all__ = ["AccessLogSettings", "RequestIdSettings"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessLogSettings:
+    """Access log"""
+
+    access_log_format: str = setting(
+        "auto",
+        "text",
+        "short, common, combined, json, or a format with the names of gunicorn: "
+        '%(h)s "%(r)s" %(s)s %(D)s. auto is short on standard output, combined elsewhere.',
+        aliases=("--access-logformat",),
+        metavar="FORMAT",
+        check=check_access_format,
+    )
+    access_log_file: str = setting(
+        "-",
+        "path",
+        "Where to: - (standard output), a file, which SIGUSR1 reopens, or a syslog: "
+        "syslog:, syslog:/PATH, syslog://HOST:PORT.",
+        aliases=("--access-logfile",),
+        metavar="FILE",
+        check=check_log_file,
+    )
+    access_log_fields: tuple[str, ...] = setting(
+        (),
+        "list",
+        "The keys of a JSON line, in their order, instead of the usual ones.",
+        metavar="NAMES",
+        check=check_access_field,
+    )
+    access_log_redact_headers: tuple[str, ...] = setting(
+        ("authorization", "proxy-authorization", "cookie", "set-cookie"),
+        "list",
+        "Fields whose value never reaches the access log.",
+        metavar="NAMES",
+        check=check_name,
+    )
+    access_log_redact_query: tuple[str, ...] = setting(
+        (),
+        "list",
+        "Query parameters whose value never reaches the access log.",
+        metavar="NAMES",
+        check=check_name,
+    )
+    access_log_sample: float = setting(
+        1.0,
+        "fraction",
+        "The part of requests that is logged; those with a status from 400 on all are.",
+        metavar="FRACTION",
+    )
+    access_log_exclude: tuple[str, ...] = setting(
+        (),
+        "list",
+        "Paths that are not logged; /static/* is all that begins so.",
+        metavar="PATHS",
+        check=check_exclusion,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestIdSettings:
+    """Log format and request ids"""
+
+    log_format: str = setting(
+        "text",
+        "choice",
+        "The server's own log as text, or as JSON with one record a line.",
+        choices=("text", "json"),
+    )
+    log_config: str | None = setting(
+        None,
+        "path",
+        "Configuration for Python's logging, a dict as JSON, TOML, or YAML (yaml extra).",
+        metavar="FILE",
+        check=check_log_config,
+    )
+    request_id: str = setting(
+        "off",
+        "choice",
+        "Give each request an id: generate a new one, or trust the X-Request-ID of a peer in "
+        "--forwarded-allow-ips.",
+        choices=("off", "generate", "trust"),
+    )
+    server_timing: bool = setting(
+        False, "boolean", "Tell in Server-Timing how long the application took to start its answer."
+    )

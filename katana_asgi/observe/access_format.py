@@ -1,0 +1,238 @@
+"""From a format to a function that makes a batch of lines; nothing is parsed per record.
+
+The function is one list comprehension over the records, compiled once. A number stands in it
+as it is. Everything else is looked up, in a memo that lives as long as the batch: a
+connection that repeats itself has its request line made once.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from katana_asgi.config.access_format import JSON_FIELDS, Atom, parse_atom, parse_format
+from katana_asgi.observe.access_values import (
+    Redaction,
+    Values,
+    clock_time,
+    iso_second,
+    note,
+    phrase,
+)
+from katana_asgi.observe.escapes import as_json, as_text
+from katana_asgi.observe.record import NAMES, NO_HEAD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from katana_asgi.config.access_format import Part
+    from katana_asgi.http.forwarded import TrustedProxies
+    from katana_asgi.observe.record import Record
+
+__all__ = ["AccessFormat"]
+
+_WALL: Final = "ended + offset"
+
+_NUMBERS: Final = {
+    "s": "{status}",
+    "status": "{status}",
+    "b": "{sent or nothing}",
+    "B": "{sent}",
+    "bytes_out": "{sent}",
+    "bytes_in": "{received}",
+    "T": "{int(ended - began)}",
+    "M": "{int((ended - began) * 1e3)}",
+    "D": "{int((ended - began) * 1e6)}",
+    "L": "{ended - began:.6f}",
+    "duration": "{ended - began:.6f}",
+    "messages_in": "{messages[0] if messages else nothing}",
+    "messages_out": "{messages[1] if messages else nothing}",
+    "note": "{note(remark, ended - began, messages, received, sent) if remark else empty}",
+}
+"""Names whose value is an expression over the record, the same in text and in JSON."""
+
+
+class _Memo(dict[Any, str]):
+    """Values as they stand in a line, by the member of a record that they are made of."""
+
+    def __init__(self, make: Callable[[Any], object], encode: Callable[[object], str]) -> None:
+        super().__init__()
+        self._make = make
+        self._encode = encode
+
+    def __missing__(self, key: Any) -> str:
+        value = self[key] = self._encode(self._make(key))
+        return value
+
+
+class AccessFormat:
+    """Makes lines of records.
+
+    ``text`` is a format or the name of one, ``keys`` are those of JSON lines. ``trusted``
+    are the proxies that are believed about the client. ``reads_fields`` says that a line
+    needs fields of the request, ``reads_ids`` that it has the request id, ``timed`` that
+    it tells durations or milliseconds: else a record may leave its times 0, and the time of
+    day is that of the batch.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        keys: Sequence[str] = (),
+        redaction: Redaction | None = None,
+        trusted: TrustedProxies | None = None,
+    ) -> None:
+        self._values = Values(redaction or Redaction(), trusted)
+        self._forwards = trusted is not None
+        self._json = text == "json"
+        self._memos: list[_Memo] = []
+        self._names: dict[str, Any] = {
+            "nothing": "null" if self._json else "-",
+            "empty": "",
+            "note": note,
+            "plain": as_json if self._json else as_text,
+        }
+        if self._json:
+            parts: list[Part] = []
+            for number, key in enumerate(keys or JSON_FIELDS):
+                parts += (f"{', ' if number else '{'}{as_json(key)}: ", parse_atom(key))
+            parts.append("}")
+        else:
+            parts = parse_format(text)
+        atoms = {part.name for part in parts if isinstance(part, Atom)}
+        self.reads_fields = bool(
+            atoms & {"i", "u", "f", "a", "trace_id", "host", "referer", "user_agent"}
+        )
+        self.reads_ids = "request_id" in atoms
+        self.timed = bool(atoms & {"T", "M", "D", "L", "duration", "time"})
+        self._render = self._compile(parts)
+
+    def lines(self, records: list[Record], offset: float) -> list[str]:
+        """A line for each record; ``offset`` makes the time of day of ``perf_counter``."""
+        lines = self._render(records, offset)
+        for memo in self._memos:
+            memo.clear()
+        return lines
+
+    def _compile(self, parts: list[Part]) -> Callable[[list[Record], float], list[str]]:
+        # String literals side by side: Python makes one f-string of them.
+        pieces = [repr(part) if isinstance(part, str) else self._piece(part) for part in parts]
+        source = f"lambda records, offset: [({' '.join(pieces)}) for {', '.join(NAMES)} in records]"
+        # Made of our own pieces; what a user wrote is in it as literals, by repr().
+        make: Callable[[list[Record], float], list[str]] = eval(source, self._names)  # noqa: S307 - see above
+        return make
+
+    def _piece(self, atom: Atom) -> str:
+        """The literal of a value that never changes, or an f-string."""
+        encode = self._names["plain"]
+        match atom.name:
+            case "e":
+                return repr(encode(os.environ.get(atom.argument)))
+            case "p":
+                return repr(encode(f"<{os.getpid()}>"))
+            case "pid":
+                return repr(encode(os.getpid()))
+            case "l":
+                return repr(encode(None))
+            case "time":
+                quote = "'\"'" if self._json else "''"
+                return f'{quote} f"{self._expression(atom)}" {quote}'
+            case "m" | "method" | "H" | "protocol":
+                # Tokens (RFC 9110 §9.1): there is nothing to escape.
+                quote = "'\"'" if self._json else "''"
+                text = "{head.method}" if atom.name in "method" else "HTTP/{head.version}"
+                return f'{quote} f"{text}" {quote}'
+        return f'f"{self._expression(atom)}"'
+
+    def _expression(self, atom: Atom) -> str:
+        """What changes with the record, as an f-string has it."""
+        name = atom.name
+        if name in _NUMBERS:
+            return _NUMBERS[name]
+        values = self._values
+        match name:
+            case "h":
+                return self._of_peer(values.host)
+            case "client":
+                return self._of_peer(values.client)
+            case "t":
+                return self._memo(f"int({_WALL})", clock_time, str if not self._json else as_json)
+            case "time":
+                second = self._memo(f"int({_WALL})", iso_second, str)
+                return f"{second}.{{int(({_WALL}) * 1e3) % 1000:03d}}Z"
+            case "request":
+                method = "{head.method if messages is None else 'WebSocket'}"
+                return f"{method} {self._target()} HTTP/{{head.version}}"
+            case "phrase":
+                self._names["phrases"] = _Phrases()
+                return "{phrases[status]}"
+            case "o":
+                return self._memo("fields", values.response_field(atom.argument))
+            case "request_id":
+                return "{plain(request_id) if request_id else nothing}"
+            case "remark":
+                return self._memo("remark", lambda remark: remark or None)
+            case "tls":
+                return self._memo("scheme", lambda scheme: scheme in ("https", "wss"))
+        return self._of_head(atom)
+
+    def _of_head(self, atom: Atom) -> str:
+        values = self._values
+        match atom.name:
+            case "r" if not self._json:
+                return f"{{head.method}} {self._target()} HTTP/{{head.version}}"
+            case "r":
+                return self._memo("head", values.request_line)
+            case "target":
+                return self._target()
+            case "U" | "path":
+                return self._memo("head", lambda head: head.raw_path)
+            case "q" | "query":
+                encode = as_json if self._json else _or_empty
+                return self._memo("head", values.query, encode)
+            case "u":
+                return self._memo("head", values.user)
+            case "trace_id":
+                return self._memo("head", values.trace_id)
+            case "i":
+                return self._memo("head", values.request_field(atom.argument))
+            case "f" | "referer":
+                return self._memo("head", values.request_field("referer"))
+            case "a" | "user_agent":
+                return self._memo("head", values.request_field("user-agent"))
+            case "host":
+                return self._memo("head", values.request_field("host"))
+        raise KeyError(atom.name)
+
+    def _target(self) -> str:
+        """The request target, by itself: it is the same object where a head comes again."""
+        return self._memo("head.target", self._values.redaction.target)
+
+    def _of_peer(self, make: Callable[[Any], object]) -> str:
+        if self._forwards:
+            return self._memo("client, head", make)
+        return self._memo("client", lambda client: make((client, NO_HEAD)))
+
+    def _memo(
+        self,
+        key: str,
+        make: Callable[[Any], object],
+        encode: Callable[[object], str] | None = None,
+    ) -> str:
+        memo = _Memo(make, encode or (as_json if self._json else as_text))
+        name = f"memo{len(self._memos)}"
+        self._memos.append(memo)
+        self._names[name] = memo
+        return f"{{{name}[{key}]}}"
+
+
+class _Phrases(dict[int, str]):
+    """Reason phrases of the statuses seen; there are few."""
+
+    def __missing__(self, status: int) -> str:
+        value = self[status] = phrase(status).decode("ascii")
+        return value
+
+
+def _or_empty(value: object) -> str:
+    return as_text(value) if value else ""

@@ -1,0 +1,165 @@
+"""The values of an access log line: what each name says of a record.
+
+A value depends on one member of the record (the head, the client, the status, the fields
+sent), so that it is made once where a batch has that member more than once.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from katana_asgi.http.forwarded import TrustedProxies, resolve
+from katana_asgi.http.status import reason_phrase
+from katana_asgi.http.trace_context import trace_id
+from katana_asgi.observe.escapes import REDACTED, redactor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from katana_asgi.http.message import RequestHead
+
+__all__ = ["Redaction", "Values", "clock_time", "iso_second", "note"]
+
+_MONTHS: Final = "JanFebMarAprMayJunJulAugSepOctNovDec"
+
+
+class Redaction:
+    """What is never written: values of fields, and of query parameters."""
+
+    def __init__(self, headers: Collection[str] = (), query: Collection[str] = ()) -> None:
+        self.headers = frozenset(name.lower().encode("ascii") for name in headers)
+        self.target: Callable[[bytes], bytes] = redactor(query) or _unchanged
+
+    def query(self, query: bytes) -> bytes:
+        """A query, which has no question mark before it."""
+        return self.target(b"?" + query)[1:]
+
+
+class Values:
+    """Functions from a member of a record to a value: text, bytes, a number or ``None``."""
+
+    def __init__(self, redaction: Redaction, trusted: TrustedProxies | None) -> None:
+        self.redaction = redaction
+        self._trusted = trusted
+
+    def request_line(self, head: RequestHead) -> bytes:
+        """``GET /path HTTP/1.1``."""
+        target = self.redaction.target(head.target)
+        return b"%b %b HTTP/%b" % (head.method.encode(), target, head.version.encode())
+
+    def query(self, head: RequestHead) -> bytes:
+        """The query, without its question mark."""
+        return self.redaction.query(head.query)
+
+    def user(self, head: RequestHead) -> str | None:
+        """The user of basic authentication (RFC 7617 §2)."""
+        kind, _, token = (_value(head.fields, b"authorization") or b"").partition(b" ")
+        if kind.lower() != b"basic":
+            return None
+        try:
+            return base64.b64decode(token.strip()).partition(b":")[0].decode("utf-8", "replace")
+        except binascii.Error:
+            return None
+
+    def trace_id(self, head: RequestHead) -> str | None:
+        """The id of the trace that ``traceparent`` names."""
+        return trace_id(_value(head.fields, b"traceparent") or b"")
+
+    def request_field(self, name: str) -> Callable[[RequestHead], str | bytes | None]:
+        """A field of the request; several lines of it joined."""
+        wanted = name.encode("ascii")
+        hidden = wanted in self.redaction.headers
+        is_target = wanted == b"referer"
+
+        def read(head: RequestHead) -> str | bytes | None:
+            value = _value(head.fields, wanted)
+            if value is not None and hidden:
+                return REDACTED
+            return self.redaction.target(value) if value is not None and is_target else value
+
+        return read
+
+    def response_field(self, name: str) -> Callable[[Any], str | bytes | None]:
+        """A field of the response: the application's own, or any of the server's own response."""
+        wanted = name.encode("ascii")
+        hidden = wanted in self.redaction.headers
+
+        def read(sent: Any) -> str | bytes | None:
+            if sent is None:
+                return None
+            value = _value(_pairs(sent) if isinstance(sent, bytes) else sent.pairs, wanted)
+            return REDACTED if value is not None and hidden else value
+
+        return read
+
+    def host(self, peer: tuple[Any, RequestHead]) -> str | None:
+        """The client's address, as a trusted proxy tells it."""
+        client = self._client(peer)
+        return None if client is None else str(client[0])
+
+    def client(self, peer: tuple[Any, RequestHead]) -> str | None:
+        """The client's address and port; without the port where a proxy does not tell it."""
+        client = self._client(peer)
+        if client is None:
+            return None
+        host, port = client
+        if not port:
+            return str(host)
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def _client(self, peer: tuple[Any, RequestHead]) -> Any:
+        client, head = peer
+        if head.forwarded and self._trusted is not None:
+            return resolve(head.fields, client, "http", self._trusted).client
+        return client
+
+
+def note(remark: str, seconds: float, messages: Any, received: int, sent: int) -> str:
+    """The remark at the end of a short line; of a WebSocket all that is known."""
+    if messages is None:
+        return f" ({remark})" if remark else ""
+    return (
+        f" ({remark} after {seconds:.3f}s, in {messages[0]} messages {received} bytes, "
+        f"out {messages[1]} messages {sent} bytes)"
+    )
+
+
+def clock_time(second: int) -> str:
+    """``[10/Oct/2000:13:55:36 -0700]``, in local time and whatever the locale."""
+    local = time.localtime(second)
+    offset = local.tm_gmtoff // 60
+    sign = "-" if offset < 0 else "+"
+    zone = f"{sign}{abs(offset) // 60:02d}{abs(offset) % 60:02d}"
+    month = _MONTHS[3 * local.tm_mon - 3 : 3 * local.tm_mon]
+    date = f"{local.tm_mday:02d}/{month}/{local.tm_year}"
+    return f"[{date}:{local.tm_hour:02d}:{local.tm_min:02d}:{local.tm_sec:02d} {zone}]"
+
+
+def iso_second(second: int) -> str:
+    """``2000-10-10T20:55:36``, in UTC; milliseconds and the Z come behind it."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def phrase(status: int) -> bytes:
+    """The reason phrase; 499 is one that nobody registered."""
+    return b"Client Closed Request" if status == 499 else reason_phrase(status)
+
+
+def _value(fields: Any, wanted: bytes) -> bytes | None:
+    values = [value for name, value in fields if name == wanted]
+    return b", ".join(values) if values else None
+
+
+def _pairs(response: bytes) -> list[tuple[bytes, bytes]]:
+    """The fields of a whole response of the server's own."""
+    lines = response.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
+    parts = [line.partition(b":") for line in lines]
+    return [(name.lower(), value.strip()) for name, _, value in parts]
+
+
+def _unchanged(target: bytes) -> bytes:
+    return target

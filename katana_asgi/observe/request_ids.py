@@ -1,0 +1,25 @@
+"""The id of the request that is being answered, for log records of the server and the application.
+
+``RequestIdFilter`` puts ``request_id`` and ``trace_id`` into records; ``None`` outside a request.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextvars import ContextVar
+from typing import Final
+
+__all__ = ["RequestIdFilter", "request_id", "trace"]
+
+request_id: Final[ContextVar[str | None]] = ContextVar("katana_asgi.request_id", default=None)
+trace: Final[ContextVar[str | None]] = ContextVar("katana_asgi.trace_id", default=None)
+
+
+class RequestIdFilter(logging.Filter):
+    """Lets every record pass; for handlers, the server's own and those of ``--log-config``."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Put both ids into the record."""
+        record.request_id = request_id.get()
+        record.trace_id = trace.get()
+        return True
