@@ -14,7 +14,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from katana_asgi.asgi.exchange import HIGH_WATER, STREAMING, Exchange
+from katana_asgi.asgi.exchange import HIGH_WATER, Exchange
 from katana_asgi.asgi.scope import fresh_scope
 from katana_asgi.asgi.start import start
 from katana_asgi.errors import RemoteProtocolError
@@ -137,14 +137,7 @@ class Http1Connection(Http1Lifecycle):
         exchange = self._exchange
         if exchange is not None:
             self._exchange = None
-            if self._context.access is not None:
-                self._log_lost(exchange, aborted=aborted)
-            exchange.disconnect()
-            if exchange.state == STREAMING and exchange.task is not None:
-                # A stream nobody reads: Starlette no longer watches for this at spec 2.4.
-                self._context.loop.call_later(
-                    self._context.timeout_disconnect, exchange.task.cancel
-                )
+            self._abandon(exchange, aborted=aborted)
 
     # -- RequestSink ---------------------------------------------------------------------------
 

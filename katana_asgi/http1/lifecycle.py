@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from katana_asgi.asgi.exchange import HIGH_WATER
+from katana_asgi.asgi.exchange import HIGH_WATER, STREAMING
 from katana_asgi.asgi.request_ids import own_fields
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http1.encoder import refusal
@@ -22,6 +22,7 @@ from katana_asgi.net.tls_reading import BufferedReads
 
 if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
+    from katana_asgi.asgi.exchange import Exchange
     from katana_asgi.asgi.scope import Endpoint
     from katana_asgi.asgi.tunnel import ByteStream, TunnelEnd
     from katana_asgi.http1.parser import RequestParser
@@ -234,6 +235,16 @@ class Http1Lifecycle(Http1Records):
             self._close()
         elif self._state == DRAINING:
             self._linger()  # the response has gone out; nobody wants the rest of the content
+
+    def _abandon(self, exchange: Exchange, *, aborted: bool) -> None:
+        """Nobody is there any more for whom an exchange could be of use."""
+        context = self._context
+        if context.access is not None:
+            self._log_lost(exchange, aborted=aborted)
+        exchange.disconnect()
+        if exchange.state == STREAMING and exchange.task is not None:
+            # A stream nobody reads: Starlette no longer watches for this at spec 2.4.
+            context.loop.call_later(context.timeout_disconnect, exchange.task.cancel)
 
     def upgrade(self, response: bytes, end: TunnelEnd) -> tuple[ByteStream, bytes]:
         """Send a 101 and hand the transport over; returns the stream and what came after."""

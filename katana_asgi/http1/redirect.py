@@ -57,9 +57,10 @@ class RedirectConnection(Http1Connection):
         fields = context.clock.fields
         if self._hsts:
             fields = fields.replace(self._hsts, b"")
-        self._write(refusal(error, fields, head=without_content))
+        response = refusal(error, fields, head=without_content)
+        self._write(response)
         if context.access is not None:
-            self._log(head, self.client, error.status)
+            self._log_refusal(None, head, error, response)
         self._linger()
 
 
