@@ -54,7 +54,10 @@ def fresh_scope(scope: dict[str, Any], context: WorkerContext) -> dict[str, Any]
     fresh["asgi"] = {"version": "3.0", "spec_version": "2.5"}
     fresh["headers"] = scope["headers"][:]
     fresh["state"] = context.state.copy()
-    fresh["extensions"] = {}
+    extensions = scope["extensions"]
+    fresh["extensions"] = (
+        {name: extensions[name].copy() for name in extensions} if extensions else {}
+    )
     return fresh
 
 
@@ -63,7 +66,7 @@ def websocket_scope(scope: dict[str, Any], subprotocols: list[str]) -> dict[str,
     scope["type"] = "websocket"
     scope["scheme"] = "wss" if scope["scheme"] in ("https", "wss") else "ws"
     scope["subprotocols"] = subprotocols
-    scope["extensions"] = {"websocket.http.response": {}}
+    scope["extensions"]["websocket.http.response"] = {}
     del scope["method"]
     return scope
 

@@ -21,6 +21,7 @@ from katana_asgi.config.protocol_settings import (
     LimitSettings,
     WebSocketSettings,
 )
+from katana_asgi.config.proxy_settings import ProxyProtocolSettings
 from katana_asgi.config.service_settings import (
     ApplicationSettings,
     LogSettings,
@@ -41,6 +42,7 @@ class Config(
     ReloadSettings,
     InspectionSettings,
     LogSettings,
+    ProxyProtocolSettings,
     ProxySettings,
     RouteSettings,
     WebSocketSettings,
@@ -69,6 +71,7 @@ class Config(
         WebSocketSettings,
         RouteSettings,
         ProxySettings,
+        ProxyProtocolSettings,
         LogSettings,
         InspectionSettings,
         ReloadSettings,

@@ -21,6 +21,7 @@ from katana_asgi.http.forwarded import TrustedProxies
 from katana_asgi.http1.connection import Http1Connection
 from katana_asgi.http1.counted import CountedConnection
 from katana_asgi.http1.parser import back_end
+from katana_asgi.http1.proxied import proxied_factory
 from katana_asgi.http1.settings import Http1Settings
 from katana_asgi.net.clock import Clock
 from katana_asgi.net.listener import address_of, fixed_endpoint, listen
@@ -42,6 +43,7 @@ __all__ = ["Server", "serve"]
 
 TIMED: Final = (
     "timeout_header",
+    "timeout_proxy_header",
     "timeout_body",
     "timeout_write",
     "timeout_ws_handshake",
@@ -261,7 +263,9 @@ class Server:
     @staticmethod
     def _factory(
         context: WorkerContext, settings: Http1Settings, sock: socket.socket
-    ) -> Callable[[], Http1Connection]:
+    ) -> Callable[[], asyncio.Protocol]:
+        if settings.proxy_trusts is not None:
+            return proxied_factory(context, settings)
         endpoint = fixed_endpoint(sock) or False
         kind = CountedConnection if settings.limit_keep_alive_requests else Http1Connection
 
