@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from katana_asgi.errors import StartupError
+from katana_asgi.net.notify import Notifier
 from katana_asgi.net.sockets import bind_sockets, describe, remove_unix_socket
 from katana_asgi.supervisor.backoff import STABLE_AFTER
 from katana_asgi.supervisor.fork import fork_worker, run_worker
@@ -54,6 +55,8 @@ class Supervisor:
         self._stop_signals = 0
         self._stopping = False
         self._announced = False
+        self._notifier = Notifier()
+        self._alive_at = time.monotonic() if self._notifier.watchdog else None
         self._status = 0
 
     def run(self) -> int:
@@ -94,9 +97,16 @@ class Supervisor:
             for key, _ in self._selector.select(self._time_to_next_deadline()):
                 key.data()
             self._kill_overdue()
+            self._tell_alive()
+
+    def _tell_alive(self) -> None:
+        now = time.monotonic()
+        if self._alive_at is not None and self._alive_at <= now:
+            self._notifier.alive()
+            self._alive_at = now + (self._notifier.watchdog or 0.0)
 
     def _time_to_next_deadline(self) -> float | None:
-        deadlines = [slot.due_at for slot in self._slots]
+        deadlines = [self._alive_at, *[slot.due_at for slot in self._slots]]
         deadlines += [worker.kill_at for worker in self._workers.values()]
         known = [deadline for deadline in deadlines if deadline is not None]
         return max(0.0, min(known) - time.monotonic()) if known else None
@@ -129,6 +139,7 @@ class Supervisor:
         which does not come while a sibling has a copy of the supervisor's end.
         """
         self._signals.close_in_child()
+        self._notifier.close()
         for worker in self._workers.values():
             worker.channel.close()
         for other in self._slots:
@@ -168,7 +179,9 @@ class Supervisor:
         if not self._announced:
             self._announced = True
             count = len(self._slots)
-            logger.info("Listening on %s (%d workers), CTRL+C to stop", describe(slot.sock), count)
+            where = describe(slot.sock)
+            logger.info("Listening on %s (%d workers), CTRL+C to stop", where, count)
+            self._notifier.ready(f"Listening on {where}")
 
     # Ends
 
@@ -240,6 +253,7 @@ class Supervisor:
             return
         self._stopping = True
         self._status = status
+        self._notifier.stopping()
         for slot in self._slots:
             slot.start_at = None
         deadline = time.monotonic() + self._budget
@@ -274,6 +288,7 @@ class Supervisor:
         for slot in self._slots:
             remove_unix_socket(slot.sock)
         self._selector.close()
+        self._notifier.close()
 
 
 def _capital(worker: WorkerProcess) -> str:

@@ -116,6 +116,10 @@ class Server:
         """Wait until connections are accepted."""
         await self._accepting.wait()
 
+    async def wait_stopping(self) -> None:
+        """Wait until the server is asked to stop."""
+        await self._stop.wait()
+
     def stop(self, *, force: bool = False) -> None:
         """Ask the server to stop: gracefully, or with ``force`` at once.
 
