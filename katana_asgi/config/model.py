@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Self
 
+from katana_asgi.config.bind_settings import BindSettings
 from katana_asgi.config.cross_checks import check_together
 from katana_asgi.config.inspection_settings import InspectionSettings, ReloadSettings
 from katana_asgi.config.protocol_settings import (
@@ -49,6 +50,7 @@ class Config(
     LimitSettings,
     HttpSettings,
     ProcessSettings,
+    BindSettings,
     SocketSettings,
     ApplicationSettings,
 ):
@@ -65,6 +67,7 @@ class Config(
     themes: ClassVar[tuple[type, ...]] = (
         ApplicationSettings,
         SocketSettings,
+        BindSettings,
         ProcessSettings,
         HttpSettings,
         LimitSettings,

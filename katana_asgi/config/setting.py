@@ -22,6 +22,7 @@ Kind: TypeAlias = Literal[
     "path",  # a file or directory
     "list",  # comma-separated text
     "field",  # "Name:Value", repeatable
+    "binds",  # places to listen, repeatable
     "route",  # "PATH=BODY", repeatable
     "file-route",  # "PATH=FILE", repeatable
 ]
@@ -110,4 +111,4 @@ class Setting:
     @property
     def repeatable(self) -> bool:
         """Whether the flag may be given more than once, each a member of the value."""
-        return self.kind in ("field", "route", "file-route")
+        return self.kind in ("binds", "field", "route", "file-route")

@@ -19,7 +19,7 @@ from katana_asgi.config.kinds import (
     TextKind,
     ValueKind,
 )
-from katana_asgi.config.members import FieldKind, FileRouteKind, ListKind, RouteKind
+from katana_asgi.config.members import BindsKind, FieldKind, FileRouteKind, ListKind, RouteKind
 from katana_asgi.config.refusal import NotAllowed, at
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ KINDS: Final[Mapping[Kind, ValueKind]] = {
     "path": PathKind(),
     "list": ListKind(),
     "field": FieldKind(),
+    "binds": BindsKind(),
     "route": RouteKind(),
     "file-route": FileRouteKind(),
 }

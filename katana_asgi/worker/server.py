@@ -215,9 +215,7 @@ class Server:
             if self._context.access is not None:
                 self._context.access.flush()
         for sock in self._own_sockets:
-            if self.config.uds is not None:
-                remove_unix_socket(sock)
-            sock.close()
+            remove_unix_socket(sock)
         self._own_sockets = []
 
     async def __aenter__(self) -> Self:
