@@ -55,3 +55,9 @@ class BindSettings:
         "Permissions of the file of a Unix socket, in octal.",
         check=check_mode,
     )
+    reuse_port: bool = setting(
+        False,
+        "boolean",
+        "Share the port with other instances that say so too (SO_REUSEPORT); without it a "
+        "port in use is an error.",
+    )

@@ -64,7 +64,7 @@ def bind_sockets(config: Config, count: int) -> list[socket.socket]:
         return [_adopt(config.fd)] * count
     if config.uds is not None:
         return [_bind_unix(config.uds, int(config.uds_mode, 8))] * count
-    return _bind_tcp(config.host, config.port, count)
+    return _bind_tcp(config.host, config.port, count, config.reuse_port)
 
 
 def _bind_places(config: Config, count: int) -> list[socket.socket]:
@@ -72,7 +72,7 @@ def _bind_places(config: Config, count: int) -> list[socket.socket]:
     found: list[socket.socket] = []
     try:
         for place in config.bind:
-            found += _bind_place(place, int(config.uds_mode, 8), count)
+            found += _bind_place(place, config, count)
         if len(found) > count > 1:
             raise StartupError(f"cannot listen on {place}: {count} workers can share one socket")
     except BaseException:
@@ -82,16 +82,16 @@ def _bind_places(config: Config, count: int) -> list[socket.socket]:
     return found
 
 
-def _bind_place(place: str, mode: int, count: int) -> list[socket.socket]:
+def _bind_place(place: str, config: Config, count: int) -> list[socket.socket]:
     kind, _, rest = place.partition(":")
     if kind == "unix":
-        return [_bind_unix(rest, mode)] * count
+        return [_bind_unix(rest, int(config.uds_mode, 8))] * count
     if kind == "fd" and rest.startswith("//"):
         return [_adopt(int(rest[2:]))] * count
     if place == "systemd" or kind == "systemd":
         return [_adopt(number) for number in activated_descriptors(rest)] * count
     host, _, port = place.rpartition(":")
-    return _bind_tcp(host, int(port), count)
+    return _bind_tcp(host, int(port), count, config.reuse_port)
 
 
 def describe(sock: socket.socket) -> str:
@@ -115,12 +115,12 @@ def remove_unix_socket(sock: socket.socket) -> None:
             os.unlink(path)
 
 
-def _bind_tcp(host: str, port: int, count: int) -> list[socket.socket]:
+def _bind_tcp(host: str, port: int, count: int, share: bool) -> list[socket.socket]:
     host = host.removeprefix("[").removesuffix("]")
     failure: OSError | None = None
     for family, address in _resolve(host, port):
         try:
-            return _bind_slots(family, address, count)
+            return _bind_slots(family, address, count, share)
         except OSError as error:
             failure = error
             if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
@@ -147,10 +147,12 @@ def _resolve(host: str, port: int) -> list[tuple[int, Address]]:
     return addresses  # type: ignore[return-value] # typeshed adds a shape without IPv6 support
 
 
-def _bind_slots(family: int, address: Address, count: int) -> list[socket.socket]:
-    if count == 1 or not KERNEL_BALANCES:
+def _bind_slots(family: int, address: Address, count: int, share: bool) -> list[socket.socket]:
+    if not share and (count == 1 or not KERNEL_BALANCES):
         return [_bind_alone(family, address)] * count
-    if address[1]:
+    if not KERNEL_BALANCES:
+        return [_bind(family, address, socket.SO_REUSEADDR, socket.SO_REUSEPORT)] * count
+    if address[1] and not share:
         # SO_REUSEPORT would let a second instance of the same user join in silence.
         _bind_alone(family, address).close()
     group: list[socket.socket] = []
