@@ -73,8 +73,10 @@ def _bind_places(config: Config, count: int) -> list[socket.socket]:
     try:
         for place in config.bind:
             found += _bind_place(place, config, count)
-        if len(found) > count > 1:
-            raise StartupError(f"cannot listen on {place}: {count} workers can share one socket")
+        if len(found) > count and (count > 1 or config.reload):
+            raise StartupError(
+                f"cannot listen on {place}: with several workers or reload there can be one socket"
+            )
     except BaseException:
         for sock in found:
             remove_unix_socket(sock)

@@ -109,7 +109,7 @@ def test_no_input_is_kept_without_end() -> None:
 
 
 def test_a_checksum_that_is_right_is_accepted() -> None:
-    # CRC-32C of this very header with the value zeroed, computed by another implementation.
+    # CRC-32C of this very header with the value zeroed, computed bit by bit from the other end.
     zeroed = v2(IPV4 + tlv(3, bytes(4)))
     crc = 0xFFFFFFFF
     for bit in (byte >> shift & 1 for byte in zeroed for shift in range(8)):
