@@ -246,6 +246,7 @@ class ServerProcess:
         env: dict[str, str] | None = None,
         command: Sequence[str] = (sys.executable, "-m", "katana_asgi"),
         port: bool = True,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
         environment["PYTHONPATH"] = os.pathsep.join(
@@ -259,6 +260,7 @@ class ServerProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            pass_fds=pass_fds,
             start_new_session=True,  # one group, with its workers: to be signalled or killed whole
         )
         assert self.process.stdout is not None

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PLACES", "check_together"]
 
-PLACES: Final = ("host", "uds", "fd")
-"""Where to listen: one of them. A port beside uds or fd says nothing, so it does no harm."""
+PLACES: Final = ("host", "uds", "fd", "bind")
+"""Where to listen: one of them. A port beside others says nothing, so it does no harm."""
 
 
 def check_together(values: Mapping[str, Any], given: Mapping[str, str]) -> None:
@@ -27,7 +27,7 @@ def check_together(values: Mapping[str, Any], given: Mapping[str, str]) -> None:
     if len(places) > 1:
         raise ConfigurationError(
             f"{given[places[1]]}: {shown(values[places[1]])} cannot be combined with "
-            f"{given[places[0]]}; use one of host, uds and fd"
+            f"{given[places[0]]}; use one of host, uds, fd and bind"
         )
     if values["workers"] > 1 and not isinstance(values["app"], str):
         raise ConfigurationError(
@@ -48,6 +48,12 @@ def check_together(values: Mapping[str, Any], given: Mapping[str, str]) -> None:
         raise ConfigurationError(
             f"{_origin(given, 'access_log_fields')}: fields are those of JSON lines; "
             "use json or auto as access_log_format"
+        )
+    if len(values["bind"]) > 1 and (values["workers"] > 1 or values["reload"]):
+        other = "reload" if values["reload"] else f"{values['workers']} workers"
+        raise ConfigurationError(
+            f"{_origin(given, 'bind')}: {len(values['bind'])} places are not allowed with "
+            f"{other}; use one"
         )
     if values["interface"] == "wsgi" and values["lifespan"] == "on":
         raise ConfigurationError(

@@ -46,7 +46,7 @@ def to_toml(setting: Setting, value: Any) -> str:
     match setting.kind:
         case "integer" | "boolean":
             return to_text(setting, value)
-        case "list":
+        case "list" | "binds":
             return _array(value)
         case "field" | "file-route" | "certificate":
             return _array(to_text(setting, (member,)) for member in value)
@@ -58,7 +58,9 @@ def _line(config: Config, setting: Setting, origin: str) -> str:
     value = getattr(config, setting.name)
     if value is None:
         return f"# {setting.key} is not set"
-    if setting.name == "host" and (config.uds is not None or config.fd is not None):
+    if setting.name == "host" and (config.bind or config.uds or config.fd is not None):
+        return f"# {setting.key} is not used"
+    if setting.name == "bind" and not value:
         return f"# {setting.key} is not used"
     if setting.name == "ssl_keyfile_password":
         return f"# {setting.key} is set"

@@ -18,7 +18,14 @@ from katana_asgi.config.static_route import StaticRoute, route_from_table
 if TYPE_CHECKING:
     from katana_asgi.config.setting import Setting
 
-__all__ = ["CertificateKind", "FieldKind", "FileRouteKind", "ListKind", "RouteKind"]
+__all__ = [
+    "BindsKind",
+    "CertificateKind",
+    "FieldKind",
+    "FileRouteKind",
+    "ListKind",
+    "RouteKind",
+]
 
 
 class MembersKind(ValueKind):
@@ -54,6 +61,18 @@ class ListKind(MembersKind):
 
     def to_text(self, setting: Setting, value: Any) -> str:
         return ",".join(value)
+
+
+class BindsKind(ListKind):
+    """Places to listen, each a word of its own."""
+
+    word = "places"
+
+    def allowed(self, setting: Setting) -> str:
+        return "places to listen, such as 127.0.0.1:8000 or unix:/run/app.sock"
+
+    def to_text(self, setting: Setting, value: Any) -> str:
+        return "\n".join(value)
 
 
 class TableKind(MembersKind):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Self
 
+from katana_asgi.config.bind_settings import BindSettings
 from katana_asgi.config.cross_checks import check_together
 from katana_asgi.config.inspection_settings import InspectionSettings, ReloadSettings
 from katana_asgi.config.log_settings import AccessLogSettings, RequestIdSettings
@@ -23,6 +24,7 @@ from katana_asgi.config.protocol_settings import (
     LimitSettings,
     WebSocketSettings,
 )
+from katana_asgi.config.proxy_settings import ProxyProtocolSettings
 from katana_asgi.config.service_settings import (
     ApplicationSettings,
     LogSettings,
@@ -46,6 +48,7 @@ class Config(
     RequestIdSettings,
     AccessLogSettings,
     LogSettings,
+    ProxyProtocolSettings,
     ProxySettings,
     RouteSettings,
     WebSocketSettings,
@@ -53,6 +56,7 @@ class Config(
     HttpSettings,
     ProcessSettings,
     TlsSettings,
+    BindSettings,
     SocketSettings,
     ApplicationSettings,
 ):
@@ -70,12 +74,14 @@ class Config(
         ApplicationSettings,
         SocketSettings,
         TlsSettings,
+        BindSettings,
         ProcessSettings,
         HttpSettings,
         LimitSettings,
         WebSocketSettings,
         RouteSettings,
         ProxySettings,
+        ProxyProtocolSettings,
         LogSettings,
         InspectionSettings,
         ReloadSettings,

@@ -23,6 +23,7 @@ Kind: TypeAlias = Literal[
     "path",  # a file or directory
     "list",  # comma-separated text
     "field",  # "Name:Value", repeatable
+    "binds",  # places to listen, repeatable
     "route",  # "PATH=BODY", repeatable
     "file-route",  # "PATH=FILE", repeatable
     "certificate",  # "HOST=CERT:KEY", repeatable
@@ -112,4 +113,4 @@ class Setting:
     @property
     def repeatable(self) -> bool:
         """Whether the flag may be given more than once, each a member of the value."""
-        return self.kind in ("field", "route", "file-route", "certificate")
+        return self.kind in ("binds", "field", "route", "file-route", "certificate")

@@ -21,6 +21,7 @@ from katana_asgi.config.kinds import (
     ValueKind,
 )
 from katana_asgi.config.members import (
+    BindsKind,
     CertificateKind,
     FieldKind,
     FileRouteKind,
@@ -48,6 +49,7 @@ KINDS: Final[Mapping[Kind, ValueKind]] = {
     "path": PathKind(),
     "list": ListKind(),
     "field": FieldKind(),
+    "binds": BindsKind(),
     "route": RouteKind(),
     "file-route": FileRouteKind(),
     "certificate": CertificateKind(),

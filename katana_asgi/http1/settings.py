@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+from katana_asgi.http.forwarded import TrustedProxies
 from katana_asgi.http1.limits import HeadLimits
 from katana_asgi.http1.memo import HeadMemo
 from katana_asgi.http1.parser import back_end, head_parser
@@ -33,11 +34,13 @@ class Http1Settings:
         "limit_unread",
         "limits",
         "parse_head",
+        "proxy_trusts",
         "remember",
         "switch",
         "timeout_body",
         "timeout_header",
         "timeout_keep_alive",
+        "timeout_proxy_header",
         "timeout_write",
     )
 
@@ -62,3 +65,8 @@ class Http1Settings:
         self.timeout_header = config.timeout_header
         self.timeout_keep_alive = config.timeout_keep_alive
         self.timeout_write = config.timeout_write
+        self.timeout_proxy_header = config.timeout_proxy_header
+        # Who has to send a PROXY header; None: nobody, the protocol is off.
+        self.proxy_trusts = (
+            TrustedProxies(config.forwarded_allow_ips).trusts if config.proxy_protocol else None
+        )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from weakref import WeakKeyDictionary
 
 from katana_asgi.errors import StartupError
+from katana_asgi.net.activation import activated_descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,16 +51,49 @@ them once it is closed, and never tells whether the file is still the same one."
 def bind_sockets(config: Config, count: int) -> list[socket.socket]:
     """Return one bound, non-blocking, non-inheritable socket for each of ``count`` slots.
 
+    A single slot has one for each place of ``bind``.
+
     TCP slots get a SO_REUSEPORT socket each where the kernel balances over them; a Unix
     socket, an inherited descriptor and any other system have one socket, repeated.
 
     Raises ``StartupError`` (status 1) with one line that names the address and the reason.
     """
+    if config.bind:
+        return _bind_places(config, count)
     if config.fd is not None:
         return [_adopt(config.fd)] * count
     if config.uds is not None:
-        return [_bind_unix(config.uds)] * count
-    return _bind_tcp(config.host, config.port, count)
+        return [_bind_unix(config.uds, int(config.uds_mode, 8))] * count
+    return _bind_tcp(config.host, config.port, count, config.reuse_port)
+
+
+def _bind_places(config: Config, count: int) -> list[socket.socket]:
+    """The sockets of all places; with more than one slot there is one place (``cross_checks``)."""
+    found: list[socket.socket] = []
+    try:
+        for place in config.bind:
+            found += _bind_place(place, config, count)
+        if len(found) > count and (count > 1 or config.reload):
+            raise StartupError(
+                f"cannot listen on {place}: with several workers or reload there can be one socket"
+            )
+    except BaseException:
+        for sock in found:
+            remove_unix_socket(sock)
+        raise
+    return found
+
+
+def _bind_place(place: str, config: Config, count: int) -> list[socket.socket]:
+    kind, _, rest = place.partition(":")
+    if kind == "unix":
+        return [_bind_unix(rest, int(config.uds_mode, 8))] * count
+    if kind == "fd" and rest.startswith("//"):
+        return [_adopt(int(rest[2:]))] * count
+    if place == "systemd" or kind == "systemd":
+        return [_adopt(number) for number in activated_descriptors(rest)] * count
+    host, _, port = place.rpartition(":")
+    return _bind_tcp(host, int(port), count, config.reuse_port)
 
 
 def describe(sock: socket.socket, scheme: str = "http") -> str:
@@ -83,12 +117,12 @@ def remove_unix_socket(sock: socket.socket) -> None:
             os.unlink(path)
 
 
-def _bind_tcp(host: str, port: int, count: int) -> list[socket.socket]:
+def _bind_tcp(host: str, port: int, count: int, share: bool) -> list[socket.socket]:
     host = host.removeprefix("[").removesuffix("]")
     failure: OSError | None = None
     for family, address in _resolve(host, port):
         try:
-            return _bind_slots(family, address, count)
+            return _bind_slots(family, address, count, share)
         except OSError as error:
             failure = error
             if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
@@ -115,10 +149,12 @@ def _resolve(host: str, port: int) -> list[tuple[int, Address]]:
     return addresses  # type: ignore[return-value] # typeshed adds a shape without IPv6 support
 
 
-def _bind_slots(family: int, address: Address, count: int) -> list[socket.socket]:
-    if count == 1 or not KERNEL_BALANCES:
+def _bind_slots(family: int, address: Address, count: int, share: bool) -> list[socket.socket]:
+    if not share and (count == 1 or not KERNEL_BALANCES):
         return [_bind_alone(family, address)] * count
-    if address[1]:
+    if not KERNEL_BALANCES:
+        return [_bind(family, address, socket.SO_REUSEADDR, socket.SO_REUSEPORT)] * count
+    if address[1] and not share:
         # SO_REUSEPORT would let a second instance of the same user join in silence.
         _bind_alone(family, address).close()
     group: list[socket.socket] = []
@@ -184,16 +220,19 @@ def _rows(table: str) -> Iterator[list[str]]:
             yield line.split()
 
 
-def _bind_unix(path: str) -> socket.socket:
+def _bind_unix(path: str, mode: int = UNIX_SOCKET_MODE) -> socket.socket:
     if not hasattr(socket, "AF_UNIX"):
         raise StartupError(f"cannot listen on unix:{path}: this system has no Unix sockets")
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        _remove_stale(path)
-        sock.bind(path)
-        os.chmod(path, UNIX_SOCKET_MODE)
-        path = os.path.abspath(path)  # the application may change the directory
-        _BOUND[sock] = path, _identity(path)
+        if path.startswith("@"):  # abstract: it has no file, and no permissions
+            sock.bind(f"\0{path[1:]}")
+        else:
+            _remove_stale(path)
+            sock.bind(path)
+            os.chmod(path, mode)
+            path = os.path.abspath(path)  # the application may change the directory
+            _BOUND[sock] = path, _identity(path)
     except OSError as error:
         sock.close()
         raise StartupError(_complaint(f"unix:{path}", error)) from error

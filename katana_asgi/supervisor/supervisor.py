@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from katana_asgi.errors import StartupError
+from katana_asgi.net.notify import Notifier
 from katana_asgi.net.sockets import bind_sockets, describe, remove_unix_socket
 from katana_asgi.observe.logs import reopen_logs
 from katana_asgi.supervisor.backoff import STABLE_AFTER
@@ -55,6 +56,8 @@ class Supervisor:
         self._stop_signals = 0
         self._stopping = False
         self._announced = False
+        self._notifier = Notifier()
+        self._alive_at = time.monotonic() if self._notifier.watchdog else None
         self._status = 0
 
     def run(self) -> int:
@@ -95,9 +98,16 @@ class Supervisor:
             for key, _ in self._selector.select(self._time_to_next_deadline()):
                 key.data()
             self._kill_overdue()
+            self._tell_alive()
+
+    def _tell_alive(self) -> None:
+        now = time.monotonic()
+        if self._alive_at is not None and self._alive_at <= now:
+            self._notifier.alive()
+            self._alive_at = now + (self._notifier.watchdog or 0.0)
 
     def _time_to_next_deadline(self) -> float | None:
-        deadlines = [slot.due_at for slot in self._slots]
+        deadlines = [self._alive_at, *[slot.due_at for slot in self._slots]]
         deadlines += [worker.kill_at for worker in self._workers.values()]
         known = [deadline for deadline in deadlines if deadline is not None]
         return max(0.0, min(known) - time.monotonic()) if known else None
@@ -130,6 +140,7 @@ class Supervisor:
         which does not come while a sibling has a copy of the supervisor's end.
         """
         self._signals.close_in_child()
+        self._notifier.close()
         for worker in self._workers.values():
             worker.channel.close()
         for other in self._slots:
@@ -171,6 +182,7 @@ class Supervisor:
             count = len(self._slots)
             where = describe(slot.sock, self._config.scheme)
             logger.info("Listening on %s (%d workers), CTRL+C to stop", where, count)
+            self._notifier.ready(f"Listening on {where}")
 
     # Ends
 
@@ -251,6 +263,7 @@ class Supervisor:
             return
         self._stopping = True
         self._status = status
+        self._notifier.stopping()
         for slot in self._slots:
             slot.start_at = None
         deadline = time.monotonic() + self._budget
@@ -285,6 +298,7 @@ class Supervisor:
         for slot in self._slots:
             remove_unix_socket(slot.sock)
         self._selector.close()
+        self._notifier.close()
 
 
 def _capital(worker: WorkerProcess) -> str:

@@ -22,6 +22,7 @@ from katana_asgi.http.forwarded import TrustedProxies
 from katana_asgi.http1.connection import Http1Connection
 from katana_asgi.http1.counted import CountedConnection
 from katana_asgi.http1.parser import back_end
+from katana_asgi.http1.proxied import proxied_factory
 from katana_asgi.http1.settings import Http1Settings
 from katana_asgi.net.clock import Clock
 from katana_asgi.net.listener import address_of, fixed_endpoint
@@ -46,6 +47,7 @@ __all__ = ["Server", "serve"]
 
 TIMED: Final = (
     "timeout_header",
+    "timeout_proxy_header",
     "timeout_body",
     "timeout_write",
     "timeout_ws_handshake",
@@ -120,6 +122,10 @@ class Server:
     async def wait_started(self) -> None:
         """Wait until connections are accepted."""
         await self._accepting.wait()
+
+    async def wait_stopping(self) -> None:
+        """Wait until the server is asked to stop."""
+        await self._stop.wait()
 
     def stop(self, *, force: bool = False) -> None:
         """Ask the server to stop: gracefully, or with ``force`` at once.
@@ -239,9 +245,7 @@ class Server:
             if self._context.access is not None:
                 self._context.access.close()
         for sock in self._own_sockets:
-            if self.config.uds is not None:
-                remove_unix_socket(sock)
-            sock.close()
+            remove_unix_socket(sock)
         self._own_sockets = []
 
     async def __aenter__(self) -> Self:
@@ -292,7 +296,9 @@ class Server:
     @staticmethod
     def _factory(
         context: WorkerContext, settings: Http1Settings, sock: socket.socket
-    ) -> Callable[[], Http1Connection]:
+    ) -> Callable[[], asyncio.Protocol]:
+        if settings.proxy_trusts is not None:
+            return proxied_factory(context, settings)
         endpoint = fixed_endpoint(sock) or False
         scheme = context.scheme
         kind = CountedConnection if settings.limit_keep_alive_requests else Http1Connection

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from katana_asgi.asgi.loader import ApplicationImportError
 from katana_asgi.errors import ConfigurationError, StartupError
+from katana_asgi.net.notify import Notifier
 from katana_asgi.observe.logs import configure_logging, reopen_logs
 from katana_asgi.worker.faults import DescriptorWatch
 from katana_asgi.worker.inspection import inspected
@@ -97,6 +98,10 @@ async def _serve(
         started.cancel()
         if server.started:
             _started(server, channel)
+            if alone:
+                notifier = _tell_manager(server)
+                await server.wait_stopping()
+                notifier.stopping()
         await serving
         if channel is not None:
             asyncio.get_running_loop().remove_reader(channel.fileno())
@@ -121,6 +126,14 @@ def _started(server: Server, channel: Channel | None) -> None:
             logger.info("Redirecting from %s", server.redirects)
     server.every_tick(_Housekeeping(server, channel).tick)
     server.every_tick(DescriptorWatch(asyncio.get_running_loop()).tick)
+
+
+def _tell_manager(server: Server) -> Notifier:
+    notifier = Notifier()
+    notifier.ready(f"Listening on {', '.join(server.places)}")
+    if notifier.watchdog:
+        server.every_tick(notifier.alive)
+    return notifier
 
 
 class _Housekeeping:

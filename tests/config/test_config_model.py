@@ -259,7 +259,7 @@ def test_a_file_without_permission_is_not_readable(nobody: None) -> None:
 
 def test_one_place_to_listen(tmp_path: Path) -> None:
     assert refusal(uds="/x", host="::") == (
-        "setting uds: '/x' cannot be combined with setting host; use one of host, uds and fd"
+        "setting uds: '/x' cannot be combined with setting host; use one of host, uds, fd and bind"
     )
     assert "cannot be combined" in refusal(uds="/x", fd=3)
     assert Config(uds="/x", port=0).uds == "/x"

@@ -163,7 +163,7 @@ def test_a_variable_names_the_file_and_the_flag_wins(
 
 def test_one_place_to_listen_in_one_source(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal({"uds": ["/x"], "host": ["127.0.0.1"]}) == (
-        "flag --uds: '/x' cannot be combined with flag --host; use one of host, uds and fd"
+        "flag --uds: '/x' cannot be combined with flag --host; use one of host, uds, fd and bind"
     )
     monkeypatch.setenv("KATANA_FD", "3")
     monkeypatch.setenv("KATANA_UDS", "/x")

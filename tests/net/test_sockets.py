@@ -123,6 +123,17 @@ def test_a_second_instance_is_refused_even_before_the_first_listens(
 
 
 @pytest.mark.parametrize("count", [1, 2])
+def test_a_port_is_shared_by_instances_that_say_so(bind: Binder, count: int) -> None:
+    first = bind(count, port=0, reuse_port=True)
+    port = first[0].getsockname()[1]
+    second = bind(count, port=port, reuse_port=True)
+    assert {sock.getsockname()[1] for sock in (*first, *second)} == {port}
+    for sock in (*first, *second):
+        sock.listen(8)
+    assert "the address is in use" in bind.refusal(count, port=port)
+
+
+@pytest.mark.parametrize("count", [1, 2])
 def test_connections_of_an_earlier_run_are_not_in_the_way(bind: Binder, count: int) -> None:
     (earlier,) = bind(1, port=0)
     earlier.listen(8)

@@ -1,0 +1,84 @@
+"""HTTP/1.1 connections whose client a PROXY header names.
+
+A class of its own, so that connections without such a header pay nothing for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from katana_asgi.http1.connection import Http1Connection
+from katana_asgi.http1.counted import CountedConnection
+from katana_asgi.net.proxy_details import proxy_details
+from katana_asgi.net.proxy_header import ProxyHeaderReader
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from katana_asgi.asgi.context import WorkerContext
+    from katana_asgi.http.message import RequestHead
+    from katana_asgi.http1.settings import Http1Settings
+    from katana_asgi.net.proxy_protocol import Origin
+
+__all__ = ["proxied_factory"]
+
+
+def proxied_factory(
+    context: WorkerContext, settings: Http1Settings, scheme: str = "http"
+) -> Callable[[], asyncio.Protocol]:
+    """A factory of protocols that read a PROXY header first, where the peer is trusted."""
+    plain = CountedConnection if settings.limit_keep_alive_requests else Http1Connection
+    trusts = settings.proxy_trusts
+    assert trusts is not None  # noqa: S101 - the caller has looked
+
+    def successor(origin: Origin | None) -> asyncio.Protocol:
+        if origin is None:
+            return plain(context, settings, False, scheme)
+        connection = ProxiedConnection(context, settings, scheme)
+        connection.take_origin(origin)
+        return connection
+
+    def reader() -> ProxyHeaderReader:
+        return ProxyHeaderReader(
+            context.clock,
+            settings.timeout_proxy_header,
+            trusts,
+            successor,
+            context.connection_closed,
+        )
+
+    return reader
+
+
+class ProxiedConnection(CountedConnection):
+    """Takes both addresses, and what else is known, from a PROXY header."""
+
+    __slots__ = ("_details",)
+
+    def __init__(self, context: WorkerContext, settings: Http1Settings, scheme: str) -> None:
+        super().__init__(context, settings, False, scheme)
+        if not settings.limit_keep_alive_requests:
+            self._requests_left = sys.maxsize
+
+    def take_origin(self, origin: Origin) -> None:
+        """Believe the header; called before ``connection_made``.
+
+        Raises ``ProxyHeaderError`` for a header whose details are malformed.
+        """
+        source, destination = origin.source, origin.destination
+        if source is not None:
+            self._client = source if isinstance(source, tuple) else None
+        if destination is not None:
+            self._server = destination if isinstance(destination, tuple) else (destination, None)
+        self._details = proxy_details(origin)
+
+    def make_scope(self, head: RequestHead) -> dict[str, Any]:
+        """The scope, with what the header said of TLS before the balancer."""
+        scope = super().make_scope(head)
+        details = self._details
+        if "tls_verified" in details and scope["scheme"] == "http":
+            scope["scheme"] = "https"
+        scope["extensions"]["proxy_protocol"] = details.copy()
+        return scope

@@ -1,0 +1,141 @@
+"""Server processes that listen in several places, and on sockets of a service manager."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import sys
+
+import pytest
+from talk import ask, read_response
+
+from tests.support import ServerProcess
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")
+
+WORKERS = pytest.mark.parametrize("workers", ["1", "2"])
+
+ACTIVATE = """
+import json, os, sys
+first, *rest = json.loads(sys.argv[1])
+for target, source in enumerate((first, *rest), 100):
+    os.dup2(source, target)
+for number in range(len(rest) + 1):
+    os.dup2(100 + number, 3 + number, inheritable=True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(rest) + 1),
+                  LISTEN_FDNAMES=sys.argv[2])
+os.execv(sys.executable, [sys.executable, "-m", "katana_asgi", *sys.argv[3:]])
+"""
+
+
+def ask_unix(address: str | bytes) -> int:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(10)
+        connection.connect(address)
+        connection.sendall(b"GET /pid HTTP/1.1\r\nHost: a\r\n\r\n")
+        status, _, body = read_response(connection)
+        assert status == 200
+        return int(body)
+
+
+@linux
+def test_several_places_are_served_at_once(place, tmp_path_factory):
+    path = tmp_path_factory.mktemp("s") / "app.sock"
+    name = f"katana-{os.getpid()}"
+    binds = ("127.0.0.1:0", "127.0.0.1:0", f"unix:{path}", f"unix:@{name}")
+    flags = [word for bind in binds for word in ("--bind", bind)]
+    arguments = ("main:app", *flags, "--uds-mode", "600")
+    with ServerProcess(*arguments, cwd=place, port=False) as server:
+        first, second = server.wait_listening(), server.wait_listening()
+        assert first != second
+        assert [server.wait_listening() for _ in range(2)] == [f"unix:{path}", f"unix:@{name}"]
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        pids = [int(ask(first)), int(ask(second)), ask_unix(str(path)), ask_unix(f"\0{name}")]
+        assert pids == [server.process.pid] * 4
+        assert server.stop() == 0
+    assert not path.exists()
+
+
+@WORKERS
+@pytest.mark.parametrize(("bind", "expected"), [("systemd", "web"), ("systemd:web", "web")])
+def test_sockets_of_a_service_manager_are_served_and_stay_open(place, workers, bind, expected):
+    with socket.create_server(("127.0.0.1", 0)) as web:
+        arguments = (json.dumps([web.fileno()]), expected, "main:app", "--bind", bind)
+        port = web.getsockname()[1]
+        with activated(place, [web], *arguments, "--workers", workers) as server:
+            url = server.wait_listening()
+            assert url == f"http://127.0.0.1:{port}"
+            ask(url)
+            assert server.stop() == 0
+        assert web.getsockname()[1] == port
+        with socket.create_connection(("127.0.0.1", port)):  # waits for the next start
+            web.accept()[0].close()
+
+
+def test_a_name_chooses_among_sockets(place):
+    anywhere = ("127.0.0.1", 0)
+    with socket.create_server(anywhere) as web, socket.create_server(anywhere) as other:
+        numbers = json.dumps([other.fileno(), web.fileno()])
+        arguments = (numbers, "other:web", "main:app", "--bind", "systemd:web")
+        with activated(place, [web, other], *arguments) as server:
+            assert server.wait_listening().endswith(f":{web.getsockname()[1]}")
+            assert server.stop() == 0
+
+
+@pytest.mark.parametrize("bind", ["systemd", "systemd:web"])
+def test_without_sockets_of_a_service_manager_the_error_says_so(place, bind):
+    with ServerProcess("main:app", "--bind", bind, cwd=place, port=False) as server:
+        assert server.finish() == 1
+    assert "cannot listen on systemd: this process was given no sockets" in server.stderr
+    assert "Traceback" not in server.stderr
+
+
+def test_a_name_that_no_socket_has_is_an_error_with_those_there_are(place):
+    with socket.create_server(("127.0.0.1", 0)) as web:
+        arguments = (json.dumps([web.fileno()]), "web", "main:app", "--bind", "systemd:wep")
+        with activated(place, [web], *arguments) as server:
+            assert server.finish() == 1
+    assert "cannot listen on systemd:wep: no socket has that name (web)" in server.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--bind", "8000"), "use HOST:PORT"),
+        (("--bind", "a:70000"), "use HOST:PORT"),
+        (("--bind", "a:1", "--bind", "a:2", "--workers", "2"), "2 places are not allowed"),
+        (("--bind", "a:1", "--host", "b"), "cannot be combined"),
+        (("--bind", "a:1", "--bind", "a:2", "--reload"), "2 places are not allowed with reload"),
+        (("--uds-mode", "rw"), "use three octal digits"),
+    ],
+)
+def test_places_that_cannot_be_are_refused(place, flags, message):
+    with ServerProcess("main:app", *flags, cwd=place, port=False) as server:
+        assert server.finish() == 2
+    assert message in server.stderr
+
+
+def test_a_place_in_use_leaves_nothing_of_the_others(place, tmp_path_factory):
+    path = tmp_path_factory.mktemp("s") / "app.sock"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        flags = ("--bind", f"unix:{path}", "--bind", bind)
+        with ServerProcess("main:app", *flags, cwd=place, port=False) as server:
+            assert server.finish() == 1
+    assert f"cannot listen on {bind}: the address is in use" in server.stderr
+    assert not path.exists()
+
+
+def activated(place, sockets, *arguments):
+    """A server that a parent starts with descriptors from 3 on, as systemd does."""
+    for sock in sockets:
+        sock.set_inheritable(True)
+    return ServerProcess(
+        *arguments,
+        cwd=place,
+        port=False,
+        command=(sys.executable, "-c", ACTIVATE),
+        pass_fds=[sock.fileno() for sock in sockets],
+    )
