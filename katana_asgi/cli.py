@@ -22,7 +22,7 @@ from katana_asgi.config.values import KINDS, to_text
 from katana_asgi.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from katana_asgi.config.model import Config
     from katana_asgi.config.setting import Setting
@@ -95,9 +95,10 @@ def _run(arguments: Sequence[str] | None) -> int:
         click.echo(_versions())
         return 0
     given = {name: value for name, value in params.items() if value not in (None, ())}
-    loaded = load({name: _texts(value) for name, value in given.items()}, config_file)
+    flags = {name: _texts(value) for name, value in given.items()}
+    loaded = load(flags, config_file)
     if not wanted:
-        return _serve(loaded.config)
+        return _serve(loaded.config, lambda: load(flags, config_file).config)
     if "check_config" in wanted:
         _check(loaded.config)
         if "print_config" not in wanted:
@@ -116,7 +117,7 @@ def _refuse(message: str) -> int:
     return WRONG_SETTINGS
 
 
-def _serve(config: Config) -> int:
+def _serve(config: Config, reload: Callable[[], Config]) -> int:
     _check_application(config)
     if config.static_route or config.static_file_route:
         _check_routes(config)
@@ -124,7 +125,7 @@ def _serve(config: Config) -> int:
     # Imported here, like the checks: --help and mistakes are answered without a server.
     from katana_asgi.launch import launch
 
-    return launch(config)
+    return launch(config, reload)
 
 
 def _check(config: Config) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from katana_asgi.errors import StartupError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from katana_asgi.config.model import Config
@@ -16,28 +17,34 @@ if TYPE_CHECKING:
 __all__ = ["launch"]
 
 
-def launch(config: Config) -> int:
+def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
     """Serve in this process, or with more than one worker under a supervisor.
 
-    Returns the exit status of the service. Raises ``ConfigurationError`` for certificates that
-    cannot be used, and nothing else for what a user can get wrong.
+    ``reload`` reads the settings again, where that can be done. Returns the exit status of the
+    service. Raises ``ConfigurationError`` for certificates that cannot be used, and nothing
+    else for what a user can get wrong.
     """
     # Imported here: a supervisor has no use for an event loop, one worker none for a supervisor.
-    if config.workers > 1 or config.reload:
-        from katana_asgi.observe.logs import configure_logging
+    from katana_asgi.observe.logs import configure_logging
+    from katana_asgi.supervisor import identity
+
+    supervised = config.workers > 1 or config.supervise or config.reload
+    try:
+        if not supervised:
+            identity.settle_in(config)
+            return _serve_alone(config)
         from katana_asgi.supervisor.reload import ReloadSupervisor
         from katana_asgi.supervisor.supervisor import Supervisor
 
+        supervisor = Supervisor(config, reload=reload)  # notes the directory it was started in
         configure_logging(config)
-        try:
-            with _shared(config):
-                return (ReloadSupervisor if config.reload else Supervisor)(config).run()
-        except StartupError as error:
-            logging.getLogger("katana_asgi.error").error("%s", error)
-            return error.status
-    from katana_asgi.worker.worker import run_worker
-
-    return run_worker(config)
+        identity.settle_in(config)
+        with _shared(config):
+            return ReloadSupervisor(config).run() if config.reload else supervisor.run()
+    except StartupError as error:
+        configure_logging(config)
+        logging.getLogger("katana_asgi.error").error("%s", error)
+        return error.status
 
 
 def _shared(config: Config) -> AbstractContextManager[None]:
@@ -47,3 +54,26 @@ def _shared(config: Config) -> AbstractContextManager[None]:
     from katana_asgi.net.tls_prepared import prepared
 
     return prepared(config)
+
+
+def _serve_alone(config: Config) -> int:
+    from katana_asgi.net.sockets import bind_sockets, remove_unix_socket
+    from katana_asgi.supervisor import identity
+    from katana_asgi.worker.worker import run_worker
+
+    sockets = None
+    if config.user or config.group or config.pid_file:
+        # A low port needs the privileges that are given up before the application comes, and
+        # a second instance by mistake must not take the PID file.
+        sockets = bind_sockets(config, 1)
+    try:
+        identity.write_pid_file(config.pid_file)
+        identity.become(config)
+        identity.set_title("server")
+        if config.cpu_affinity:
+            identity.bind_to_cpu(1)
+        return run_worker(config, sockets)
+    finally:
+        for sock in sockets or ():
+            remove_unix_socket(sock)
+        identity.remove_pid_file(config.pid_file)

@@ -37,6 +37,7 @@ class WorkerContext:
         "check_fields",
         "clock",
         "draining",
+        "grace",
         "limit_concurrency",
         "loop",
         "outbox",
@@ -45,6 +46,7 @@ class WorkerContext:
         "routes",
         "running",
         "scheme",
+        "shutdown_notice",
         "state",
         "timed",
         "timeout_disconnect",
@@ -86,6 +88,8 @@ class WorkerContext:
         self.state: dict[str, Any] = {}
         self.variables: Context = copy_context()
         self.draining = False
+        self.grace = 0.0  # seconds that idle connections may stay while it drains
+        self.shutdown_notice = asyncio.Event()  # for the application to await
         self.running = 0  # exchanges whose application call has not returned
         self.requests = 0  # answered by anybody since start
         self._idle: asyncio.Event | None = None

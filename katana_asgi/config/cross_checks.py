@@ -29,9 +29,10 @@ def check_together(values: Mapping[str, Any], given: Mapping[str, str]) -> None:
             f"{given[places[1]]}: {shown(values[places[1]])} cannot be combined with "
             f"{given[places[0]]}; use one of host, uds, fd and bind"
         )
-    if values["workers"] > 1 and not isinstance(values["app"], str):
+    name = "supervise" if values["supervise"] else "workers"
+    if (values["workers"] > 1 or values["supervise"]) and not isinstance(values["app"], str):
         raise ConfigurationError(
-            f"{_origin(given, 'workers')}: {values['workers']} is not allowed with an application "
+            f"{_origin(given, name)}: {values[name]} is not allowed with an application "
             'object, because each worker imports it; use 1, or "MODULE:ATTRIBUTE" as app'
         )
     if values["reload"] and values["workers"] > 1:

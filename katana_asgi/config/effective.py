@@ -91,6 +91,8 @@ def _route(route: StaticRoute) -> str:
         table["methods"] = _array(route.methods)
     if route.exclusive:
         table["exclusive"] = "true"
+    if route.ready:
+        table["ready"] = "true"
     entry = f"{{ {', '.join(f'{key} = {text}' for key, text in table.items())} }}"
     return f"{_string(route.path)} = {table['body'] if table.keys() == {'body'} else entry}"
 

@@ -1,9 +1,8 @@
 """Every setting of the server, once: name, type, default, help and spelling.
 
 Flags, environment variables, file keys, ``--print-config`` and the settings reference
-are derived from the fields of the themes that ``service_settings.py``, ``tls_settings.py``,
-``protocol_settings.py`` and ``inspection_settings.py`` declare; ``SETTINGS`` lists them. A
-field's name is its spelling:
+are derived from the fields of the themes that the modules ``*_settings.py`` declare;
+``SETTINGS`` lists them. A field's name is its spelling:
 ``timeout_keep_alive`` is ``--timeout-keep-alive``, ``KATANA_TIMEOUT_KEEP_ALIVE`` and the
 file key ``timeout-keep-alive``.
 """
@@ -19,6 +18,11 @@ from katana_asgi.config.bind_settings import BindSettings
 from katana_asgi.config.cross_checks import check_together
 from katana_asgi.config.inspection_settings import InspectionSettings, ReloadSettings
 from katana_asgi.config.log_settings import AccessLogSettings, RequestIdSettings
+from katana_asgi.config.process_settings import (
+    IdentitySettings,
+    RecyclingSettings,
+    ShutdownSettings,
+)
 from katana_asgi.config.protocol_settings import (
     HttpSettings,
     LimitSettings,
@@ -54,6 +58,9 @@ class Config(
     WebSocketSettings,
     LimitSettings,
     HttpSettings,
+    IdentitySettings,
+    RecyclingSettings,
+    ShutdownSettings,
     ProcessSettings,
     TlsSettings,
     BindSettings,
@@ -76,6 +83,9 @@ class Config(
         TlsSettings,
         BindSettings,
         ProcessSettings,
+        ShutdownSettings,
+        RecyclingSettings,
+        IdentitySettings,
         HttpSettings,
         LimitSettings,
         WebSocketSettings,

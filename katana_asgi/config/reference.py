@@ -65,8 +65,9 @@ setting that cannot be used ends the command with one line and the exit status 2
 
 ROUTES: Final = """\
 An entry of the table `[static-routes]` is the body, or a table with `body` or `file` and, where
-wanted, `status`, `content-type`, `headers` (a table), `methods` (an array) and `exclusive` (true:
-other methods get 405 instead of reaching the application).
+wanted, `status`, `content-type`, `headers` (a table), `methods` (an array), `exclusive` (true:
+other methods get 405 instead of reaching the application) and `ready` (true: 503 while the worker
+drains, for a readiness probe).
 
 ```toml
 [static-routes]

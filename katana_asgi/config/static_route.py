@@ -22,7 +22,8 @@ class StaticRoute:
     is ignored), or holds one placeholder for one path segment, such as ``/hello/{name}``;
     the segment is percent-decoded and inserted, escaped for the content type, wherever the
     body says ``{name}``. GET also answers HEAD. Other methods reach the application, or get
-    405 with ``Allow`` where ``exclusive`` is true. ``file`` only says where the body was read.
+    405 with ``Allow`` where ``exclusive`` is true. ``ready`` states readiness: while the worker
+    drains, the answer is 503. ``file`` only says where the body was read.
 
     The content is checked when the routes of a server are put together.
     """
@@ -35,6 +36,7 @@ class StaticRoute:
     methods: tuple[str, ...] = ("GET", "HEAD")
     content_type: str = "text/plain; charset=utf-8"
     exclusive: bool = False
+    ready: bool = False
     file: str = field(default="", compare=False, repr=False)
 
 
@@ -98,9 +100,17 @@ def _read_methods(entry: object) -> dict[str, object]:
 
 
 def _read_exclusive(entry: object) -> dict[str, object]:
+    return {"exclusive": _truth(entry)}
+
+
+def _read_ready(entry: object) -> dict[str, object]:
+    return {"ready": _truth(entry)}
+
+
+def _truth(entry: object) -> bool:
     if not isinstance(entry, bool):
         raise NotAllowed(entry, "true or false")
-    return {"exclusive": entry}
+    return entry
 
 
 _READERS: Final = {
@@ -111,6 +121,7 @@ _READERS: Final = {
     "headers": _read_headers,
     "methods": _read_methods,
     "exclusive": _read_exclusive,
+    "ready": _read_ready,
 }
 
 

@@ -344,7 +344,7 @@ class Http1Connection(Http1Lifecycle):
         """Write a static response."""
         context = self._context
         if context.draining:
-            answer = answer.closing()
+            answer = answer.draining()
         if self._parser.holds or self._batch is not None:
             batch = self._batch
             if batch is None:

@@ -185,6 +185,8 @@ class Http1Lifecycle(Http1Records):
             self._refuse(RemoteProtocolError("request header timeout", 408))
         elif state == BUSY:
             self._look_at_body()
+        elif state == READY and self._context.grace:
+            self._linger()  # a request that comes now is not answered with a reset
         else:
             self._close()
 
@@ -266,6 +268,16 @@ class Http1Lifecycle(Http1Records):
         if self._eof:
             context.loop.call_soon(tunnel.eof_received)
         return tunnel, held
+
+    def wind_down(self, grace: float) -> None:
+        """As ``shutdown``, but a client that was not told stays for a while to be told."""
+        exchange = self._exchange
+        if not grace:
+            self.shutdown()
+        elif self._state == READY:
+            self.deadline = min(self.deadline, self._context.clock.after(grace))
+        elif exchange is None or not exchange.on_the_wire:
+            self.shutdown()
 
     # -- the end -------------------------------------------------------------------------------
 

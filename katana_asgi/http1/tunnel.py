@@ -93,6 +93,10 @@ class Http1Tunnel(asyncio.Protocol):
         """The worker drains."""
         self._end.shutdown()
 
+    def wind_down(self, grace: float) -> None:
+        """The worker drains; an upgraded connection is never idle."""
+        self._end.shutdown()
+
     def eof_received(self) -> bool:
         """The peer sends no more; the other side decides what becomes of the rest."""
         self._end.stream_ended()

@@ -44,6 +44,9 @@ class Watched(Protocol):
     def shutdown(self) -> None:
         """Come to an end: the worker drains."""
 
+    def wind_down(self, grace: float) -> None:
+        """As ``shutdown``, but while idle stay for ``grace`` seconds, for a request on its way."""
+
     def abort(self) -> None:
         """End at once."""
 
@@ -137,6 +140,11 @@ class Clock:
     def after(self, timeout: float) -> float:
         """The deadline ``timeout`` seconds from now."""
         return self.now + timeout + self._tick
+
+    def shorten_idle_timeout(self, timeout: float) -> None:
+        """From now on, connections that wait for a request do so for ``timeout`` at most."""
+        self._idle_timeout = min(self._idle_timeout, timeout)
+        self.idle_deadline = self.after(self._idle_timeout)
 
     def _on_tick(self) -> None:
         wall = time.time()

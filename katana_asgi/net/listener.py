@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import select
 import socket
 import sys
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-__all__ = ["address_of", "fixed_endpoint", "listen"]
+__all__ = ["accept_the_rest", "address_of", "fixed_endpoint", "listen"]
 
 ACCEPT_AT_ONCE: Final = 16
 """Connections asyncio accepts in one turn. It takes the backlog for it, and out of descriptors
 tries that often in a row, each time with a report and a timer."""
+
+
+QUEUE_LIMIT: Final = 1.0
+"""Seconds to empty an accept queue that clients fill again and again."""
 
 
 async def listen(
@@ -33,6 +39,24 @@ async def listen(
         server = await loop.create_server(factory, sock=sock, backlog=at_once)
     sock.listen(backlog)
     return server
+
+
+async def accept_the_rest(sockets: Iterable[socket.socket]) -> None:
+    """Let the loop accept until nobody waits in the queue of a listening socket any more.
+
+    What is in a queue when its last socket closes is reset. The caller closes at once, without
+    another turn of the loop.
+    """
+    poll = getattr(select, "poll", None)
+    if poll is None:
+        return
+    watch = poll()
+    for sock in sockets:
+        if sock.fileno() >= 0:
+            watch.register(sock, select.POLLIN)
+    end = monotonic() + QUEUE_LIMIT
+    while watch.poll(0) and monotonic() < end:  # noqa: ASYNC110 - the loop empties the queue
+        await asyncio.sleep(0)
 
 
 def address_of(sock: socket.socket) -> tuple[str, int] | str:

@@ -241,6 +241,13 @@ class Arrival(asyncio.Protocol):
         """It took too long."""
         self.abort()
 
+    def wind_down(self, grace: float) -> None:
+        """The worker drains: a handshake under way may end in a request within ``grace``."""
+        if grace:
+            self.deadline = min(self.deadline, self._arrivals.clock.after(grace))
+        else:
+            self.shutdown()
+
     def shutdown(self) -> None:
         """The worker drains: nothing was asked for yet."""
         self.abort()

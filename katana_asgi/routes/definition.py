@@ -69,6 +69,7 @@ class Definition:
         "lines_304",
         "own_names",
         "path",
+        "ready",
         "status",
     )
 
@@ -76,6 +77,7 @@ class Definition:
         self.path = route.path
         self.status = _check_status(route)
         self.exclusive = route.exclusive
+        self.ready = route.ready
         self.kinds = _kinds(route.path, route.methods)
         self.allow = ", ".join(self.kinds).encode("ascii")
         own = [_check_field(route, name, value) for name, value in route.headers]

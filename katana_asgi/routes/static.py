@@ -19,6 +19,15 @@ CLOSE: Final = 2
 _ENDS: Final = (b"\r\n", b"connection: keep-alive\r\n\r\n", b"connection: close\r\n\r\n")
 
 
+DRAINING: Final = b"draining\n"
+
+NOT_READY: Final = (
+    b"content-type: text/plain; charset=utf-8\r\ncache-control: no-store\r\n"
+    b"content-length: %d\r\n" % len(DRAINING)
+)
+"""The field lines of the answer of a route that states readiness, while it is not given."""
+
+
 class CachedResponse:
     """One response to one kind of request on one kind of connection.
 
@@ -32,6 +41,7 @@ class CachedResponse:
         "_end",
         "_fields",
         "_own_names",
+        "_ready",
         "_status_line",
         "close",
         "data",
@@ -47,8 +57,13 @@ class CachedResponse:
         content: bytes,
         persistence: int,
         own_names: frozenset[bytes] = frozenset(),
+        ready: bool = False,
     ) -> None:
-        """``fields`` are field lines; ``own_names`` are those that replace default fields."""
+        """``fields`` are field lines; ``own_names`` are those that replace default fields.
+
+        ``ready``: it says that the worker is ready, which ends when it drains.
+        """
+        self._ready = ready
         self._status_line = b"HTTP/1.1 %d %b\r\n" % (status, reason_phrase(status))
         self._fields = fields
         self._end = _ENDS[persistence]
@@ -68,8 +83,17 @@ class CachedResponse:
             (self._status_line, default_fields, self._fields, self._end, self._content)
         )
 
+    def draining(self) -> CachedResponse:
+        """What is answered while the worker drains; the connection ends behind it."""
+        if not self._ready:
+            return self.closing()
+        content = DRAINING if self._content else b""
+        response = CachedResponse(503, NOT_READY, content, CLOSE)
+        response.refresh(self.stamp)
+        return response
+
     def closing(self) -> CachedResponse:
-        """The same response for a connection that ends behind it, as when the worker drains."""
+        """The same response for a connection that ends behind it."""
         if self.close:
             return self
         response = CachedResponse(self.status, self._fields, self._content, CLOSE, self._own_names)

@@ -44,7 +44,7 @@ class Variants:
             if not self._definition.exclusive:
                 return None
             kind = _METHOD_NOT_ALLOWED
-        elif self._etag:
+        elif self._etag and not self._definition.ready:  # readiness is never remembered
             failed = failed_precondition(head.method, head.fields, self._etag)
             if failed:
                 kind = _NOT_MODIFIED if failed == 304 else _PRECONDITION_FAILED
@@ -76,12 +76,13 @@ class Variants:
                 self._content if kind == FULL else b"",
                 persistence,
                 definition.own_names,
+                definition.ready,
             )
         self._responses[kind * 3 + persistence] = response
         return response
 
     def _etag_line(self) -> bytes:
-        if not self._etag or self._definition.etag is not None:
+        if not self._etag or self._definition.etag is not None or self._definition.ready:
             return b""
         return b"etag: %b\r\n" % self._etag
 

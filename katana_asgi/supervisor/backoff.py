@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["DELAYS", "STABLE_AFTER", "Backoff"]
+__all__ = ["DELAYS", "RETRY", "STABLE_AFTER", "Backoff"]
 
 STABLE_AFTER: Final = 10.0
 """Seconds a worker must have been ready for its death to be an event of its own, rather than
@@ -18,6 +18,9 @@ DELAYS: Final = (0.0, 0.1, 0.5, 2.0)
 """Seconds to wait before each replacement in a row without a stable worker. One more death
 is a crash loop: a fault that outlasts these does not pass by itself, and whoever looks after
 the service should hear of it soon."""
+
+RETRY: Final = 10.0
+"""Seconds until the next attempt at a successor of a worker that still serves: nobody waits."""
 
 
 class Backoff:

@@ -7,26 +7,29 @@ runs the worker, and ends inside this module: it never returns into the supervis
 from __future__ import annotations
 
 import atexit
+import gc
 import logging
 import os
 import sys
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from katana_asgi.errors import StartupError
-from katana_asgi.supervisor.signals import WATCHED, held_back, reset_in_child
+from katana_asgi.supervisor.identity import become, bind_to_cpu, set_title
+from katana_asgi.supervisor.signals import FORWARDED, STOPS, held_back, reset_in_child
 from katana_asgi.worker.channel import Channel
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import NoReturn, TypeAlias
 
     from katana_asgi.config.model import Config
 
     Entry: TypeAlias = Callable[[Config, list[socket.socket], Channel], int]
 
-__all__ = ["fork_worker", "run_worker"]
+__all__ = ["fork_worker", "preload", "run_worker"]
 
 logger = logging.getLogger("katana_asgi.error")
 
@@ -38,10 +41,32 @@ def run_worker(config: Config, sockets: list[socket.socket], channel: Channel) -
     return worker.run_worker(config, sockets=sockets, channel=channel)
 
 
+def preload(config: Config) -> None:
+    """Import the application in this process, for the workers forked from it.
+
+    Raises ``StartupError``. What it has loaded is kept out of the collector, whose marks would
+    otherwise cost each worker a copy of every page.
+    """
+    from katana_asgi.worker import worker
+
+    worker.import_application(config)
+    gc.collect()
+    gc.freeze()
+    if threading.active_count() > 1:
+        logger.warning(
+            "The application has started threads while it was imported; with preload they do "
+            "not exist in the workers"
+        )
+
+
 def fork_worker(
-    entry: Entry, config: Config, sock: socket.socket, release: Callable[[], None]
+    entry: Entry,
+    config: Config,
+    sockets: Sequence[socket.socket],
+    number: int,
+    release: Callable[[], None],
 ) -> tuple[int, Channel]:
-    """Start a process that runs ``entry`` on ``sock`` and ends with the status it returns.
+    """Start worker ``number``: it runs ``entry`` on ``sockets``, its status is what that returns.
 
     ``release`` closes, in the child, what only the supervisor needs. Returns the process id
     and the supervisor's end of the control channel. Raises ``OSError`` where the system has
@@ -49,7 +74,7 @@ def fork_worker(
     """
     here, there = Channel.pair()
     _flush()  # or the child would write the same again
-    with held_back(WATCHED) as mask:
+    with held_back(STOPS) as mask:
         try:
             pid = os.fork()
         except BaseException:
@@ -59,11 +84,14 @@ def fork_worker(
         if pid == 0:
 
             def settle() -> None:
-                reset_in_child(mask)
+                reset_in_child(mask, survive=FORWARDED)
                 here.close()
                 release()
+                set_title(f"worker {number}")
+                if config.cpu_affinity:
+                    bind_to_cpu(number)
 
-            _live(entry, config, sock, there, settle)
+            _live(entry, config, sockets, there, settle)
     there.close()
     return pid, here
 
@@ -71,7 +99,7 @@ def fork_worker(
 def _live(
     entry: Entry,
     config: Config,
-    sock: socket.socket,
+    sockets: Sequence[socket.socket],
     channel: Channel,
     settle: Callable[[], None],
 ) -> NoReturn:
@@ -80,7 +108,7 @@ def _live(
     try:
         atexit._clear()  # the supervisor's own, of which one run is enough
         settle()
-        status = _run(entry, config, sock, channel)
+        status = _run(entry, config, list(sockets), channel)
         atexit._run_exitfuncs()  # the application's own, which os._exit would leave out
     except BaseException:
         logger.exception("A worker failed before or after its work")
@@ -91,10 +119,11 @@ def _live(
         os._exit(status & 0xFF)
 
 
-def _run(entry: Entry, config: Config, sock: socket.socket, channel: Channel) -> int:
+def _run(entry: Entry, config: Config, sockets: list[socket.socket], channel: Channel) -> int:
     """Run the worker; an exception becomes a status and, for the supervisor, a reason."""
     try:
-        return entry(config, [sock], channel)
+        become(config)
+        return entry(config, sockets, channel)
     except SystemExit as error:
         if isinstance(error.code, int):
             return error.code

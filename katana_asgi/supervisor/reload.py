@@ -104,10 +104,11 @@ class ReloadSupervisor:
 
     def _fork(self, entry: Entry) -> WorkerProcess:
         try:
-            pid, channel = fork_worker(entry, self._config, self._sock, self._release_in_child)
+            pid, channel = fork_worker(entry, self._config, [self._sock], 1, self._release_in_child)
         except OSError as error:
             raise StartupError(f"cannot start a process: {error}") from error
-        worker = WorkerProcess(Slot(1, self._sock, 0.0), pid, channel, time.monotonic())
+        slot = Slot(1, self._sock, 0.0)
+        worker = WorkerProcess(slot, pid, channel, self._config, time.monotonic())
         self._workers[pid] = worker
         self._selector.register(channel, selectors.EVENT_READ, partial(self._on_channel, worker))
         return worker
@@ -149,7 +150,7 @@ class ReloadSupervisor:
         old, self._serving, self._starting = self._serving, worker, None
         logger.info("Worker [%d] is ready after %.2f s", worker.pid, now - worker.started_at)
         if old is not None:
-            old.tell_stop()
+            old.tell_stop("prompt")
             old.must_end_by(now + self._budget + EXIT_GRACE, "not drained in time")
         if not self._announced:
             self._announced = True
@@ -160,6 +161,8 @@ class ReloadSupervisor:
         for number in self._signals.read():
             if number == signal.SIGCHLD:
                 self._reap()
+            elif number not in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+                continue  # those of a service: here a change of a file does it all
             elif self._stopping:
                 self._status = 128 + number
                 for worker in self._workers.values():
@@ -171,7 +174,7 @@ class ReloadSupervisor:
     def _stop(self) -> None:
         self._stopping = True
         for worker in self._workers.values():
-            worker.tell_stop()
+            worker.tell_stop("prompt")
             worker.must_end_by(time.monotonic() + self._budget + EXIT_GRACE, "not stopped in time")
 
     def _reap(self) -> None:

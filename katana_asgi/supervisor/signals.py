@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import socket
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from katana_asgi.errors import StartupError
 
@@ -20,15 +20,29 @@ if TYPE_CHECKING:
 
     Handler: TypeAlias = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 
-__all__ = ["WATCHED", "SignalWatch", "describe_signal", "held_back", "reset_in_child"]
+__all__ = ["FORWARDED", "STOPS", "SignalWatch", "describe_signal", "held_back", "reset_in_child"]
 
+STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+"""What must not reach a child before it has its own signals."""
 
-WATCHED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1)
-"""The signals that mean something to a supervisor."""
+WATCHED: Final = (
+    *STOPS,
+    *(
+        getattr(signal, name)
+        for name in ("SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU")
+        if hasattr(signal, name)
+    ),
+)
+
+FORWARDED: Final = tuple(
+    getattr(signal, name) for name in ("SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
+)
+"""What a worker must survive when it reaches the whole group; a handler, unlike ignoring, does
+not last beyond the exec of a program that the application starts."""
 
 
 class SignalWatch:
-    """Collects SIGTERM, SIGINT, SIGCHLD and SIGUSR1 while it is entered; restores all of it after.
+    """Collects the signals of a supervisor while it is entered; restores all of it after.
 
     Raises ``StartupError`` when entered outside the main thread, where Python has no signals.
     """
@@ -100,8 +114,12 @@ def held_back(signals: tuple[signal.Signals, ...]) -> Iterator[set[signal.Signal
         signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
-def reset_in_child(mask: set[signal.Signals]) -> None:
-    """Give a forked worker default signals, apart from SIGINT and SIGUSR1, which it ignores.
+def reset_in_child(
+    mask: set[signal.Signals],
+    ignore: tuple[signal.Signals, ...] = (signal.SIGINT,),
+    survive: tuple[signal.Signals, ...] = (),
+) -> None:
+    """Give a forked process default signals, apart from those it is to ``ignore``.
 
     Ctrl-C reaches every process of the terminal; the supervisor speaks for them all. Until
     the worker says otherwise SIGTERM ends it at once, even in the middle of an import.
@@ -110,8 +128,10 @@ def reset_in_child(mask: set[signal.Signals]) -> None:
     for number in signal.valid_signals():
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    for number in ignore:
+        signal.signal(number, signal.SIG_IGN)
+    for number in survive:
+        signal.signal(number, _do_nothing)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 

@@ -1,4 +1,4 @@
-"""A slot and the worker in it, as the supervisor sees them.
+"""A slot and the workers in it, as the supervisor sees them.
 
 A slot is a place for one worker and owns a listening socket for as long as the service runs.
 Workers come and go; the socket stays, and with it the connections that wait in its queue.
@@ -16,7 +16,9 @@ from katana_asgi.supervisor.signals import describe_signal
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Sequence
 
+    from katana_asgi.config.model import Config
     from katana_asgi.worker.channel import Channel, Message
 
 __all__ = ["Slot", "WorkerProcess", "describe_end"]
@@ -25,23 +27,34 @@ LEAVING_LIMIT: Final = 3
 """Retired workers of a slot that may still drain when the next one starts. Slow clients keep
 them for the graceful budget; with a low request limit that must not fill the machine."""
 
+SILENT: Final = 10.0
+"""Seconds without a heartbeat, which comes each second, after which a loop counts as blocked."""
+
 
 class WorkerProcess:
     """A child process, from its fork until it has been waited for.
 
     ``ready_at`` is ``None`` until the worker has said that it accepts. ``reason`` is what is
-    known of a failure before the process ends. ``heartbeat`` is its last one, as received.
+    known of a failure before the process ends. ``heartbeat`` is its last one, as received, and
+    ``heard_at`` when it last said anything. ``config`` and ``sockets`` are what it was started
+    with, ``generation`` the number of reloads before. ``retiring``: it asked to be replaced.
     """
 
-    def __init__(self, slot: Slot, pid: int, channel: Channel, now: float) -> None:
+    def __init__(self, slot: Slot, pid: int, channel: Channel, config: Config, now: float) -> None:
         self.slot = slot
         self.pid = pid
         self.channel = channel
+        self.config = config
+        self.sockets = tuple(slot.sockets)
+        self.generation = 0
         self.started_at = now
         self.ready_at: float | None = None
+        self.heard_at = now
         self.heartbeat: Message | None = None
         self.status: int | None = None
         self.reason: str | None = None
+        self.retiring = False
+        self.blocked = False  # and that has been said
         self.kill_at: float | None = None
         self.complaint = ""
 
@@ -51,6 +64,14 @@ class WorkerProcess:
     def ready_for(self, now: float) -> float:
         """Return the seconds since the worker became ready, 0 before."""
         return 0.0 if self.ready_at is None else now - self.ready_at
+
+    def condition(self, now: float) -> str:
+        """Return "importing" (or in startup), "blocked", "busy" or "idle"."""
+        if self.ready_at is None:
+            return "importing"
+        if now - self.heard_at >= SILENT:
+            return "blocked"
+        return "busy" if (self.heartbeat or {}).get("connections") else "idle"
 
     def became_ready(self, now: float) -> None:
         """Note that the worker accepts connections."""
@@ -64,15 +85,20 @@ class WorkerProcess:
             self.kill_at = when
             self.complaint = complaint
 
-    def tell_stop(self) -> None:
-        """Ask the worker to drain and end.
+    def tell_stop(self, farewell: str, *, quick: bool = False) -> None:
+        """Ask the worker to drain and end; ``farewell`` is one of ``worker.drain.Farewell``.
 
         A worker that is still starting may be importing, deaf to messages, and has nothing to
         drain: it gets SIGTERM too. A ready one does not: service managers send their own
         SIGTERM to every process, and a second one could mean "at once" to it.
         """
-        if not self.channel.send({"type": "stop"}) or self.ready_at is None:
+        message = {"type": "quit"} if quick else {"type": "stop", "farewell": farewell}
+        if not self.channel.send(message) or self.ready_at is None:
             self._signal(signal.SIGTERM)
+
+    def show_stacks(self) -> None:
+        """Have the worker write the stacks of its threads and end, also while it is blocked."""
+        self._signal(signal.SIGABRT)
 
     def kill(self) -> None:
         """End the worker at once, whatever it does."""
@@ -95,31 +121,67 @@ class WorkerProcess:
 class Slot:
     """A place for one worker.
 
-    ``start_at`` is when the next worker is to start, ``None`` while there is one (or none is
-    wanted). ``leaving`` are retired workers that still drain.
+    ``start_at`` is when the next worker is to start, ``None`` while none is wanted. Where
+    there is a ``worker``, the next one is its ``successor`` until it is ready. ``leaving`` are
+    workers that drain. The first of ``sockets`` is the slot's own, others are left over from
+    slots that are no more.
     """
 
     def __init__(self, number: int, sock: socket.socket, now: float) -> None:
         self.number = number
-        self.sock = sock
+        self.sockets = [sock]
         self.worker: WorkerProcess | None = None
+        self.successor: WorkerProcess | None = None
         self.leaving: set[WorkerProcess] = set()
         self.backoff = Backoff()
         self.was_ready = False
         self.start_at: float | None = now
 
     @property
+    def sock(self) -> socket.socket:
+        """The slot's own socket."""
+        return self.sockets[0]
+
+    @property
     def due_at(self) -> float | None:
         """When to start a worker; ``None`` where first another has to end."""
-        return None if len(self.leaving) > LEAVING_LIMIT else self.start_at
+        many = len(self.leaving) + (self.worker is not None) > LEAVING_LIMIT
+        return None if many else self.start_at
 
-    def retire(self, now: float) -> None:
-        """Let the worker drain and make room for the next one at once."""
-        if self.worker is not None:
-            self.leaving.add(self.worker)
-        self.worker = None
+    @property
+    def settled(self) -> bool:
+        """Whether its worker is ready and no other is on the way."""
+        return (
+            self.worker is not None
+            and self.worker.ready_at is not None
+            and self.successor is None
+            and self.start_at is None
+        )
+
+    def take(self, worker: WorkerProcess) -> None:
+        """Note a worker that was started."""
+        self.start_at = None
+        if self.worker is None:
+            self.worker = worker
+        else:
+            self.successor = worker
+
+    def hand_over(self) -> WorkerProcess | None:
+        """The successor is ready and takes the place; returns the worker that has to go."""
+        before = self.worker
+        if before is not None:
+            self.leaving.add(before)
+        self.worker, self.successor = self.successor, None
         self.backoff.retired()
-        self.start_at = now
+        return before
+
+    def serves(self, sockets: Sequence[socket.socket]) -> bool:
+        """Whether its ready worker accepts from all of ``sockets``."""
+        return (
+            self.worker is not None
+            and self.worker.ready_at is not None
+            and not (set(sockets) - set(self.worker.sockets))
+        )
 
 
 def describe_end(code: int) -> str:

@@ -2,9 +2,10 @@
 
 A message is a JSON object whose ``type`` says what it is::
 
-    worker → supervisor    ready {addresses}, failed {status, reason}, retiring,
+    worker → supervisor    ready {addresses, loop, parser}, failed {status, reason},
+                           retiring {reason} (it wants to be replaced, and serves until then),
                            heartbeat {lag, requests, connections}
-    supervisor → worker    stop (drain within the graceful budget), quit (at once)
+    supervisor → worker    stop {farewell} (drain within the budgets), quit (at once)
 
 No call here ever blocks. End of file means that the other process has gone.
 """

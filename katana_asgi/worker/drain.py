@@ -1,24 +1,27 @@
 """The end of a worker: finish what runs, accept nothing new, always in bounded time.
 
-Responses that are under way get the graceful budget; what is left after that is cancelled.
-Lifespan shutdown comes last and has the same budget. A forced stop skips the waiting.
+First everybody who might send more is told: readiness turns red, responses say close, the
+application gets its notice. Responses under way have a budget each for their kind; what is
+left after that is cancelled. Lifespan shutdown comes last. A forced stop skips the waiting.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
-from katana_asgi.asgi.exchange import Exchange
+from katana_asgi.asgi.exchange import STREAMING, Exchange
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.asgi.lifespan import Lifespan
+    from katana_asgi.config.model import Config
 
-__all__ = ["drain"]
+__all__ = ["Budgets", "Farewell", "announce_end", "drain", "pause"]
 
 UNWIND: Final = 2.0
 """Seconds a cancelled application gets to leave its finally blocks."""
@@ -29,29 +32,81 @@ GONE: Final = 0.1
 logger = logging.getLogger("katana_asgi.error")
 
 
-async def drain(
-    context: WorkerContext, lifespan: Lifespan | None, force: asyncio.Event, budget: float
-) -> None:
-    """End all connections and exchanges of a worker, then its lifespan; ``budget`` in seconds."""
+class Farewell(Enum):
+    """How a worker takes its leave."""
+
+    PROMPT = "prompt"  # idle connections end at once: Ctrl+C, the end of a program's block
+    HANDOVER = "handover"  # somebody else has the socket already: idle connections get a grace
+    NOTICE = "notice"  # a balancer has to find out: accept for a while, then as above
+
+
+class Budgets(NamedTuple):
+    """Seconds that responses which have not begun, those that stream, and the lifespan get."""
+
+    http: float
+    streams: float
+    lifespan: float
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """The budgets of a configuration."""
+        http = config.timeout_graceful_shutdown
+        streams = config.timeout_stream_shutdown or http
+        return cls(http, streams, config.timeout_lifespan_shutdown)
+
+
+def announce_end(context: WorkerContext, grace: float) -> None:
+    """Say everywhere that the worker drains; idle connections may stay for ``grace`` seconds."""
     context.draining = True
+    context.grace = grace
+    context.shutdown_notice.set()
+    if grace:
+        context.clock.shorten_idle_timeout(grace)
+
+
+async def drain(
+    context: WorkerContext, lifespan: Lifespan | None, force: asyncio.Event, budgets: Budgets
+) -> None:
+    """End all connections and exchanges of a worker, then its lifespan."""
     for connection in list(context.clock.watched):
-        connection.shutdown()
-    if not await _within(context.wait_idle(), force, budget):
-        logger.warning(
-            "Cancelling %d running requests, closing %d connections",
-            context.running,
-            len(context.clock.watched),
-        )
-        await _cancel(context)
-    if lifespan is not None and not await _within(lifespan.shutdown(), force, budget):
-        logger.warning("Lifespan shutdown did not end in time")
+        connection.wind_down(context.grace)
+    # What the last turn accepted becomes a connection in this one.
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    http, streams, last = budgets
+    if not await _within(context.wait_idle(), force, min(http, streams)):
+        calls = _calls(context)
+        late = [call for call in calls if (call[1].state == STREAMING) == (streams < http)]
+        rest = len(calls) > len(late) or streams < http
+        done = False
+        if rest and http != streams and not force.is_set():
+            _cancel(late)
+            done = await _within(context.wait_idle(), force, abs(http - streams))
+        if not done:
+            await _cancel_all(context)
+    if lifespan is None:
+        return
+    if not await _within(lifespan.shutdown(), force, last):
+        if not force.is_set():
+            logger.warning("Lifespan shutdown did not end in time")
         lifespan.cancel()
 
 
-async def _cancel(context: WorkerContext) -> None:
-    for task in asyncio.all_tasks():
-        if _is_call(task, context):
-            task.cancel()
+def _cancel(calls: list[tuple[asyncio.Task[Any], Exchange]]) -> None:
+    if calls:
+        logger.warning("Cancelling %d running requests", len(calls))
+    for task, _ in calls:
+        task.cancel()
+
+
+async def _cancel_all(context: WorkerContext) -> None:
+    logger.warning(
+        "Cancelling %d running requests, closing %d connections",
+        context.running,
+        len(context.clock.watched),
+    )
+    for task, _ in _calls(context):
+        task.cancel()
     never = asyncio.Event()
     await _within(context.wait_idle(closed=False), never, UNWIND)
     # Nothing more will be sent; a client that does not close for its part is not waited for.
@@ -60,20 +115,29 @@ async def _cancel(context: WorkerContext) -> None:
     await _within(context.wait_idle(), never, GONE)
 
 
-def _is_call(task: asyncio.Task[Any], context: WorkerContext) -> bool:
-    """Whether a task is a call of this worker's application, not another server's in the loop.
+def _calls(context: WorkerContext) -> list[tuple[asyncio.Task[Any], Exchange]]:
+    """The calls of this worker's application, not those of another server in the loop.
 
     Exchanges are found through their tasks, because a background task may outlive its
     connection, and a registry would cost every request what only this end needs.
     """
-    frame = getattr(task.get_coro(), "cr_frame", None)
-    if frame is None or frame.f_code is not Exchange.run.__code__:
-        return False
-    exchange: Exchange = frame.f_locals["self"]
-    return exchange._context is context
+    calls = []
+    for task in asyncio.all_tasks():
+        frame = getattr(task.get_coro(), "cr_frame", None)
+        if frame is None or frame.f_code is not Exchange.run.__code__:
+            continue
+        exchange: Exchange = frame.f_locals["self"]
+        if exchange._context is context:
+            calls.append((task, exchange))
+    return calls
 
 
-async def _within(wait: Coroutine[Any, Any, None], force: asyncio.Event, budget: float) -> bool:
+async def pause(force: asyncio.Event, seconds: float) -> None:
+    """Wait for ``seconds``, or until ``force`` is set."""
+    await _within(asyncio.Event().wait(), force, seconds)
+
+
+async def _within(wait: Coroutine[Any, Any, Any], force: asyncio.Event, budget: float) -> bool:
     """Await ``wait`` until it ends, ``budget`` seconds are over or ``force`` is set."""
     waiting = asyncio.ensure_future(wait)
     forced = asyncio.ensure_future(force.wait())

@@ -7,6 +7,7 @@ works in a program of its own, as a worker, and beside other tasks in a running 
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -25,13 +26,14 @@ from katana_asgi.http1.parser import back_end
 from katana_asgi.http1.proxied import proxied_factory
 from katana_asgi.http1.settings import Http1Settings
 from katana_asgi.net.clock import Clock
-from katana_asgi.net.listener import address_of, fixed_endpoint
+from katana_asgi.net.listener import accept_the_rest, address_of, fixed_endpoint
 from katana_asgi.net.sockets import bind_sockets, describe, remove_unix_socket
 from katana_asgi.net.tls_prepared import tls_for
 from katana_asgi.observe.access import AccessLog
 from katana_asgi.routes.table import RouteTable
 from katana_asgi.worker.doors import Listener, hsts_field, listen_for_redirects, open_door
-from katana_asgi.worker.drain import drain
+from katana_asgi.worker.drain import Budgets, Farewell, announce_end, drain, pause
+from katana_asgi.worker.loop import loop_name
 from katana_asgi.worker.signals import stop_on_signals
 from katana_asgi.worker.switchboard import Switchboard
 
@@ -59,6 +61,11 @@ TIMED: Final = (
     "ws_ping_timeout",
 )
 """Settings that the clock keeps, besides the keep-alive timeout: the shortest sets its tick."""
+
+NOTICE: Final = "katana.shutdown"
+"""The key of the lifespan state under which an application finds an event: the end begins."""
+
+logger = logging.getLogger("katana_asgi.error")
 
 
 class Server:
@@ -89,10 +96,12 @@ class Server:
         self.redirects = ""  # where plain HTTP is sent on to https
         self._tls: Tls | None = None
         self._listeners: list[Listener] = []
+        self._sockets: Sequence[socket.socket] = ()
         self._own_sockets: list[socket.socket] = []
         self._accepting = asyncio.Event()
         self._stop = asyncio.Event()
         self._force = asyncio.Event()
+        self._farewell = Farewell.PROMPT
 
     @property
     def started(self) -> bool:
@@ -127,11 +136,14 @@ class Server:
         """Wait until the server is asked to stop."""
         await self._stop.wait()
 
-    def stop(self, *, force: bool = False) -> None:
+    def stop(self, *, force: bool = False, farewell: Farewell = Farewell.PROMPT) -> None:
         """Ask the server to stop: gracefully, or with ``force`` at once.
 
-        Safe to call more than once; a second call does not force.
+        ``farewell`` says how clients learn of it. Safe to call more than once; a second call
+        does not force.
         """
+        if not self._stop.is_set():
+            self._farewell = farewell
         self._stop.set()
         if force:
             self._force.set()
@@ -148,12 +160,22 @@ class Server:
         with stop_on_signals(self) if signals else nullcontext():
             if not await self._start_unless_stopped(sockets):
                 return
+            if signals:
+                self.say_listening()
             try:
                 await self._stop.wait()
             finally:
                 # A cancelled caller still gets an orderly end, in bounded time.
                 with anyio.CancelScope(shield=True):
                     await self.close()
+
+    def say_listening(self) -> None:
+        """Log where the server can be reached and what it runs on."""
+        loop = loop_name(asyncio.get_running_loop())
+        for where in self.places:
+            logger.info(
+                "Listening on %s (1 worker, %s, %s), CTRL+C to stop", where, loop, self.parser
+            )
 
     async def _start_unless_stopped(self, sockets: Sequence[socket.socket] | None) -> bool:
         """Start, or give up when asked to stop meanwhile; whether the server has started."""
@@ -190,7 +212,9 @@ class Server:
         try:
             if sockets is None:
                 sockets = self._own_sockets = bind_sockets(config, 1)
+            self._sockets = sockets
             self._lifespan = Lifespan(application, config.lifespan)
+            self._lifespan.state[NOTICE] = context.shutdown_notice
             await self._lifespan.startup()
             context.state = self._lifespan.state
             context.variables = self._lifespan.variables
@@ -236,17 +260,31 @@ class Server:
 
     async def _end(self) -> None:
         self._accepting.clear()
+        if self._context is not None:
+            await self._take_leave(self._context)
         for listener in self._listeners:
             listener.close()
+        self._listeners = []
         if self._context is not None:
-            budget = self.config.timeout_graceful_shutdown
-            await drain(self._context, self._lifespan, self._force, budget)
+            await drain(self._context, self._lifespan, self._force, Budgets.of(self.config))
             self._context.clock.stop()
             if self._context.access is not None:
                 self._context.access.close()
         for sock in self._own_sockets:
             remove_unix_socket(sock)
         self._own_sockets = []
+
+    async def _take_leave(self, context: WorkerContext) -> None:
+        """Have clients know that the end comes, while connections are still accepted."""
+        config, farewell = self.config, self._farewell
+        announce_end(context, 0.0 if farewell is Farewell.PROMPT else config.timeout_drain_idle)
+        if not self._listeners or self._force.is_set():
+            return
+        if farewell is Farewell.NOTICE and config.shutdown_delay:
+            logger.info("Accepting for %g s more", config.shutdown_delay)
+            await pause(self._force, config.shutdown_delay)
+        if farewell is not Farewell.HANDOVER:
+            await accept_the_rest(self._sockets)
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -8,22 +8,26 @@ when the supervisor has died.
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import logging
 import os
 import signal
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
-from katana_asgi.asgi.loader import ApplicationImportError
+from katana_asgi.asgi.loader import ApplicationImportError, load_application
 from katana_asgi.errors import ConfigurationError, StartupError
 from katana_asgi.net.notify import Notifier
 from katana_asgi.observe.logs import configure_logging, reopen_logs
+from katana_asgi.worker.drain import Budgets, Farewell
 from katana_asgi.worker.faults import DescriptorWatch
 from katana_asgi.worker.inspection import inspected
 from katana_asgi.worker.loop import loop_factory, loop_name, run_to_end
+from katana_asgi.worker.recycling import Recycling
 from katana_asgi.worker.server import Server
 from katana_asgi.worker.signals import (
+    QUICK_STOP,
     STOP_SIGNALS,
     interrupted_by,
     reopening_logs,
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
     from katana_asgi.config.model import Config
     from katana_asgi.worker.channel import Channel
 
-__all__ = ["run_worker"]
+__all__ = ["import_application", "run_worker"]
 
 logger = logging.getLogger("katana_asgi.error")
 
@@ -54,6 +58,11 @@ def run_worker(
     lifespan startup failed.
     """
     configure_logging(config)
+    if channel is not None:
+        # The supervisor sends SIGABRT when the heartbeat is missing. The stacks are written from
+        # C, so that a blocked loop does not matter; without standard error there is no place.
+        with suppress(AttributeError, OSError, RuntimeError, ValueError):
+            faulthandler.enable(all_threads=True)
     try:
         supervisor = os.getpid() if channel is None else os.getppid()
         work = inspected(_serve(config, sockets, channel), config, supervisor)
@@ -71,6 +80,19 @@ def run_worker(
     return 0
 
 
+def import_application(config: Config) -> None:
+    """Import the application and the event loop, for workers that are to have them already.
+
+    Raises ``StartupError``.
+    """
+    loop_factory(config.loop)
+    try:
+        load_application(config)
+    except StartupError as error:
+        _explain(error)
+        raise
+
+
 def _explain(error: Exception) -> None:
     """Say what went wrong; an error in the application's own code with its own traceback."""
     cause = error.__cause__ if isinstance(error, ApplicationImportError) else None
@@ -84,9 +106,12 @@ async def _serve(
     alone = channel is None
     # Under a supervisor only its "quit" forces: service managers signal every process, often twice.
     numbers = STOP_SIGNALS if alone else (signal.SIGTERM,)
+    quick = (QUICK_STOP,) if QUICK_STOP is not None else ()
+    budgets = Budgets.of(config)
+    limit = max(budgets.http, budgets.streams) + budgets.lifespan
     with interrupted_by(numbers):
         server.load()
-    with stop_on_signals(server, numbers, force=alone):
+    with stop_on_signals(server, (*numbers, *quick), force=alone, limit=limit if alone else None):
         if channel is not None:
             obedience = _Obedience(server, channel)
             asyncio.get_running_loop().add_reader(channel.fileno(), obedience.read)
@@ -115,13 +140,17 @@ def _started(server: Server, channel: Channel | None) -> None:
     gc.collect()
     gc.freeze()
     if channel is not None:
-        channel.send({"type": "ready", "addresses": server.addresses})
-    else:
         loop = loop_name(asyncio.get_running_loop())
-        for where in server.places:
-            logger.info(
-                "Listening on %s (1 worker, %s, %s), CTRL+C to stop", where, loop, server.parser
-            )
+        channel.send(
+            {
+                "type": "ready",
+                "addresses": server.addresses,
+                "loop": loop,
+                "parser": server.parser,
+            }
+        )
+    else:
+        server.say_listening()
         if server.redirects:
             logger.info("Redirecting from %s", server.redirects)
     server.every_tick(_Housekeeping(server, channel).tick)
@@ -137,12 +166,17 @@ def _tell_manager(server: Server) -> Notifier:
 
 
 class _Housekeeping:
-    """Once a tick: tell the supervisor how it goes, retire after enough requests."""
+    """Once a tick: tell the supervisor how it goes, retire when it is time.
+
+    Under a supervisor a worker goes on serving until its successor is ready.
+    """
 
     def __init__(self, server: Server, channel: Channel | None) -> None:
         self._server = server
         self._channel = channel
-        self._limit = server.config.limit_max_requests
+        self._recycling: Recycling | None = Recycling(server.config)
+        if not self._recycling.limited:
+            self._recycling = None
 
     def tick(self) -> None:
         server = self._server
@@ -155,12 +189,17 @@ class _Housekeeping:
                     "connections": server.connections,
                 }
             )
-        if self._limit and server.requests >= self._limit:
-            self._limit = 0
-            logger.info("Served %d requests, retiring", server.requests)
-            if self._channel is not None:
-                self._channel.send({"type": "retiring"})
-            server.stop()
+        if self._recycling is None:
+            return
+        reason = self._recycling.reason(server.requests)
+        if reason is None:
+            return
+        self._recycling = None
+        if self._channel is not None:
+            self._channel.send({"type": "retiring", "reason": reason})
+        else:
+            logger.info("%s, retiring", reason.capitalize())
+            server.stop(farewell=Farewell.NOTICE)
 
 
 class _Obedience:
@@ -174,8 +213,10 @@ class _Obedience:
         for message in self._channel.receive():
             if message.get("type") == "reopen":
                 reopen_logs()
-            else:
-                self._server.stop(force=message.get("type") == "quit")
+                continue
+            known = {each.value: each for each in Farewell}
+            farewell = known.get(str(message.get("farewell")), Farewell.PROMPT)
+            self._server.stop(force=message.get("type") == "quit", farewell=farewell)
         if self._channel.closed:
             asyncio.get_running_loop().remove_reader(self._channel.fileno())
             self._server.stop()

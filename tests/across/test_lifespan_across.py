@@ -78,11 +78,13 @@ async def test_startup_comes_before_the_first_request_and_shutdown_after_the_las
 async def test_the_lifespan_scope_has_its_own_spec_version_and_a_state(http):
     life = Life()
     async with running(life, http=http):
-        pass
+        notice = life.scope["state"]["katana.shutdown"]
+        assert not notice.is_set()
+    assert notice.is_set()
     assert life.scope == {
         "type": "lifespan",
         "asgi": {"version": "3.0", "spec_version": "2.0"},
-        "state": {},
+        "state": {"katana.shutdown": notice},
     }
 
 

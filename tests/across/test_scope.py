@@ -194,16 +194,17 @@ async def test_state_is_a_shallow_copy_for_every_request(http):
         await connection.send(get("/1") + get("/2"))
         await connection.response()
         await connection.response()
-    assert seen == [(["shared"], ["startup"]), (["shared"], ["startup", "/1"])]
+    names = ["katana.shutdown", "shared"]
+    assert seen == [(names, ["startup"]), (names, ["startup", "/1"])]
 
 
-async def test_without_lifespan_state_is_an_empty_dictionary_of_its_own(http):
+async def test_without_lifespan_state_is_a_dictionary_of_its_own(http):
     probe = Probe(ok)
     async with running(probe, http=http, lifespan="off") as server:
         await server.exchange(get())
         await server.exchange(get())
     first, second = (scope["state"] for scope in probe.scopes)
-    assert first == second == {}
+    assert first.keys() == second.keys() == {"katana.shutdown"}
     assert first is not second
 
 

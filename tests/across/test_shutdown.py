@@ -317,7 +317,7 @@ async def test_a_lifespan_that_never_shuts_down_ends_with_the_budget(http, caplo
         finally:
             ends.append("cancelled")
 
-    async with running(app, http=http, timeout_graceful_shutdown=0.05) as server:
+    async with running(app, http=http, timeout_lifespan_shutdown=0.05) as server:
         await within(closing(server))
     assert "Lifespan shutdown did not end in time" in caplog.text
     await asyncio.sleep(0)

@@ -41,6 +41,7 @@ DOORS = {
     "h11": ["http1/parser_h11.py"],
     "httptools": ["http1/parser_httptools.py"],
     "opentelemetry": ["asgi/spans.py"],
+    "setproctitle": ["supervisor/identity.py"],
     "uvloop": ["worker/loop.py"],
     "watchfiles": ["supervisor/reload.py"],
     "websockets": ["websocket/mask.py"],

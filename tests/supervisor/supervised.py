@@ -175,7 +175,7 @@ if __name__ == "__main__":
     LAST = sys.argv[1][-1]
     os.write(NEXT_LETTER, sys.argv[1].encode())
     os.close(NEXT_LETTER)
-    settings: dict[str, Any] = {"app": "never:imported", "port": 0}
+    settings: dict[str, Any] = {"app": "never:imported", "port": 0, "timeout_lifespan_shutdown": 0}
     for word in sys.argv[2:]:
         key, _, value = word.partition("=")
         settings[key] = json.loads(value)

@@ -1,0 +1,174 @@
+"""The settings of a process: how it ends, when a worker is replaced, who it runs as.
+
+A table, not a program; ``model.py`` says how fields become settings.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from katana_asgi.config.checks import check_directory
+from katana_asgi.config.refusal import NotAllowed
+from katana_asgi.config.setting import setting
+
+__all__ = ["IdentitySettings", "RecyclingSettings", "ShutdownSettings"]
+
+_match_umask: Final = re.compile(r"(?:0o?)?[0-7]{1,4}").fullmatch
+
+
+def check_user(value: object) -> None:
+    """A user must exist, by name or number."""
+    _check_known(value, "passwd", "a user of this system")
+
+
+def check_group(value: object) -> None:
+    """A group must exist, by name or number."""
+    _check_known(value, "group", "a group of this system")
+
+
+def _check_known(value: object, database: str, allowed: str) -> None:
+    text = str(value)
+    if not text or text.isdecimal():
+        return
+    try:
+        if database == "passwd":
+            from pwd import getpwnam
+
+            getpwnam(text)
+        else:
+            from grp import getgrnam
+
+            getgrnam(text)
+    except (ImportError, KeyError):
+        raise NotAllowed(value, allowed) from None
+
+
+def check_umask(value: object) -> None:
+    """A umask is written in octal, as everywhere."""
+    if value and _match_umask(str(value)) is None:
+        raise NotAllowed(value, "an octal number, such as 027")
+
+
+def check_pid_file(value: object) -> None:
+    """The directory of a PID file must exist."""
+    directory = os.path.dirname(os.path.abspath(str(value)))
+    if not os.path.isdir(directory):
+        raise NotAllowed(value, "a file in a directory that exists")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShutdownSettings:
+    """Shutdown"""
+
+    shutdown_delay: float = setting(
+        0.0,
+        "duration",
+        "After SIGTERM, accept for this long, readiness red, responses saying close, "
+        "so that a balancer notices before connections are refused.",
+        minimum=0,
+    )
+    timeout_drain_idle: float = setting(
+        2.0,
+        "duration",
+        "Time an idle connection stays open while a worker drains, for a request on its way; "
+        "the answer says close. Not on SIGINT.",
+        minimum=0,
+    )
+    timeout_stream_shutdown: float = setting(
+        0.0,
+        "duration",
+        "Time that responses which stream already get on shutdown; "
+        "0 is that of timeout-graceful-shutdown.",
+        minimum=0,
+    )
+    timeout_lifespan_shutdown: float = setting(
+        10.0,
+        "duration",
+        "Time the application gets for lifespan shutdown, after everything else has ended.",
+        minimum=0,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecyclingSettings:
+    """Recycling"""
+
+    supervise: bool = setting(
+        False,
+        "boolean",
+        "Run a supervisor with one worker too, for restarts without a gap and recycling.",
+    )
+    max_worker_age: float = setting(
+        0.0,
+        "duration",
+        "Replace a worker after this time; with one worker, exit. 0 is no limit.",
+        minimum=0,
+        unlimited=True,
+    )
+    max_worker_memory: int = setting(
+        0,
+        "size",
+        "Replace a worker that has more resident memory; with one worker, exit. 0 is no limit.",
+        minimum=0,
+        unlimited=True,
+    )
+    recycle_jitter: int = setting(
+        10,
+        "integer",
+        "Percent by which a worker's own limits of requests, age and memory are higher, at most "
+        "and by chance, so that workers do not leave together.",
+        minimum=0,
+        maximum=100,
+    )
+    timeout_worker: float = setting(
+        0.0,
+        "duration",
+        "Log the stacks of a worker whose event loop has been blocked for this long, and "
+        "replace it. 0 never does.",
+        minimum=0,
+        unlimited=True,
+    )
+    preload: bool = setting(
+        False,
+        "boolean",
+        "Import the application once, before workers are forked: shared memory, but SIGHUP "
+        "does not load new code.",
+    )
+    cpu_affinity: bool = setting(
+        False, "boolean", "Bind each worker to a CPU of its own, in turn (Linux)."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentitySettings:
+    """Identity"""
+
+    chdir: str = setting(
+        "",
+        "path",
+        "Directory to change to before anything else.",
+        metavar="DIR",
+        check=check_directory,
+    )
+    pid_file: str = setting(
+        "",
+        "path",
+        "File to write the process id to; removed at the end.",
+        metavar="FILE",
+        check=check_pid_file,
+    )
+    user: str = setting(
+        "", "text", "User that workers become once the sockets are bound.", check=check_user
+    )
+    group: str = setting(
+        "", "text", "Group that workers become; by default the user's.", check=check_group
+    )
+    umask: str = setting(
+        "",
+        "text",
+        "File mode creation mask, octal; by default the inherited one.",
+        check=check_umask,
+    )

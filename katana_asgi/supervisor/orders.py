@@ -1,0 +1,146 @@
+"""What the supervisor is told by signals, and the new supervisor that SIGUSR2 asks for."""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import signal
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from katana_asgi.observe.logs import reopen_logs
+from katana_asgi.supervisor.signals import describe_signal
+from katana_asgi.supervisor.upgrade import exec_successor
+
+if TYPE_CHECKING:
+    from katana_asgi.supervisor.changes import Changes
+    from katana_asgi.supervisor.signals import SignalWatch
+    from katana_asgi.supervisor.slot import Slot, WorkerProcess
+    from katana_asgi.worker.channel import Channel
+
+__all__ = ["Orders"]
+
+ONE_STOP: Final = 0.5
+"""Seconds within which the same signal counts once: ``timeout`` and some service managers send
+it to the process and to its group."""
+
+logger = logging.getLogger("katana_asgi.error")
+
+
+class Orders:
+    """The signals' side of a supervisor."""
+
+    _signals: SignalWatch
+    _selector: selectors.PollSelector
+    _slots: list[Slot]
+    _workers: dict[int, WorkerProcess]
+    _changes: Changes
+    _directory: str
+    _status: int
+
+    def __init__(self) -> None:
+        self._stopping = False
+        self._stop_signals = 0
+        self._last_stop = (0, 0.0)
+        self._upgrade: tuple[int, Channel] | None = None
+        self._children: set[int] = set()  # that are no workers, to be waited for
+        self._relieved = False  # another supervisor has the sockets
+
+    def _stop(self, status: int, farewell: str = "prompt", *, quick: bool = False) -> None:
+        raise NotImplementedError
+
+    def _reap(self) -> None:
+        raise NotImplementedError
+
+    def _on_signals(self) -> None:
+        for number in self._signals.read():
+            if number == signal.SIGCHLD:
+                self._reap()
+            elif number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+                self._on_stop_signal(number)
+            elif not self._stopping:
+                self._on_order(number)
+
+    def _on_stop_signal(self, number: int) -> None:
+        now = time.monotonic()
+        last, self._last_stop = self._last_stop, (number, now)
+        if last[0] == number and now - last[1] < ONE_STOP:
+            return
+        self._stop_signals += 1
+        name = describe_signal(number)
+        if self._stop_signals > 1:
+            logger.warning("Received %s again, killing the workers", name)
+            self._status = self._status or 128 + number
+            for worker in self._workers.values():
+                worker.kill()
+        elif not self._stopping:
+            quick = number == signal.SIGQUIT
+            logger.info("Received %s, stopping%s", name, " at once" if quick else "")
+            farewell = "notice" if number == signal.SIGTERM else "prompt"
+            self._stop(0, farewell, quick=quick)
+
+    def _on_order(self, number: int) -> None:
+        logger.info("Received %s", describe_signal(number))
+        if number == signal.SIGHUP:
+            self._changes.reload()
+        elif number == signal.SIGTTIN:
+            self._changes.more()
+        elif number == signal.SIGTTOU:
+            self._changes.fewer()
+        elif number == signal.SIGUSR1:
+            reopen_logs()  # here too: a worker to come inherits them
+            for worker in self._workers.values():
+                worker.channel.send({"type": "reopen"})
+            logger.info("All log files reopened")
+        elif number == signal.SIGUSR2:
+            self._start_upgrade()
+
+    # Another supervisor
+
+    def _start_upgrade(self) -> None:
+        if self._upgrade is not None:
+            logger.warning("A new supervisor is starting already")
+            return
+        sockets = list(dict.fromkeys(sock for slot in self._slots for sock in slot.sockets))
+        try:
+            pid, channel = self._upgrade = exec_successor(sockets, self._directory)
+        except OSError as error:
+            logger.error("Cannot start a new supervisor: %s", error)
+            return
+        self._children.add(pid)
+        self._selector.register(channel, selectors.EVENT_READ, self._on_upgrade)
+        logger.info("Started a new supervisor [%d] on the same sockets", pid)
+
+    def _on_upgrade(self) -> None:
+        if self._upgrade is None:
+            return
+        pid, channel = self._upgrade
+        ready = any(message["type"] == "ready" for message in channel.receive())
+        if ready and not self._stopping:
+            logger.info("The new supervisor [%d] is ready, stopping", pid)
+            self._relieved = True
+            self._forget_upgrade()
+            self._stop(0, "handover")
+        elif channel.closed:
+            logger.error("The new supervisor [%d] failed to start; this one goes on", pid)
+            self._forget_upgrade()
+
+    def _forget_upgrade(self) -> None:
+        if self._upgrade is not None:
+            channel = self._upgrade[1]
+            with suppress(KeyError, ValueError):
+                self._selector.unregister(channel)
+            channel.close()
+            self._upgrade = None
+
+    def _reap_others(self) -> None:
+        """Wait for children that are no workers: new supervisors that have failed."""
+        for pid in self._children.copy():
+            try:
+                ended = os.waitpid(pid, os.WNOHANG)[0]
+            except ChildProcessError:
+                ended = pid
+            if ended:
+                self._children.discard(pid)

@@ -1,0 +1,94 @@
+"""One supervisor after the other on the same sockets (SIGUSR2): katana-asgi itself is replaced.
+
+The old one executes its own command again and passes its sockets and one end of a channel as
+descriptors. The new one says ``ready`` when its workers are; the old one then drains.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from katana_asgi.supervisor.signals import STOPS, held_back, reset_in_child
+from katana_asgi.worker.channel import Channel
+
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Sequence
+
+__all__ = ["Predecessor", "exec_successor"]
+
+VARIABLE: Final = "_KATANA_UPGRADE"
+"""Descriptors for the new supervisor: the channel's, and behind a colon those of the sockets.
+The first character keeps it apart from the variables of settings."""
+
+
+class Predecessor:
+    """What a supervisor has got from the one before it: sockets, and a word to say."""
+
+    def __init__(self, channel: Channel, sockets: list[socket.socket]) -> None:
+        self._channel = channel
+        self.sockets = sockets
+
+    @classmethod
+    def find(cls) -> Predecessor | None:
+        """The predecessor that has started this process, if one has; asked once."""
+        text = os.environ.pop(VARIABLE, None)
+        if text is None:
+            return None
+        number, _, numbers = text.partition(":")
+        sockets = [socket.socket(fileno=int(each)) for each in numbers.split(",")]
+        channel = Channel(socket.socket(fileno=int(number)))
+        for descriptor in (channel.fileno(), *(sock.fileno() for sock in sockets)):
+            os.set_inheritable(descriptor, False)
+        return cls(channel, sockets)
+
+    def relieve(self) -> None:
+        """Tell the predecessor that it may go."""
+        self._channel.send({"type": "ready"})
+        self._channel.close()
+
+    def close_in_child(self) -> None:
+        """Close a forked worker's copy."""
+        self._channel.close()
+
+
+def exec_successor(sockets: Sequence[socket.socket], directory: str) -> tuple[int, Channel]:
+    """Start this program again, in ``directory``, with ``sockets``.
+
+    Returns the process id and our end of the channel. Raises ``OSError`` where the system has
+    no process or descriptor to give.
+    """
+    here, there = Channel.pair()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with held_back(STOPS) as mask:
+        try:
+            pid = os.fork()
+        except BaseException:
+            here.close()
+            there.close()
+            raise
+        if pid == 0:
+            _become_successor(sockets, there, directory, mask)
+    there.close()
+    return pid, here
+
+
+def _become_successor(
+    sockets: Sequence[socket.socket], channel: Channel, directory: str, mask: set[signal.Signals]
+) -> NoReturn:
+    try:
+        reset_in_child(mask, ignore=())
+        numbers = [sock.fileno() for sock in sockets]
+        for number in (channel.fileno(), *numbers):
+            os.set_inheritable(number, True)
+        text = f"{channel.fileno()}:{','.join(map(str, numbers))}"
+        os.chdir(directory)
+        os.execve(  # noqa: S606 - the command this process was started with
+            sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, VARIABLE: text}
+        )
+    finally:
+        os._exit(1)

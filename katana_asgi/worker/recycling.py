@@ -1,0 +1,57 @@
+"""When a worker has done enough: requests, age, memory, each a little different by chance.
+
+Workers that started together would otherwise leave together.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from katana_asgi.config.model import Config
+
+__all__ = ["Recycling", "resident_memory"]
+
+
+def resident_memory() -> int:
+    """Bytes of memory that this process has in use; on systems without /proc the most it had."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        from resource import RUSAGE_SELF, getrusage
+
+        most = getrusage(RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
+
+
+class Recycling:
+    """The limits of one worker, with their jitter, counted from now."""
+
+    def __init__(self, config: Config) -> None:
+        jitter = config.recycle_jitter / 100
+        # Chance against the herd, not against an attacker.
+        more = 1 + random.uniform(0, jitter)  # noqa: S311 - see above
+        self._requests = int(config.limit_max_requests * more)
+        self._memory = int(config.max_worker_memory * more)
+        age = config.max_worker_age * more
+        self._end = time.monotonic() + age if age else float("inf")
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is any limit."""
+        return bool(self._requests or self._memory or self._end != float("inf"))
+
+    def reason(self, requests: int) -> str | None:
+        """Why the worker has to be replaced, for the log; ``None``: it need not."""
+        if self._requests and requests >= self._requests:
+            return f"served {requests} requests"
+        if time.monotonic() >= self._end:
+            return "reached its age"
+        if self._memory and (memory := resident_memory()) >= self._memory:
+            return f"uses {memory / 2**20:.0f} MiB of memory"
+        return None
