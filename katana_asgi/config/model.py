@@ -1,9 +1,8 @@
 """Every setting of the server, once: name, type, default, help and spelling.
 
 Flags, environment variables, file keys, ``--print-config`` and the settings reference
-are derived from the fields of the themes that ``service_settings.py``, ``tls_settings.py``,
-``protocol_settings.py`` and ``inspection_settings.py`` declare; ``SETTINGS`` lists them. A
-field's name is its spelling:
+are derived from the fields of the themes that the modules ``*_settings.py`` declare;
+``SETTINGS`` lists them. A field's name is its spelling:
 ``timeout_keep_alive`` is ``--timeout-keep-alive``, ``KATANA_TIMEOUT_KEEP_ALIVE`` and the
 file key ``timeout-keep-alive``.
 """
@@ -19,6 +18,7 @@ from katana_asgi.config.bind_settings import BindSettings
 from katana_asgi.config.cross_checks import check_together
 from katana_asgi.config.inspection_settings import InspectionSettings, ReloadSettings
 from katana_asgi.config.log_settings import AccessLogSettings, RequestIdSettings
+from katana_asgi.config.metrics_settings import MetricsSettings
 from katana_asgi.config.protocol_settings import (
     HttpSettings,
     LimitSettings,
@@ -47,6 +47,7 @@ class Config(
     InspectionSettings,
     RequestIdSettings,
     AccessLogSettings,
+    MetricsSettings,
     LogSettings,
     ProxyProtocolSettings,
     ProxySettings,
@@ -87,6 +88,7 @@ class Config(
         ReloadSettings,
         AccessLogSettings,
         RequestIdSettings,
+        MetricsSettings,
     )
 
     def __post_init__(self) -> None:

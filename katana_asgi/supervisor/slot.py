@@ -17,6 +17,7 @@ from katana_asgi.supervisor.signals import describe_signal
 if TYPE_CHECKING:
     import socket
 
+    from katana_asgi.supervisor.fork import Entry
     from katana_asgi.worker.channel import Channel, Message
 
 __all__ = ["Slot", "WorkerProcess", "describe_end"]
@@ -46,7 +47,8 @@ class WorkerProcess:
         self.complaint = ""
 
     def __str__(self) -> str:
-        return f"worker {self.slot.number} [{self.pid}]"
+        name = f"worker {self.slot.number}" if self.slot.number else "admin process"
+        return f"{name} [{self.pid}]"
 
     def ready_for(self, now: float) -> float:
         """Return the seconds since the worker became ready, 0 before."""
@@ -107,6 +109,7 @@ class Slot:
         self.backoff = Backoff()
         self.was_ready = False
         self.start_at: float | None = now
+        self.entry: Entry | None = None  # what runs in it; None: what runs in every other
 
     @property
     def due_at(self) -> float | None:

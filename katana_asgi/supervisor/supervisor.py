@@ -19,6 +19,7 @@ from katana_asgi.errors import StartupError
 from katana_asgi.net.notify import Notifier
 from katana_asgi.net.sockets import bind_sockets, describe, remove_unix_socket
 from katana_asgi.observe.logs import reopen_logs
+from katana_asgi.supervisor.admin import AdminSlot
 from katana_asgi.supervisor.backoff import STABLE_AFTER
 from katana_asgi.supervisor.fork import fork_worker, run_worker
 from katana_asgi.supervisor.signals import SignalWatch, describe_signal
@@ -52,6 +53,7 @@ class Supervisor:
         self._entry = run_worker if entry is None else entry
         self._budget = config.timeout_graceful_shutdown + SHUTDOWN_GRACE
         self._slots: list[Slot] = []
+        self._admin: AdminSlot | None = None  # ... and that of the admin listener, if any
         self._workers: dict[int, WorkerProcess] = {}
         self._stop_signals = 0
         self._stopping = False
@@ -80,6 +82,9 @@ class Supervisor:
                 sockets = bind_sockets(self._config, self._config.workers)
                 now = time.monotonic()
                 self._slots = [Slot(number, sock, now) for number, sock in enumerate(sockets, 1)]
+                if self._config.admin_bind:
+                    self._admin = AdminSlot(self._config, now)
+                    logger.info("Admin listener on %s", describe(self._admin.sock))
                 logger.info("Started supervisor [%d]", os.getpid())
                 self._watch()
                 logger.info("Stopped supervisor [%d]", os.getpid())
@@ -87,10 +92,14 @@ class Supervisor:
                 self._leave_nothing()
         return self._status
 
+    @property
+    def _all_slots(self) -> list[Slot]:
+        return self._slots if self._admin is None else [*self._slots, self._admin]
+
     def _watch(self) -> None:
         while True:
             now = time.monotonic()
-            for slot in self._slots:
+            for slot in self._all_slots:
                 if slot.due_at is not None and slot.due_at <= now:
                     self._start(slot)
             if self._stopping and not self._workers:
@@ -107,7 +116,7 @@ class Supervisor:
             self._alive_at = now + (self._notifier.watchdog or 0.0)
 
     def _time_to_next_deadline(self) -> float | None:
-        deadlines = [self._alive_at, *[slot.due_at for slot in self._slots]]
+        deadlines = [self._alive_at, *[slot.due_at for slot in self._all_slots]]
         deadlines += [worker.kill_at for worker in self._workers.values()]
         known = [deadline for deadline in deadlines if deadline is not None]
         return max(0.0, min(known) - time.monotonic()) if known else None
@@ -118,7 +127,10 @@ class Supervisor:
         slot.start_at = None
         try:
             pid, channel = fork_worker(
-                self._entry, self._config, slot.sock, partial(self._release_in_child, slot)
+                slot.entry or self._entry,
+                self._config,
+                slot.sock,
+                partial(self._release_in_child, slot),
             )
         except OSError as error:
             if not slot.was_ready:
@@ -143,7 +155,7 @@ class Supervisor:
         self._notifier.close()
         for worker in self._workers.values():
             worker.channel.close()
-        for other in self._slots:
+        for other in self._all_slots:
             if other.sock is not slot.sock:
                 other.sock.close()
 
@@ -164,7 +176,8 @@ class Supervisor:
             case "ready" if not self._stopping and worker.ready_at is None:
                 worker.became_ready(now)
                 logger.info("%s is ready after %.1f s", _capital(worker), now - worker.started_at)
-                self._announce(worker.slot)
+                if worker.slot is not self._admin:
+                    self._announce(worker.slot)
             case "failed":
                 worker.status = _status(message.get("status"))
                 worker.reason = str(message.get("reason", "no reason given"))
@@ -175,6 +188,8 @@ class Supervisor:
                 logger.info("%s retires after %.1f s", _capital(worker), now - worker.started_at)
             case "heartbeat":
                 worker.heartbeat = message
+            case "metrics" if self._admin is not None:
+                self._admin.pass_on(worker, message)
 
     def _announce(self, slot: Slot) -> None:
         if not self._announced:
@@ -244,6 +259,11 @@ class Supervisor:
 
     def _try_again(self, slot: Slot, ready_for: float, what: str) -> None:
         delay = slot.backoff.died(ready_for)
+        if delay is None and slot is self._admin:
+            logger.error("%s; going on without the admin listener", what)
+            return
+        if self._admin is not None and slot is not self._admin:
+            self._admin.restarts += 1
         if delay is None:
             logger.error("%s", what)
             logger.critical(
@@ -264,11 +284,14 @@ class Supervisor:
         self._stopping = True
         self._status = status
         self._notifier.stopping()
-        for slot in self._slots:
+        for slot in self._all_slots:
             slot.start_at = None
         deadline = time.monotonic() + self._budget
+        if self._admin is not None:
+            self._admin.stopping(self._workers.values())
         for worker in self._workers.values():
-            worker.tell_stop()
+            if worker.slot is not self._admin:
+                worker.tell_stop()
             worker.must_end_by(deadline, f"not stopped within {self._budget:g} s")
 
     def _kill_overdue(self) -> None:
@@ -283,6 +306,10 @@ class Supervisor:
         del self._workers[worker.pid]
         self._unwatch(worker)
         worker.channel.close()
+        if self._admin is not None:
+            self._admin.ended(worker)
+            if self._stopping:
+                self._admin.stopping(self._workers.values())
 
     def _unwatch(self, worker: WorkerProcess) -> None:
         with suppress(KeyError):
@@ -295,7 +322,7 @@ class Supervisor:
         for worker in list(self._workers.values()):
             worker.wait(block=True)
             self._forget(worker)
-        for slot in self._slots:
+        for slot in self._all_slots:
             remove_unix_socket(slot.sock)
         self._selector.close()
         self._notifier.close()
