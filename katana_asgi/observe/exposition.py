@@ -77,7 +77,7 @@ class _Workers(Collector):
         yield from _times(total)
         yield from _per_worker(fleet.workers)
         yield CounterMetricFamily(
-            f"{PREFIX}worker_restarts", "Workers that were replaced.", value=fleet.restarts
+            f"{PREFIX}worker_restarts", "Workers that died and were replaced.", value=fleet.restarts
         )
         yield GaugeMetricFamily(
             f"{PREFIX}ready", "Whether all workers accept connections.", value=float(fleet.ready)
