@@ -12,7 +12,7 @@ import threading
 import time
 from contextlib import suppress
 from itertools import groupby
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
@@ -24,6 +24,7 @@ from katana_asgi.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from katana_asgi.admin.client import AdminClient
     from katana_asgi.config.model import Config
     from katana_asgi.config.setting import Setting
 
@@ -86,6 +87,8 @@ def _run(arguments: Sequence[str] | None) -> int:
 
         COMMANDS[words[0]].main(words[1:], f"{PROGRAM} {words[0]}", standalone_mode=False)
         return 0
+    if words and words[0] in ("status", "top"):
+        return _look(words[0], words[1:])
     params = _command().main(arguments, PROGRAM, standalone_mode=False)
     if not isinstance(params, dict):  # --help has been answered
         return 0
@@ -106,6 +109,81 @@ def _run(arguments: Sequence[str] | None) -> int:
     if "print_config" in wanted:
         _print(loaded)
     return 0
+
+
+def _look(command: str, arguments: Sequence[str]) -> int:
+    """``status`` and ``top``: no application has such a name, as it would need a colon."""
+    params = _looking_command(command).main(
+        list(arguments), f"{PROGRAM} {command}", standalone_mode=False
+    )
+    if not isinstance(params, dict):  # --help has been answered
+        return 0
+    from katana_asgi.admin.client import AdminClient, Unreachable
+
+    client = AdminClient(params["admin"], params["token"])
+    try:
+        if command == "top":
+            _top(client)
+        else:
+            status = client.status()
+            click.echo(_json(status) if params["json"] else _summary(status))
+    except Unreachable as error:
+        click.echo(f"{PROGRAM}: error: {error}", err=True)
+        return 1
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+def _json(status: object) -> str:
+    import json
+
+    return json.dumps(status, indent=2)
+
+
+def _summary(status: dict[str, Any]) -> str:
+    from katana_asgi.admin.commands import summary
+
+    return summary(status)
+
+
+def _top(client: AdminClient) -> None:
+    try:
+        from katana_asgi.admin.top import run_top
+    except ImportError as error:
+        raise ConfigurationError(
+            f"top needs {error.name}; use pip install 'katana-asgi[top]'"
+        ) from None
+    run_top(client)
+
+
+def _looking_command(name: str) -> click.Command:
+    params = [
+        click.Option(
+            ["--admin"],
+            envvar=SETTINGS["admin_bind"].variable,
+            default="",
+            metavar="ADDRESS",
+            help="The admin listener, as --admin-bind names it.",
+            show_envvar=True,
+        ),
+        click.Option(
+            ["--token"],
+            envvar=SETTINGS["admin_token"].variable,
+            default="",
+            help="Its token.",
+            show_envvar=True,
+        ),
+    ]
+    if name == "status":
+        params.append(click.Option(["--json"], is_flag=True, help="Everything, as JSON."))
+    return click.Command(
+        name,
+        callback=lambda **given: given,
+        params=list(params),
+        help="Show what a running server does, from its admin listener.",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
 
 
 def _texts(value: str | Sequence[str] | bool) -> Sequence[str] | bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final
 
 from katana_asgi.errors import StartupError
 
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from katana_asgi.config.model import Config
 
 __all__ = ["launch"]
+
+NO_METRICS: Final = (
+    "setting admin_bind: needs prometheus_client; use pip install 'katana-asgi[metrics]'"
+)
+"""Said by the supervisor itself: its first worker would have to fail for it."""
 
 
 def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
@@ -39,6 +45,9 @@ def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
         supervisor = Supervisor(config, reload=reload)  # notes the directory it was started in
         configure_logging(config)
         identity.settle_in(config)
+        if config.admin_bind and find_spec("prometheus_client") is None:
+            logging.getLogger("katana_asgi.error").error("%s", NO_METRICS)
+            return 2
         with _shared(config):
             return ReloadSupervisor(config).run() if config.reload else supervisor.run()
     except StartupError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from katana_asgi.config.metrics_settings import MAX_ROUTES, is_local
 from katana_asgi.config.refusal import shown
 from katana_asgi.config.tls_checks import check_tls
 from katana_asgi.errors import ConfigurationError
@@ -62,6 +63,22 @@ def check_together(values: Mapping[str, Any], given: Mapping[str, str]) -> None:
             "lifespan; use auto or off"
         )
     check_tls(values, given)
+    bind = values["admin_bind"]
+    if bind and not is_local(bind) and not values["admin_token"]:
+        raise ConfigurationError(
+            f"{_origin(given, 'admin_bind')}: {shown(bind)} can be reached from other machines; "
+            "use a loopback address or unix:PATH, or set admin-token"
+        )
+    if bind and values["reload"]:
+        raise ConfigurationError(
+            f"{_origin(given, 'admin_bind')}: {shown(bind)} cannot be combined with reload; "
+            "use one of them"
+        )
+    if len(values["metrics_routes"]) > MAX_ROUTES:
+        raise ConfigurationError(
+            f"{_origin(given, 'metrics_routes')}: {len(values['metrics_routes'])} paths are not "
+            f"allowed; use {MAX_ROUTES} at most"
+        )
 
 
 def _origin(given: Mapping[str, str], name: str) -> str:

@@ -18,6 +18,7 @@ from katana_asgi.config.bind_settings import BindSettings
 from katana_asgi.config.cross_checks import check_together
 from katana_asgi.config.inspection_settings import InspectionSettings, ReloadSettings
 from katana_asgi.config.log_settings import AccessLogSettings, RequestIdSettings
+from katana_asgi.config.metrics_settings import MetricsSettings
 from katana_asgi.config.process_settings import (
     IdentitySettings,
     RecyclingSettings,
@@ -51,6 +52,7 @@ class Config(
     InspectionSettings,
     RequestIdSettings,
     AccessLogSettings,
+    MetricsSettings,
     LogSettings,
     ProxyProtocolSettings,
     ProxySettings,
@@ -97,6 +99,7 @@ class Config(
         ReloadSettings,
         AccessLogSettings,
         RequestIdSettings,
+        MetricsSettings,
     )
 
     def __post_init__(self) -> None:

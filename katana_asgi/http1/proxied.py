@@ -26,17 +26,27 @@ __all__ = ["proxied_factory"]
 
 
 def proxied_factory(
-    context: WorkerContext, settings: Http1Settings, scheme: str = "http"
+    context: WorkerContext,
+    settings: Http1Settings,
+    scheme: str = "http",
+    *,
+    plain: Callable[..., Http1Connection] | None = None,
+    proxied: Callable[..., ProxiedConnection] | None = None,
 ) -> Callable[[], asyncio.Protocol]:
-    """A factory of protocols that read a PROXY header first, where the peer is trusted."""
-    plain = CountedConnection if settings.limit_keep_alive_requests else Http1Connection
+    """A factory of protocols that read a PROXY header first, where the peer is trusted.
+
+    ``plain`` and ``proxied`` make the connections of peers without a header and with one.
+    """
+    if plain is None:
+        plain = CountedConnection if settings.limit_keep_alive_requests else Http1Connection
+    proxied = proxied or ProxiedConnection
     trusts = settings.proxy_trusts
     assert trusts is not None  # noqa: S101 - the caller has looked
 
     def successor(origin: Origin | None) -> asyncio.Protocol:
         if origin is None:
             return plain(context, settings, False, scheme)
-        connection = ProxiedConnection(context, settings, scheme)
+        connection = proxied(context, settings, scheme)
         connection.take_origin(origin)
         return connection
 

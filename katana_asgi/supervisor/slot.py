@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from katana_asgi.config.model import Config
+    from katana_asgi.supervisor.fork import Entry
     from katana_asgi.worker.channel import Channel, Message
 
 __all__ = ["Slot", "WorkerProcess", "describe_end"]
@@ -59,7 +60,8 @@ class WorkerProcess:
         self.complaint = ""
 
     def __str__(self) -> str:
-        return f"worker {self.slot.number} [{self.pid}]"
+        name = f"worker {self.slot.number}" if self.slot.number else "admin process"
+        return f"{name} [{self.pid}]"
 
     def ready_for(self, now: float) -> float:
         """Return the seconds since the worker became ready, 0 before."""
@@ -136,6 +138,7 @@ class Slot:
         self.backoff = Backoff()
         self.was_ready = False
         self.start_at: float | None = now
+        self.entry: Entry | None = None  # what runs in it; None: what runs in every other
 
     @property
     def sock(self) -> socket.socket:

@@ -10,7 +10,6 @@ import logging
 import os
 import selectors
 import time
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -18,14 +17,14 @@ from katana_asgi.errors import StartupError
 from katana_asgi.net.inherited import own_unix_file
 from katana_asgi.net.notify import Notifier
 from katana_asgi.net.sockets import bind_sockets, describe, remove_unix_socket
-from katana_asgi.supervisor.backoff import RETRY, STABLE_AFTER
+from katana_asgi.supervisor.admin import AdminSlot
 from katana_asgi.supervisor.changes import Changes
+from katana_asgi.supervisor.ends import Ends, capital
 from katana_asgi.supervisor.fork import fork_worker, preload, run_worker
 from katana_asgi.supervisor.heartbeat import look_at_heartbeats, next_look
 from katana_asgi.supervisor.identity import remove_pid_file, set_title, write_pid_file
-from katana_asgi.supervisor.orders import Orders
 from katana_asgi.supervisor.signals import SignalWatch
-from katana_asgi.supervisor.slot import Slot, WorkerProcess, describe_end
+from katana_asgi.supervisor.slot import Slot, WorkerProcess
 from katana_asgi.supervisor.upgrade import Predecessor
 
 if TYPE_CHECKING:
@@ -41,16 +40,13 @@ SHUTDOWN_GRACE: Final = 5.0
 """Seconds a worker gets on top of its budgets, to unwind and for its exit functions, before it
 is killed."""
 
-QUICK_GRACE: Final = 3.0
-"""Seconds a worker gets to end when it is told to end at once."""
-
 EXIT_GRACE: Final = 5.0
 """Seconds a worker gets to end after it said that it failed or closed its channel."""
 
 logger = logging.getLogger("katana_asgi.error")
 
 
-class Supervisor(Orders):
+class Supervisor(Ends):
     """Runs ``config.workers`` worker processes until it is told to stop.
 
     ``entry`` is what a worker runs, by default ``katana_asgi.worker.worker.run_worker``.
@@ -67,6 +63,8 @@ class Supervisor(Orders):
         self._entry = run_worker if entry is None else entry
         self._directory = os.getcwd()
         self._slots: list[Slot] = []
+        self._admin: AdminSlot | None = None  # ... and that of the admin listener, if any
+        self._admin_at: float | None = None  # when to try to open it
         self._workers: dict[int, WorkerProcess] = {}
         self._changes = Changes(config, self._slots, reload)
         self._predecessor: Predecessor | None = None
@@ -128,13 +126,35 @@ class Supervisor(Orders):
         set_title("supervisor")
         if config.preload:
             preload(config)
+        if config.admin_bind and predecessor is None:
+            self._open_admin()
+
+    def _open_admin(self) -> None:
+        """Raises ``StartupError``."""
+        self._admin = AdminSlot(self._config, time.monotonic())
+        logger.info("Admin listener on %s", describe(self._admin.sock))
+
+    def _take_over_admin(self, now: float) -> None:
+        """After an upgrade: open the admin listener once the predecessor has closed its own."""
+        self._admin_at = None
+        try:
+            self._open_admin()
+        except StartupError as error:
+            self._admin_at = now + 1.0
+            logger.debug("Not yet: %s", error)
+
+    @property
+    def _all_slots(self) -> list[Slot]:
+        return self._slots if self._admin is None else [*self._slots, self._admin]
 
     def _watch(self) -> None:
         while True:
             now = time.monotonic()
             if not self._stopping:
                 self._stop_workers(self._changes.go_on(now))
-            for slot in self._slots:
+                if self._admin_at is not None and self._admin_at <= now:
+                    self._take_over_admin(now)
+            for slot in self._all_slots:
                 if slot.due_at is not None and slot.due_at <= now:
                     self._start(slot)
             if self._stopping and not self._workers:
@@ -154,7 +174,7 @@ class Supervisor(Orders):
             self._alive_at = now + (self._notifier.watchdog or 0.0)
 
     def _time_to_next_deadline(self) -> float | None:
-        deadlines = [self._alive_at, *[slot.due_at for slot in self._slots]]
+        deadlines = [self._alive_at, self._admin_at, *[slot.due_at for slot in self._all_slots]]
         deadlines += [worker.kill_at for worker in self._workers.values()]
         deadlines += next_look(self._serving(), self._config.timeout_worker)
         known = [deadline for deadline in deadlines if deadline is not None]
@@ -166,7 +186,7 @@ class Supervisor(Orders):
         config = self._config if slot.worker is None else self._changes.config
         try:
             pid, channel = fork_worker(
-                self._entry,
+                slot.entry or self._entry,
                 config,
                 slot.sockets,
                 slot.number,
@@ -201,7 +221,7 @@ class Supervisor(Orders):
         if self._predecessor is not None:
             self._predecessor.close_in_child()
         self._forget_upgrade()
-        for other in self._slots:
+        for other in self._all_slots:
             for sock in other.sockets:
                 if sock not in slot.sockets:
                     sock.close()
@@ -223,7 +243,9 @@ class Supervisor(Orders):
         match message["type"]:
             case "ready" if not self._stopping and worker.ready_at is None:
                 worker.became_ready(now)
-                logger.info("%s is ready after %.1f s", _capital(worker), now - worker.started_at)
+                logger.info("%s is ready after %.1f s", capital(worker), now - worker.started_at)
+                if slot is self._admin:
+                    return
                 if worker is slot.successor and (before := slot.hand_over()) is not None:
                     self._stop_workers([before])
                 self._config = self._changes.adopt(worker.config)
@@ -235,7 +257,7 @@ class Supervisor(Orders):
             case "retiring" if not self._stopping and worker is slot.worker:
                 reason = message.get("reason", "no reason given")
                 logger.info(
-                    "%s retires after %.1f s: %s", _capital(worker), now - worker.started_at, reason
+                    "%s retires after %.1f s: %s", capital(worker), now - worker.started_at, reason
                 )
                 worker.retiring = True
                 if slot.successor is None and slot in self._slots:
@@ -243,6 +265,8 @@ class Supervisor(Orders):
             case "heartbeat":
                 worker.heartbeat = message
                 worker.blocked = False
+            case "metrics" if self._admin is not None:
+                self._admin.pass_on(worker, message)
 
     def _announce(self, slot: Slot, message: Message) -> None:
         if not self._announced:
@@ -258,6 +282,8 @@ class Supervisor(Orders):
                 write_pid_file(self._config.pid_file)
                 self._predecessor.relieve()
                 self._predecessor = None
+                if self._config.admin_bind:
+                    self._admin_at = time.monotonic() + 1.0
 
     def _serving(self) -> list[WorkerProcess]:
         """The workers that are ready and have not been told to end."""
@@ -266,114 +292,6 @@ class Supervisor(Orders):
             for slot in self._slots
             if slot.worker is not None and slot.worker.ready_at is not None
         ]
-
-    # Ends
-
-    def _stop_workers(self, workers: list[WorkerProcess]) -> None:
-        """Have workers drain of which the sockets are in other hands."""
-        for worker in workers:
-            worker.tell_stop("handover")
-            when = time.monotonic() + self._budget
-            worker.must_end_by(when, f"not drained within {self._budget:g} s")
-
-    def _reap(self) -> None:
-        for worker in list(self._workers.values()):
-            code = worker.wait()
-            if code is not None:
-                self._on_channel(worker)  # its last words
-                self._forget(worker)
-                self._on_end(worker, code)
-        self._reap_others()
-
-    def _on_end(self, worker: WorkerProcess, code: int) -> None:
-        slot = worker.slot
-        now = time.monotonic()
-        if self._stopping or worker in slot.leaving or slot not in self._slots:
-            slot.leaving.discard(worker)
-            level = logging.INFO if self._stopping or code == 0 else logging.ERROR
-            logger.log(level, "%s ended (%s)", _capital(worker), describe_end(code))
-            return
-        if worker.ready_at is not None:
-            lived = now - worker.started_at
-            what = f"{_capital(worker)} died ({describe_end(code)}) after {lived:.1f} s"
-        else:
-            what = f"{_capital(worker)} failed to start: {worker.reason or describe_end(code)}"
-        if worker is slot.successor:
-            slot.successor = None
-            logger.error("%s; %s goes on serving", what, slot.worker)
-            self._changes.failed(worker)
-            if slot.worker is not None and slot.worker.retiring:
-                slot.start_at = now + RETRY
-            return
-        slot.worker, slot.successor = slot.successor, None
-        if worker.retiring and code == 0:
-            logger.info("%s ended (%s)", _capital(worker), describe_end(code))
-            slot.backoff.retired()
-            if slot.worker is None and slot.start_at is None:
-                slot.start_at = now
-        elif slot.worker is not None:
-            logger.error("%s; %s takes its place", what, slot.worker)
-        elif slot.was_ready:
-            self._try_again(slot, worker.ready_for(now), what)
-        else:
-            logger.error("%s", what)
-            self._stop(worker.status or max(code, 0) or 1)
-
-    def _try_again(self, slot: Slot, ready_for: float, what: str) -> None:
-        delay = slot.backoff.died(ready_for)
-        if delay is None:
-            logger.error("%s", what)
-            logger.critical(
-                "Giving up: worker %d ended %d times in a row and was never ready for %g s",
-                slot.number,
-                slot.backoff.deaths,
-                STABLE_AFTER,
-            )
-            self._stop(1)
-            return
-        slot.start_at = time.monotonic() + delay
-        logger.error("%s; replacing it %s", what, f"in {delay:g} s" if delay else "now")
-
-    def _stop(self, status: int, farewell: str = "prompt", *, quick: bool = False) -> None:
-        """Have every worker stop, once; ``_watch`` returns when the last has ended.
-
-        Our copies of the sockets close: a queue that outlived the workers would take
-        connections that nobody serves.
-        """
-        if self._stopping:
-            return
-        self._stopping = True
-        self._status = status
-        if not self._relieved:
-            self._notifier.stopping()
-        for slot in self._slots:
-            slot.start_at = None
-            for sock in slot.sockets:
-                sock.close()
-        budget = QUICK_GRACE if quick else self._budget
-        if farewell == "notice":
-            budget += self._config.shutdown_delay
-        deadline = time.monotonic() + budget
-        for worker in self._workers.values():
-            worker.tell_stop(farewell, quick=quick)
-            worker.must_end_by(deadline, f"not stopped within {budget:g} s")
-
-    def _kill_overdue(self) -> None:
-        now = time.monotonic()
-        for worker in self._workers.values():
-            if worker.kill_at is not None and worker.kill_at <= now:
-                logger.warning("Killing %s: %s", worker, worker.complaint)
-                worker.reason = worker.reason or worker.complaint
-                worker.kill()
-
-    def _forget(self, worker: WorkerProcess) -> None:
-        del self._workers[worker.pid]
-        self._unwatch(worker)
-        worker.channel.close()
-
-    def _unwatch(self, worker: WorkerProcess) -> None:
-        with suppress(KeyError):
-            self._selector.unregister(worker.channel)
 
     def _leave_nothing(self) -> None:
         """End what still runs, which after an orderly stop is nothing, and close everything."""
@@ -388,13 +306,11 @@ class Supervisor(Orders):
                     sock.close()
                 else:
                     remove_unix_socket(sock)
+        if self._admin is not None:
+            remove_unix_socket(self._admin.sock)
         remove_pid_file(self._config.pid_file)
         self._selector.close()
         self._notifier.close()
-
-
-def _capital(worker: WorkerProcess) -> str:
-    return str(worker).capitalize()
 
 
 def _status(value: object) -> int:

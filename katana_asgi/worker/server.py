@@ -22,6 +22,7 @@ from katana_asgi.errors import ConfigurationError
 from katana_asgi.http.forwarded import TrustedProxies
 from katana_asgi.http1.connection import Http1Connection
 from katana_asgi.http1.counted import CountedConnection
+from katana_asgi.http1.measured import measured_factory
 from katana_asgi.http1.parser import back_end
 from katana_asgi.http1.proxied import proxied_factory
 from katana_asgi.http1.settings import Http1Settings
@@ -30,6 +31,7 @@ from katana_asgi.net.listener import accept_the_rest, address_of, fixed_endpoint
 from katana_asgi.net.sockets import bind_sockets, describe, remove_unix_socket
 from katana_asgi.net.tls_prepared import tls_for
 from katana_asgi.observe.access import AccessLog
+from katana_asgi.observe.metrics import WorkerMetrics
 from katana_asgi.routes.table import RouteTable
 from katana_asgi.worker.doors import Listener, hsts_field, listen_for_redirects, open_door
 from katana_asgi.worker.drain import Budgets, Farewell, announce_end, drain, pause
@@ -90,6 +92,9 @@ class Server:
             self.config = Config(app=app, **settings)
         self.addresses: list[tuple[str, int] | str] = []
         self.places: list[str] = []  # the addresses as a person reads them
+        self.metrics: WorkerMetrics | None = None
+        if self.config.admin_bind or self.config.statsd:
+            self.metrics = WorkerMetrics(self.config.metrics_routes)
         self._application: ASGIApplication | None = None
         self._context: WorkerContext | None = None
         self._lifespan: Lifespan | None = None
@@ -122,6 +127,11 @@ class Server:
     def lag(self) -> float:
         """Seconds the event loop was late at the last tick."""
         return self._context.clock.lag if self._context is not None else 0.0
+
+    @property
+    def context(self) -> WorkerContext | None:
+        """What all connections share; ``None`` before start."""
+        return self._context
 
     @property
     def parser(self) -> str:
@@ -331,10 +341,12 @@ class Server:
             AccessLog.from_config(config, loop, trusted),
         )
 
-    @staticmethod
     def _factory(
-        context: WorkerContext, settings: Http1Settings, sock: socket.socket
+        self, context: WorkerContext, settings: Http1Settings, sock: socket.socket
     ) -> Callable[[], asyncio.Protocol]:
+        metrics = self.metrics
+        if metrics is not None:
+            return measured_factory(context, settings, fixed_endpoint(sock) or False, metrics)
         if settings.proxy_trusts is not None:
             return proxied_factory(context, settings)
         endpoint = fixed_endpoint(sock) or False

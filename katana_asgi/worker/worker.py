@@ -20,6 +20,7 @@ from katana_asgi.asgi.loader import ApplicationImportError, load_application
 from katana_asgi.errors import ConfigurationError, StartupError
 from katana_asgi.net.notify import Notifier
 from katana_asgi.observe.logs import configure_logging, reopen_logs
+from katana_asgi.worker.admin import observed
 from katana_asgi.worker.drain import Budgets, Farewell
 from katana_asgi.worker.faults import DescriptorWatch
 from katana_asgi.worker.inspection import inspected
@@ -117,17 +118,22 @@ async def _serve(
             asyncio.get_running_loop().add_reader(channel.fileno(), obedience.read)
         elif server.config.scheme == "https" and hasattr(signal, "SIGHUP"):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.reload_certificates)
-        serving = asyncio.ensure_future(server.serve(sockets, signals=False))
-        started = asyncio.ensure_future(server.wait_started())
-        await asyncio.wait((serving, started), return_when=asyncio.FIRST_COMPLETED)
-        started.cancel()
-        if server.started:
-            _started(server, channel)
-            if alone:
-                notifier = _tell_manager(server)
-                await server.wait_stopping()
-                notifier.stopping()
-        await serving
+        async with observed(server, channel) as publisher:
+            serving = asyncio.ensure_future(server.serve(sockets, signals=False))
+            started = asyncio.ensure_future(server.wait_started())
+            await asyncio.wait((serving, started), return_when=asyncio.FIRST_COMPLETED)
+            started.cancel()
+            if server.started:
+                _started(server, channel)
+                if publisher is not None:
+                    publisher.start()
+                if alone:
+                    notifier = _tell_manager(server)
+                    await server.wait_stopping()
+                    notifier.stopping()
+            await serving
+            if publisher is not None:
+                publisher.close()
         if channel is not None:
             asyncio.get_running_loop().remove_reader(channel.fileno())
         else:

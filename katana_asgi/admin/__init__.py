@@ -1,0 +1,1 @@
+"""The admin listener: what a running server says of itself."""

@@ -1,0 +1,36 @@
+"""The commands that look at a running server: ``status`` and ``top``, as text to be printed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["duration", "summary"]
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them."""
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:.0f} µs"
+    return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def summary(status: dict[str, Any]) -> str:
+    """The status in a few lines."""
+    state = "ready" if status["ready"] else "stopping" if status["stopping"] else "not ready"
+    recent, ever = status["recent"], status["duration"]
+    lines = [
+        f"{state}, up {status['uptime']:.0f} s, {status['restarts']} restarts",
+        f"{status['rate']:g} requests/s; recently p50 {duration(recent['p50'])}, "
+        f"p99 {duration(recent['p99'])}",
+        f"since start p50 {duration(ever['p50'])}, p99 {duration(ever['p99'])}, "
+        f"p99.9 {duration(ever['p999'])}",
+        " ".join(f"{name} {count}" for name, count in sorted(status["classes"].items()))
+        or "no responses yet",
+    ]
+    lines += [
+        f"worker {each['number']} [{each['pid']}]: {each['requests']} requests, "
+        f"p99 {duration(each['p99'])}, {each['rss'] // 2**20} MiB"
+        + (", draining" if each["draining"] else "")
+        for each in status["workers"]
+    ]
+    return "\n".join(lines)

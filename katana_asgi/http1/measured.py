@@ -1,0 +1,220 @@
+"""Connections that count: what metrics add to a connection, and only where they are on.
+
+Chosen once per listener, so that a connection without metrics has nothing to test.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from katana_asgi.http1.connection import Http1Connection
+from katana_asgi.http1.counted import CountedConnection
+from katana_asgi.http1.lifecycle import BUSY, READY
+from katana_asgi.http1.proxied import ProxiedConnection, proxied_factory
+from katana_asgi.observe.metrics import route_of
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+    from typing import Final
+
+    from katana_asgi.asgi.context import WorkerContext
+    from katana_asgi.asgi.exchange import Exchange
+    from katana_asgi.asgi.fields import ResponseFields
+    from katana_asgi.asgi.scope import Endpoint
+    from katana_asgi.asgi.tunnel import ByteStream, TunnelEnd
+    from katana_asgi.errors import RemoteProtocolError
+    from katana_asgi.http1.settings import Http1Settings
+    from katana_asgi.observe.metrics import WorkerMetrics
+
+__all__ = ["MeasuredConnection", "measured_factory"]
+
+LEFT: Final = 499
+"""What a request counts as whose client has gone before the answer was complete."""
+
+REASONS: Final = {
+    400: "malformed",
+    408: "too_slow",
+    413: "content_too_large",
+    414: "request_line_too_long",
+    431: "head_too_large",
+    503: "overload",
+}
+"""Why the server turned a request away, by the status it gave; others have their number."""
+
+
+class _Measuring(Http1Connection):
+    """Counts on the way; the subclass below adds it to both kinds of connections."""
+
+    __slots__ = ()  # two bases with slots would not fit together
+
+    _metrics: WorkerMetrics
+    _called_at: float
+    _streams: bool
+
+    def data_received(self, data: bytes) -> None:
+        """Take what was read; a read that repeats the last is counted as known."""
+        metrics = self._metrics
+        metrics.bytes_in += len(data)
+        if self._state == READY and data == self._last_data:
+            metrics.memo_hits += 1
+            self._repeat()
+            return
+        super().data_received(data)
+
+    def _start(self, exchange: Exchange) -> None:
+        self._metrics.received += 1
+        self._streams = False  # type: ignore[misc] # slot below
+        self._called_at = perf_counter()  # type: ignore[misc] # slot below
+        super()._start(exchange)
+
+    def send_response(
+        self,
+        status: int,
+        fields: ResponseFields,
+        length: int | None,
+        content: bytes,
+        more: bool,
+    ) -> None:
+        """Send a head and its first content; where more follows, this is the first byte."""
+        self._metrics.bytes_out += len(content)
+        if more:
+            self._streams = True  # type: ignore[misc] # slot below
+            self._metrics.streamed_first.record(perf_counter() - self._called_at)
+        super().send_response(status, fields, length, content, more)
+
+    def send_content(self, data: bytes, more: bool) -> None:
+        """Send further content."""
+        self._metrics.bytes_out += len(data)
+        super().send_content(data, more)
+
+    def _response_complete(self) -> None:
+        exchange = self._exchange
+        if exchange is not None:
+            seconds = perf_counter() - self._called_at
+            metrics = self._metrics
+            (metrics.streamed if self._streams else metrics.whole).record(seconds)
+            key = (self._head.method, exchange.status)
+            if key in metrics.statuses:
+                metrics.statuses[key] += 1
+            else:
+                metrics.answered(*key)
+            if seconds > metrics.slow_from or metrics.routes:
+                self._look_closer(seconds, exchange.status)
+        super()._response_complete()
+
+    def _look_closer(self, seconds: float, status: int) -> None:
+        """A request that is slow, or may belong to a route that is counted apart."""
+        metrics = self._metrics
+        head = self._head
+        if metrics.routes:
+            route = route_of(metrics.routes, head.path)
+            if route is not None:
+                metrics.route_times[route].record(seconds)
+        if seconds > metrics.slow_from:
+            metrics.slow(seconds, head.method, head.path, status)
+
+    def upgrade(self, response: bytes, end: TunnelEnd) -> tuple[ByteStream, bytes]:
+        """Hand the transport over; what comes through it is not counted here."""
+        self._metrics.websockets += 1
+        self._metrics.answered(self._head.method, 101)
+        return super().upgrade(response, end)
+
+    def _refuse(self, error: RemoteProtocolError) -> None:
+        metrics = self._metrics
+        exchange = self._exchange
+        status = error.status
+        under_way = exchange is not None and exchange.started
+        busy = self._state == BUSY
+        if busy and not under_way:
+            metrics.received += 1
+        if exchange is not None and exchange.on_the_wire:
+            status = exchange.status
+        metrics.answered(self._head.method if busy else "other", status)
+        if under_way:
+            metrics.whole.record(perf_counter() - self._called_at)
+        if error.status != 500:
+            metrics.rejected(REASONS.get(error.status, str(error.status)))
+        super()._refuse(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The peer has gone; where it waited for an answer, that counts as 499."""
+        if self._exchange is not None:
+            self._metrics.answered(self._head.method, LEFT)
+        super().connection_lost(exc)
+
+
+class MeasuredConnection(_Measuring):
+    """A connection that counts."""
+
+    __slots__ = ("_called_at", "_metrics", "_streams")
+
+    def __init__(
+        self,
+        context: WorkerContext,
+        settings: Http1Settings,
+        server: Endpoint | bool = False,
+        scheme: str = "http",
+        *,
+        metrics: WorkerMetrics,
+    ) -> None:
+        super().__init__(context, settings, server, scheme)
+        self._metrics = metrics
+        self._called_at = 0.0
+        self._streams = False
+
+
+class MeasuredCountedConnection(_Measuring, CountedConnection):
+    """A connection that counts and has a limit of requests."""
+
+    __slots__ = ("_called_at", "_metrics", "_streams")
+
+    def __init__(
+        self,
+        context: WorkerContext,
+        settings: Http1Settings,
+        server: Endpoint | bool = False,
+        scheme: str = "http",
+        *,
+        metrics: WorkerMetrics,
+    ) -> None:
+        super().__init__(context, settings, server, scheme)
+        self._metrics = metrics
+        self._called_at = 0.0
+        self._streams = False
+
+
+class MeasuredProxiedConnection(_Measuring, ProxiedConnection):
+    """A connection that counts, behind a PROXY header."""
+
+    __slots__ = ("_called_at", "_metrics", "_streams")
+
+    def __init__(
+        self,
+        context: WorkerContext,
+        settings: Http1Settings,
+        scheme: str,
+        *,
+        metrics: WorkerMetrics,
+    ) -> None:
+        super().__init__(context, settings, scheme)
+        self._metrics = metrics
+        self._called_at = 0.0
+        self._streams = False
+
+
+def measured_factory(
+    context: WorkerContext,
+    settings: Http1Settings,
+    endpoint: Endpoint | bool,
+    metrics: WorkerMetrics,
+) -> Callable[[], asyncio.Protocol]:
+    """A factory of connections that count, of the kind that the settings ask for."""
+    limited = settings.limit_keep_alive_requests
+    plain = partial(MeasuredCountedConnection if limited else MeasuredConnection, metrics=metrics)
+    if settings.proxy_trusts is not None:
+        proxied = partial(MeasuredProxiedConnection, metrics=metrics)
+        return proxied_factory(context, settings, plain=plain, proxied=proxied)
+    return partial(plain, context, settings, endpoint, context.scheme)

@@ -1,0 +1,78 @@
+"""Metrics of one worker: counted by its connections, published once a tick.
+
+A worker under a supervisor publishes over the control channel; alone it keeps a fleet of one.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from katana_asgi.config.metrics_settings import admin_place
+from katana_asgi.http1.lifecycle import Http1Lifecycle
+from katana_asgi.observe.statsd import StatsdPush
+
+if TYPE_CHECKING:
+    from katana_asgi.asgi.context import WorkerContext
+    from katana_asgi.observe.fleet import Fleet
+    from katana_asgi.observe.metrics import WorkerMetrics
+    from katana_asgi.worker.channel import Channel
+    from katana_asgi.worker.server import Server
+
+__all__ = ["Publisher"]
+
+
+def _snapshot(metrics: WorkerMetrics, context: WorkerContext) -> dict[str, Any]:
+    """What the worker has counted, and what its connections do now."""
+    gauges = {"idle": 0, "active": 0, "websocket": 0, "concurrency": context.running}
+    for each in context.clock.watched:
+        if not isinstance(each, Http1Lifecycle):
+            gauges["websocket"] += 1
+        else:
+            gauges["idle" if each.idle_since is not None else "active"] += 1
+    return metrics.snapshot(context.requests, gauges, draining=context.draining)
+
+
+class Publisher:
+    """Takes a snapshot once a tick and gives it to whoever wants it."""
+
+    def __init__(self, server: Server, channel: Channel | None, fleet: Fleet | None) -> None:
+        config = server.config
+        self._server = server
+        self._channel = channel if config.admin_bind else None
+        self._fleet = fleet
+        self._statsd: StatsdPush | None = None
+        if config.statsd:
+            place = admin_place(config.statsd)
+            self._statsd = StatsdPush(str(place[0]), int(place[1]), f"worker.{os.getpid()}")
+
+    def start(self) -> None:
+        """Publish from now on, once a tick."""
+        self.publish()
+        self._server.every_tick(self.tick)
+
+    def tick(self) -> None:
+        """Note how late the loop was, and publish."""
+        if self._server.metrics is not None:
+            self._server.metrics.tick(self._server.lag)
+        self.publish()
+
+    def publish(self) -> None:
+        """Give a snapshot to the supervisor, to the fleet and to StatsD."""
+        metrics, context = self._server.metrics, self._server.context
+        if metrics is None or context is None:
+            return
+        snapshot = _snapshot(metrics, context)
+        if self._channel is not None:
+            self._channel.send({"type": "metrics", "snapshot": snapshot})
+        if self._fleet is not None:
+            self._fleet.update(os.getpid(), 1, snapshot)
+            self._fleet.tick()
+        if self._statsd is not None:
+            self._statsd.push(metrics, snapshot)
+
+    def close(self) -> None:
+        """Publish for the last time."""
+        self.publish()
+        if self._statsd is not None:
+            self._statsd.close()

@@ -1,0 +1,43 @@
+"""Connections of every kind are counted the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import running
+
+GET = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+async def hello(scope, receive, send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"he", "more_body": True})
+    await send({"type": "http.response.body", "body": b"llo"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "first"),
+    [
+        ({}, b""),
+        ({"limit_keep_alive_requests": 9}, b""),
+        ({"proxy_protocol": True}, b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n"),
+    ],
+    ids=["plain", "counted", "proxied"],
+)
+async def test_every_kind_of_connection_is_counted(settings, first: bytes) -> None:
+    settings = {"lifespan": "off", "statsd": "127.0.0.1:9", **settings}
+    async with running(hello, **settings) as server:
+        async with await server.connect() as connection:
+            await connection.send(first + GET)
+            assert (await connection.response()).body == b"hello"
+            await connection.send(GET)
+            await connection.response()
+            await connection.send(b"nonsense\r\n\r\n")
+            assert (await connection.response()).status == 400
+        metrics = server.server.metrics
+        assert metrics is not None
+        assert metrics.statuses == {("GET", 200): 2, ("other", 400): 1}
+        assert metrics.rejections == {"malformed": 1}
+        assert metrics.received == server.server.requests == 2
+        assert metrics.streamed.count == metrics.streamed_first.count == 2
+        assert metrics.bytes_out == 10
