@@ -63,6 +63,10 @@ def check_together(values: Mapping[str, Any], given: Mapping[str, str]) -> None:
             "lifespan; use auto or off"
         )
     check_tls(values, given)
+    _check_metrics(values, given)
+
+
+def _check_metrics(values: Mapping[str, Any], given: Mapping[str, str]) -> None:
     bind = values["admin_bind"]
     if bind and not is_local(bind) and not values["admin_token"]:
         raise ConfigurationError(
