@@ -6,6 +6,7 @@ import asyncio
 import select
 import socket
 import sys
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,21 @@ tries that often in a row, each time with a report and a timer."""
 
 QUEUE_LIMIT: Final = 1.0
 """Seconds to empty an accept queue that clients fill again and again."""
+
+
+UNSENT: Final = 128 * 1024
+"""Bytes of a connection that the kernel takes although its peer has no room for them yet."""
+
+
+def bound_unsent(sock: socket.socket) -> None:
+    """Have the kernel hold little for peers that do not read, on connections to ``sock``.
+
+    TCP_NOTSENT_LOWAT, which connections inherit. The kernel's own bound is megabytes for each
+    connection: a thousand peers that ask and do not read would slow down every other.
+    """
+    if sock.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        with suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
 
 
 async def listen(

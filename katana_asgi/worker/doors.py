@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from katana_asgi.http1.redirect import RedirectConnection
-from katana_asgi.net.listener import listen
+from katana_asgi.net.listener import bound_unsent, listen
 from katana_asgi.net.tls_listener import Arrivals, TlsListener
 from katana_asgi.net.tls_prepared import redirect_socket
 
@@ -40,6 +40,7 @@ async def open_door(
     tls: Tls | None,
 ) -> Listener:
     """Accept connections from a bound socket, through TLS where there is ``tls``."""
+    bound_unsent(sock)
     if tls is None:
         return await listen(context.loop, factory, sock, config.backlog)
     arrivals = Arrivals(

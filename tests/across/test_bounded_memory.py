@@ -7,6 +7,7 @@ cannot see it.
 from __future__ import annotations
 
 import asyncio
+import socket
 import tracemalloc
 
 import pytest
@@ -225,3 +226,25 @@ async def test_memory_does_not_grow_with_the_number_of_requests(http):
         tracemalloc.stop()
         assert after - before < 600 * 300  # less than a head and its response
     assert not probe.scopes
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="not on this system")
+async def test_the_kernel_takes_little_for_a_client_that_does_not_read(http):
+    """TCP_NOTSENT_LOWAT: what the client has no room for stays out of the kernel's memory."""
+
+    async def app(scope, receive, send):
+        await respond(send, bytes(8 * MIB))
+
+    async with running(app, http=http) as server:
+        client = await RawClient.open(server.host, server.port)
+        await client.send(get())
+        await within(waits(server))
+        option = socket.TCP_NOTSENT_LOWAT
+        sock = connection_of(server)._transport.get_extra_info("socket")
+        assert 0 < sock.getsockopt(socket.IPPROTO_TCP, option) <= 128 * KIB
+        client.reset()
+
+
+async def waits(server) -> None:
+    while not server.server._context.clock.watched or not unsent(server):
+        await asyncio.sleep(0)
