@@ -97,11 +97,8 @@ class Http1Peer(asyncio.Protocol):
             data = answer.data if access.reads_sent else None
             outcome = (self.client, self._scheme, head, status, data, length, 0, "", None)
             self._keep(outcome)
-        if access.varies:
-            now = perf_counter() if access.timed else 0.0
-            access.add_kept((outcome, now, now, None))
-        else:
-            access.add_kept(outcome)
+        now = perf_counter() if access.timed else 0.0
+        access.add((outcome, now, now, None))
 
     def _keep(self, outcome: Outcome) -> None:
         """Remember an outcome that may come again; not the fields of a response with it."""

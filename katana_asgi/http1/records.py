@@ -54,12 +54,15 @@ class Http1Records(Http1Writer):
                 None,
             )
             self._keep(outcome)
-        if not access.varies:
-            access.add_kept(outcome)
-            return
-        ended, began = (perf_counter(), exchange.began) if access.timed else (0.0, 0.0)
-        request_id = request_id_of(exchange.scope) if access.reads_ids else None
-        access.add_kept((outcome, ended, began, request_id))
+        records = access.records
+        if access.varies:
+            ended, began = (perf_counter(), exchange.began) if access.timed else (0.0, 0.0)
+            request_id = request_id_of(exchange.scope) if access.reads_ids else None
+            records.append((outcome, ended, began, request_id))
+        else:
+            records.append(outcome)
+        if len(records) >= access.due:
+            access.look_at_batch()
 
     def _log_incomplete(self, exchange: Exchange, status: int, remark: str) -> None:
         """An exchange has come to another end."""

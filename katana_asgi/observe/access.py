@@ -74,8 +74,9 @@ class Selection:
 class AccessLog:
     """Collects records on the event loop and writes them through a logger in batches.
 
-    ``varies``, ``timed``, ``reads_fields``, ``reads_sent`` and ``reads_ids`` are those of the
-    format.
+    ``records`` waits to be written: of ``Record`` where the format ``varies``, else of
+    ``Outcome``. Who makes many appends to it himself, and calls ``look_at_batch`` when there
+    are ``due`` of them. The other attributes are those of the format.
     """
 
     __slots__ = (
@@ -85,12 +86,13 @@ class AccessLog:
         "_handle",
         "_logger",
         "_loop",
-        "_records",
         "_selection",
         "_streams",
+        "due",
         "reads_fields",
         "reads_ids",
         "reads_sent",
+        "records",
         "timed",
         "varies",
     )
@@ -113,7 +115,8 @@ class AccessLog:
         )
         streams = [getattr(handler, "stream", None) for handler in handlers]
         self._streams = [stream for stream in streams if isinstance(stream, DescriptorStream)]
-        self._records: list[Any] = []  # of Record where the format varies, else of Outcome
+        self.records: list[Any] = []
+        self.due = 1
         self._handle: asyncio.TimerHandle | None = None
         self._format = form or AccessFormat("short")
         self._selection = selection or Selection()
@@ -143,15 +146,16 @@ class AccessLog:
 
     def add(self, record: Record) -> None:
         """Take a record; its line appears within a moment."""
-        self.add_kept(record if self.varies else record[0])
+        self.records.append(record if self.varies else record[0])
+        if len(self.records) >= self.due:
+            self.look_at_batch()
 
-    def add_kept(self, kept: Record | Outcome) -> None:
-        """``add``, for a caller that knows what is kept: an outcome where nothing ``varies``."""
-        records = self._records
-        records.append(kept)
+    def look_at_batch(self) -> None:
+        """``due`` records are there: the first, after which others are awaited, or enough."""
         if self._handle is None:
             self._handle = self._loop.call_later(FLUSH_AFTER, self.flush, context=self._context)
-        elif len(records) >= MAX_BATCH:
+            self.due = MAX_BATCH
+        else:
             self._context.run(self.flush)
 
     def flush(self) -> None:
@@ -159,7 +163,8 @@ class AccessLog:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
-        records, self._records = self._records, []
+        records, self.records = self.records, []
+        self.due = 1
         selection = self._selection
         if not selection.everything:
             varies = self.varies
@@ -180,6 +185,7 @@ class AccessLog:
     def _look_at_streams(self) -> None:
         if any(stream.waiting for stream in self._streams):
             self._handle = self._loop.call_later(TRY_AGAIN_AFTER, self.flush, context=self._context)
+            self.due = MAX_BATCH
             return
         for stream in self._streams:
             if stream.lost:
