@@ -7,13 +7,16 @@ the micro-benchmarks and of the instruction counts.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+import logging
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from benchmarks.apps.plain import app
 from benchmarks.messages import REQUESTS
-from katana_asgi import Server, StaticRoute
+from katana_asgi import Config, Server, StaticRoute
+from katana_asgi.observe.logs import configure_logging
 
 __all__ = ["CASES", "Case", "Inside", "MemoryTransport", "serving"]
 
@@ -73,8 +76,15 @@ class _Loop(asyncio.SelectorEventLoop):
 class Inside:
     """A started server; ``exchange`` sends reads to one connection within a loop callback."""
 
-    def __init__(self, loop: _Loop) -> None:
+    def __init__(self, loop: _Loop, server: Server) -> None:
         self.loop = loop
+        self._server = server
+
+    def flush_log(self) -> None:
+        """Write the lines of the access log that wait for others."""
+        access = self._server._context.access
+        if access is not None:
+            access.flush()
 
     def connect(self) -> tuple[asyncio.Protocol, MemoryTransport]:
         """Return a new connection of the server and its transport."""
@@ -105,19 +115,22 @@ class Case:
     """What one connection, or one connection for each request, is sent.
 
     ``reads`` makes the reads of one request from its number; ``responses`` is how many responses
-    they get.
+    they get. ``settings`` are what the server needs beside those of ``serving``.
     """
 
     name: str
     reads: Callable[[int], tuple[bytes, ...]]
     responses: int = 1
     churn: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def send(self, inside: Inside, first: int, count: int) -> list[MemoryTransport]:
         """Send requests; return the transports with what was answered."""
         reads = [self.reads(number) for number in range(first, first + count)]
         transports: list[MemoryTransport] = []
         inside.call(lambda: self._send(inside, reads, transports))
+        if self.settings:
+            inside.flush_log()
         return transports
 
     def check(self, transports: list[MemoryTransport], count: int) -> None:
@@ -160,6 +173,10 @@ def _static(template: bytes) -> Callable[[int], tuple[bytes, ...]]:
     return lambda number: (request,)
 
 
+def _logged(form: str) -> dict[str, Any]:
+    return {"access_log": True, "access_log_format": form}
+
+
 CASES: dict[str, Case] = {
     case.name: case
     for case in (
@@ -172,23 +189,35 @@ CASES: dict[str, Case] = {
         Case("echo-64k", _same("echo-64k")),
         Case("churn", _same("closing"), churn=True),
         Case("static-churn", _static(REQUESTS["closing"].template), churn=True),
+        Case("logged-short", _same("minimal"), settings=_logged("short")),
+        Case("logged-combined", _same("minimal"), settings=_logged("combined")),
+        Case("logged-json", _same("minimal"), settings=_logged("json")),
+        Case("logged-static", _static(REQUESTS["minimal"].template), settings=_logged("short")),
+        Case("logged-varied", _numbered("varied"), settings=_logged("combined")),
     )
 }
 
 
 def serving(**settings: Any) -> Iterator[Inside]:
-    """Yield a started server once, then stop it; ``settings`` are those of ``Config``."""
+    """Yield a started server once, then stop it; ``settings`` are those of ``Config``.
+
+    Its access log, if it has one, goes to a file.
+    """
     loop = _Loop()
     given = {"port": 0, "access_log": False, "loop": "asyncio", **settings}
     server = Server(
         cast("Any", app), static_route=(StaticRoute("/static", "Hello, World!"),), **given
     )
-    _until(loop, server.start())
-    try:
-        yield Inside(loop)
-    finally:
-        _until(loop, server.close())
-        loop.close()
+    with tempfile.NamedTemporaryFile(prefix="katana-access-") as file:
+        if given["access_log"]:
+            configure_logging(Config(app="benchmarks:app", access_log_file=file.name))
+        _until(loop, server.start())
+        try:
+            yield Inside(loop, server)
+        finally:
+            _until(loop, server.close())
+            loop.close()
+            logging.getLogger("katana_asgi.access").handlers.clear()
 
 
 def _until(loop: asyncio.AbstractEventLoop, work: Awaitable[None]) -> None:

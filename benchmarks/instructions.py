@@ -19,7 +19,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmarks.inside import Case, Inside
 
 __all__ = ["Finding", "compare", "count", "main"]
 
@@ -52,17 +58,21 @@ def sections(names: list[str]) -> None:
 
     # A collection in one section and not in the other would count as a cost of requests.
     gc.disable()
-    for inside in serving():
-        for name in names:
-            case = CASES[name]
-            case.check(case.send(inside, 0, WARM_UP), WARM_UP)
-            number = WARM_UP
-            for requests in (FEW, MANY) * REPEATS:
-                os.getloadavg()
-                transports = case.send(inside, number, requests)
-                os.getloadavg()
-                case.check(transports, requests)
-                number += requests
+    for settings, cases in groupby((CASES[name] for name in names), attrgetter("settings")):
+        for inside in serving(**settings):
+            for case in cases:
+                _sections_of(case, inside)
+
+
+def _sections_of(case: Case, inside: Inside) -> None:
+    case.check(case.send(inside, 0, WARM_UP), WARM_UP)
+    number = WARM_UP
+    for requests in (FEW, MANY) * REPEATS:
+        os.getloadavg()
+        transports = case.send(inside, number, requests)
+        os.getloadavg()
+        case.check(transports, requests)
+        number += requests
 
 
 def count(names: list[str]) -> dict[str, int]:

@@ -15,6 +15,7 @@ from katana_asgi.net.tls_details import tls_details
 if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.http.message import RequestHead
+    from katana_asgi.observe.record import Outcome
     from katana_asgi.routes.static import CachedResponse
 
 __all__ = ["Http1Peer"]
@@ -23,7 +24,7 @@ __all__ = ["Http1Peer"]
 class Http1Peer(asyncio.Protocol):
     """The transport of a connection and the addresses of both its ends."""
 
-    __slots__ = ("_client", "_context", "_scheme", "_server", "_tls", "_transport")
+    __slots__ = ("_client", "_context", "_outcome", "_scheme", "_server", "_tls", "_transport")
 
     def __init__(self, context: WorkerContext, server: Endpoint | bool, scheme: str) -> None:
         self._context = context
@@ -32,6 +33,7 @@ class Http1Peer(asyncio.Protocol):
         self._server = server
         self._client: Client | bool = False
         self._tls: dict[str, Any] | None = None
+        self._outcome: Outcome | None = None  # the last one in the access log, to come again
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
@@ -82,9 +84,23 @@ class Http1Peer(asyncio.Protocol):
     def _log_answer(self, head: RequestHead, answer: CachedResponse) -> None:
         """A static response is with the transport."""
         access = self._context.access
-        if access is not None:
-            now = perf_counter() if access.timed else 0.0
-            status, data, length = answer.status, answer.data, answer.length
-            access.add(
-                (now, now, self.client, self._scheme, head, status, data, length, 0, None, "", None)
-            )
+        if access is None:
+            return
+        status, length = answer.status, answer.length
+        outcome = self._outcome
+        if (
+            outcome is None
+            or outcome[2] is not head
+            or outcome[3] != status
+            or outcome[5] != length
+        ):
+            data = answer.data if access.reads_sent else None
+            outcome = (self.client, self._scheme, head, status, data, length, 0, "", None)
+            self._keep(outcome)
+        now = perf_counter() if access.timed else 0.0
+        access.add((outcome, now, now, None))
+
+    def _keep(self, outcome: Outcome) -> None:
+        """Remember an outcome that may come again; not the fields of a response with it."""
+        if outcome[4] is None:
+            self._outcome = outcome

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from katana_asgi.asgi.exchange import Exchange
     from katana_asgi.errors import RemoteProtocolError
     from katana_asgi.http.message import RequestHead
+    from katana_asgi.observe.record import Outcome
 
 __all__ = ["Http1Records"]
 
@@ -33,26 +34,35 @@ class Http1Records(Http1Writer):
         if access is None:
             return
         head = self._head
-        if access.timed:
-            ended, began = perf_counter(), exchange.began
-        else:
-            ended = began = 0.0
-        access.add(
-            (
-                ended,
-                began,
+        outcome = self._outcome
+        if (
+            outcome is None
+            or outcome[2] is not head
+            or outcome[3] != exchange.status
+            or outcome[5] != exchange.sent
+            or head.has_content
+        ):
+            outcome = (
                 self._client,
                 self._scheme,
                 head,
                 exchange.status,
-                exchange.fields,
+                exchange.fields if access.reads_sent else None,
                 exchange.sent,
                 self._received if head.has_content else 0,
-                request_id_of(exchange.scope) if access.reads_ids else None,
                 "",
                 None,
             )
-        )
+            self._keep(outcome)
+        records = access.records
+        if access.varies:
+            ended, began = (perf_counter(), exchange.began) if access.timed else (0.0, 0.0)
+            request_id = request_id_of(exchange.scope) if access.reads_ids else None
+            records.append((outcome, ended, began, request_id))
+        else:
+            records.append(outcome)
+        if len(records) >= access.due:
+            access.look_at_batch()
 
     def _log_incomplete(self, exchange: Exchange, status: int, remark: str) -> None:
         """An exchange has come to another end."""
@@ -62,10 +72,9 @@ class Http1Records(Http1Writer):
             sent = exchange.sent if exchange.on_the_wire else 0
             received = self._received if self._head.has_content else 0
             request_id = request_id_of(exchange.scope)
-            access.add(
-                (ended, began, self.client, self._scheme, self._head, status, exchange.fields,
-                 sent, received, request_id, remark, None)
-            )  # fmt: skip
+            outcome: Outcome = (self.client, self._scheme, self._head, status, exchange.fields,
+                                sent, received, remark, None)  # fmt: skip
+            access.add((outcome, ended, began, request_id))
 
     def _times(self, exchange: Exchange | None) -> tuple[float, float]:
         """When an exchange ended, now, and when it began; nothing where nobody wants to know."""
@@ -100,7 +109,6 @@ class Http1Records(Http1Writer):
             received = self._received if head is not None and head.has_content else 0
             head = NO_HEAD if head is None else head
             remark = "" if error.status == 500 else error.reason
-            access.add(
-                (ended, began, self.client, self._scheme, head, error.status, response, length,
-                 received, request_id, remark, None)
-            )  # fmt: skip
+            outcome: Outcome = (self.client, self._scheme, head, error.status, response, length,
+                                received, remark, None)  # fmt: skip
+            access.add((outcome, ended, began, request_id))

@@ -1,7 +1,7 @@
 """The access log, off the critical path: a request costs an append, lines are made in batches.
 
-A record is a tuple; a batch is formatted and written at once a moment after its first
-record, when it is full, and when the log is closed. Text of the client is escaped.
+A record is a tuple, of a repeated exchange the same one again; a batch is formatted and
+written at once a moment after its first record, when it is full, and when the log is closed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from katana_asgi.observe.access_format import AccessFormat
 from katana_asgi.observe.access_values import Redaction
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.config.model import Config
     from katana_asgi.http.forwarded import TrustedProxies
-    from katana_asgi.observe.record import Record
+    from katana_asgi.observe.record import Outcome, Record
 
 __all__ = ["AccessLog", "Selection"]
 
@@ -57,12 +57,12 @@ class Selection:
         self._prefixes = tuple(each[:-1] for each in exclude if each.endswith("*"))
         self.everything = sample >= 1.0 and not exclude
 
-    def __call__(self, record: Record) -> bool:
-        """Whether a record becomes a line."""
-        path = record[4].path
+    def __call__(self, outcome: Outcome) -> bool:
+        """Whether an exchange becomes a line."""
+        path = outcome[2].path
         if path in self._paths or path.startswith(self._prefixes):
             return False
-        if record[5] >= ALWAYS:
+        if outcome[3] >= ALWAYS:
             return True
         self._due += self._sample
         if self._due < 1.0:
@@ -72,7 +72,12 @@ class Selection:
 
 
 class AccessLog:
-    """Collects records on the event loop and writes them through a logger in batches."""
+    """Collects records on the event loop and writes them through a logger in batches.
+
+    ``records`` waits to be written: of ``Record`` where the format ``varies``, else of
+    ``Outcome``. Who makes many appends to it himself, and calls ``look_at_batch`` when there
+    are ``due`` of them. The other attributes are those of the format.
+    """
 
     __slots__ = (
         "_batches",
@@ -81,12 +86,15 @@ class AccessLog:
         "_handle",
         "_logger",
         "_loop",
-        "_records",
         "_selection",
         "_streams",
+        "due",
         "reads_fields",
         "reads_ids",
+        "reads_sent",
+        "records",
         "timed",
+        "varies",
     )
 
     def __init__(
@@ -107,13 +115,16 @@ class AccessLog:
         )
         streams = [getattr(handler, "stream", None) for handler in handlers]
         self._streams = [stream for stream in streams if isinstance(stream, DescriptorStream)]
-        self._records: list[Record] = []
+        self.records: list[Any] = []
+        self.due = 1
         self._handle: asyncio.TimerHandle | None = None
         self._format = form or AccessFormat("short")
         self._selection = selection or Selection()
         self.reads_fields = self._format.reads_fields
+        self.reads_sent = self._format.reads_sent
         self.reads_ids = self._format.reads_ids
         self.timed = self._format.timed
+        self.varies = self._format.varies
 
     @classmethod
     def from_config(
@@ -135,11 +146,16 @@ class AccessLog:
 
     def add(self, record: Record) -> None:
         """Take a record; its line appears within a moment."""
-        records = self._records
-        records.append(record)
+        self.records.append(record if self.varies else record[0])
+        if len(self.records) >= self.due:
+            self.look_at_batch()
+
+    def look_at_batch(self) -> None:
+        """``due`` records are there: the first, after which others are awaited, or enough."""
         if self._handle is None:
             self._handle = self._loop.call_later(FLUSH_AFTER, self.flush, context=self._context)
-        elif len(records) >= MAX_BATCH:
+            self.due = MAX_BATCH
+        else:
             self._context.run(self.flush)
 
     def flush(self) -> None:
@@ -147,10 +163,12 @@ class AccessLog:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
-        records, self._records = self._records, []
+        records, self.records = self.records, []
+        self.due = 1
         selection = self._selection
         if not selection.everything:
-            records = [record for record in records if selection(record)]
+            varies = self.varies
+            records = [each for each in records if selection(each[0] if varies else each)]
         # Taken anew each time: somebody may have set the clock.
         offset = time.time() - (time.perf_counter() if self.timed else 0.0)
         lines = self._format.lines(records, offset)
@@ -167,6 +185,7 @@ class AccessLog:
     def _look_at_streams(self) -> None:
         if any(stream.waiting for stream in self._streams):
             self._handle = self._loop.call_later(TRY_AGAIN_AFTER, self.flush, context=self._context)
+            self.due = MAX_BATCH
             return
         for stream in self._streams:
             if stream.lost:

@@ -1,13 +1,15 @@
-"""From a format to a function that makes a batch of lines; nothing is parsed per record.
+"""From a format to functions that make a batch of lines; nothing is parsed per record.
 
-The function is one list comprehension over the records, compiled once. A number stands in it
-as it is. Everything else is looked up, in a memo that lives as long as the batch: a
-connection that repeats itself has its request line made once.
+Both are one list comprehension, compiled once. The first makes of an outcome the pieces of its
+line that are the same for all its repetitions: once in a batch. The second, where the format
+has something that varies, puts time, duration and request id between them. What is no number
+is looked up in a memo that lives as long as the batch.
 """
 
 from __future__ import annotations
 
 import os
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from katana_asgi.config.access_format import JSON_FIELDS, Atom, parse_atom, parse_format
@@ -15,7 +17,7 @@ from katana_asgi.observe.access_values import (
     Redaction,
     Values,
     clock_time,
-    iso_second,
+    iso_moment,
     note,
     phrase,
 )
@@ -23,15 +25,16 @@ from katana_asgi.observe.escapes import as_json, as_text
 from katana_asgi.observe.record import NAMES, NO_HEAD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from katana_asgi.config.access_format import Part
     from katana_asgi.http.forwarded import TrustedProxies
-    from katana_asgi.observe.record import Record
+    from katana_asgi.observe.record import Outcome
+
+    _Render = Callable[[Collection[Outcome], float], list[Any]]
+    _Vary = Callable[[Sequence[Any], list[Any], float], list[str]]
 
 __all__ = ["AccessFormat"]
-
-_WALL: Final = "ended + offset"
 
 _NUMBERS: Final = {
     "s": "{status}",
@@ -40,16 +43,27 @@ _NUMBERS: Final = {
     "B": "{sent}",
     "bytes_out": "{sent}",
     "bytes_in": "{received}",
+    "messages_in": "{messages[0] if messages else nothing}",
+    "messages_out": "{messages[1] if messages else nothing}",
+    "note": "{note(remark, messages, received, sent) if remark else empty}",
+}
+"""Names whose value is an expression over the outcome, the same in text and in JSON."""
+
+_OUTCOME: Final = ", ".join(NAMES)
+
+_DURATIONS: Final = {
     "T": "{int(ended - began)}",
     "M": "{int((ended - began) * 1e3)}",
     "D": "{int((ended - began) * 1e6)}",
-    "L": "{ended - began:.6f}",
-    "duration": "{ended - began:.6f}",
-    "messages_in": "{messages[0] if messages else nothing}",
-    "messages_out": "{messages[1] if messages else nothing}",
-    "note": "{note(remark, ended - began, messages, received, sent) if remark else empty}",
+    "L": "{durations[int((ended - began) * 1e6 + 0.5)]}",
+    "duration": "{durations[int((ended - began) * 1e6 + 0.5)]}",
 }
-"""Names whose value is an expression over the record, the same in text and in JSON."""
+"""The same over the rest of a record."""
+
+_VARYING: Final = frozenset({*_DURATIONS, "time", "request_id"})
+
+MAX_DURATIONS: Final = 8192
+"""Against a memo of durations, which is kept, as unlimited memory."""
 
 
 class _Memo(dict[Any, str]):
@@ -70,9 +84,10 @@ class AccessFormat:
 
     ``text`` is a format or the name of one, ``keys`` are those of JSON lines. ``trusted``
     are the proxies that are believed about the client. ``reads_fields`` says that a line
-    needs fields of the request, ``reads_ids`` that it has the request id, ``timed`` that
-    it tells durations or milliseconds: else a record may leave its times 0, and the time of
-    day is that of the batch.
+    needs fields of the request, ``reads_sent`` those of the response, ``reads_ids`` that it
+    has the request id, ``timed`` that it tells durations or milliseconds: else the time of
+    day is that of the batch. Where it has neither an id nor is timed, it does not vary:
+    outcomes are all that it needs.
     """
 
     def __init__(
@@ -90,6 +105,7 @@ class AccessFormat:
             "nothing": "null" if self._json else "-",
             "empty": "",
             "note": note,
+            "durations": _Durations(),
             "plain": as_json if self._json else as_text,
         }
         if self._json:
@@ -104,23 +120,63 @@ class AccessFormat:
             atoms & {"i", "u", "f", "a", "trace_id", "host", "referer", "user_agent"}
         )
         self.reads_ids = "request_id" in atoms
-        self.timed = bool(atoms & {"T", "M", "D", "L", "duration", "time"})
-        self._render = self._compile(parts)
+        self.reads_sent = "o" in atoms
+        self.timed = bool(atoms & {*_DURATIONS, "time"})
+        self.varies = self.timed or self.reads_ids
+        self._render, self._vary = self._compile(parts)
 
-    def lines(self, records: list[Record], offset: float) -> list[str]:
-        """A line for each record; ``offset`` makes the time of day of ``perf_counter``."""
-        lines = self._render(records, offset)
+    def lines(self, records: Sequence[Any], offset: float) -> list[str]:
+        """A line for each ``Record``, or for each ``Outcome`` where the format does not vary.
+
+        ``offset`` makes the time of day of ``perf_counter``, or is the time of day itself
+        where the format is not timed.
+        """
+        outcomes = [record[0] for record in records] if self.varies else records
+        numbers = list(map(id, outcomes))
+        different = dict(zip(numbers, outcomes, strict=True))
+        if len(different) == len(numbers):
+            made = self._render(outcomes, offset)
+        else:
+            once = dict(zip(different, self._render(different.values(), offset), strict=True))
+            made = [once[number] for number in numbers]
+        lines = self._vary(records, made, offset)
         for memo in self._memos:
             memo.clear()
         return lines
 
-    def _compile(self, parts: list[Part]) -> Callable[[list[Record], float], list[str]]:
-        # String literals side by side: Python makes one f-string of them.
-        pieces = [repr(part) if isinstance(part, str) else self._piece(part) for part in parts]
-        source = f"lambda records, offset: [({' '.join(pieces)}) for {', '.join(NAMES)} in records]"
+    def _compile(self, parts: list[Part]) -> tuple[_Render, _Vary]:
+        """The two functions. String literals side by side: Python makes one f-string of them."""
+        if not self.varies:
+            line = " ".join(self._literal(part) for part in parts)
+            return self._evaluate(f"outcomes, offset: [({line}) for {_OUTCOME} in outcomes]"), _same
+        pieces: list[str] = []
+        line = ""
+        for varies, group in groupby(parts, self._is_varying):
+            literals = " ".join(self._literal(part) for part in group)
+            if not varies:
+                line += f' f"{{piece{len(pieces)}}}"'
+                pieces.append(f"({literals}), ")
+            else:
+                line += f" {literals}"
+        names = "".join(f"piece{number}, " for number in range(len(pieces)))
+        render = f"outcomes, offset: [({''.join(pieces)}) for {_OUTCOME} in outcomes]"
+        vary = (
+            f"records, made, offset: [{line} for ({names}), (_, ended, began, request_id) "
+            "in zip(made, records)]"
+        )
+        return self._evaluate(render), self._evaluate(vary)
+
+    def _evaluate(self, source: str) -> Any:
         # Made of our own pieces; what a user wrote is in it as literals, by repr().
-        make: Callable[[list[Record], float], list[str]] = eval(source, self._names)  # noqa: S307 - see above
-        return make
+        return eval(f"lambda {source}", self._names)  # noqa: S307 - see above
+
+    def _is_varying(self, part: Part) -> bool:
+        return isinstance(part, Atom) and (
+            part.name in _VARYING or (part.name == "t" and self.timed)
+        )
+
+    def _literal(self, part: Part) -> str:
+        return repr(part) if isinstance(part, str) else self._piece(part)
 
     def _piece(self, atom: Atom) -> str:
         """The literal of a value that never changes, or an f-string."""
@@ -149,6 +205,8 @@ class AccessFormat:
         name = atom.name
         if name in _NUMBERS:
             return _NUMBERS[name]
+        if name in _DURATIONS:
+            return _DURATIONS[name]
         values = self._values
         match name:
             case "h":
@@ -156,10 +214,10 @@ class AccessFormat:
             case "client":
                 return self._of_peer(values.client)
             case "t":
-                return self._memo(f"int({_WALL})", clock_time, str if not self._json else as_json)
+                second = "int(ended + offset)" if self.timed else "int(offset)"
+                return self._memo(second, clock_time, str if not self._json else as_json)
             case "time":
-                second = self._memo(f"int({_WALL})", iso_second, str)
-                return f"{second}.{{int(({_WALL}) * 1e3) % 1000:03d}}Z"
+                return self._memo("int((ended + offset) * 1e3)", iso_moment, str)
             case "request":
                 method = "{head.method if messages is None else 'WebSocket'}"
                 return f"{method} {self._target()} HTTP/{{head.version}}"
@@ -226,12 +284,27 @@ class AccessFormat:
         return f"{{{name}[{key}]}}"
 
 
+class _Durations(dict[int, str]):
+    """Seconds, of microseconds: a float is slow to write, and many are the same."""
+
+    def __missing__(self, duration: int) -> str:
+        if len(self) >= MAX_DURATIONS:
+            self.clear()
+        value = self[duration] = f"{duration / 1e6:.6f}"
+        return value
+
+
 class _Phrases(dict[int, str]):
     """Reason phrases of the statuses seen; there are few."""
 
     def __missing__(self, status: int) -> str:
         value = self[status] = phrase(status).decode("ascii")
         return value
+
+
+def _same(records: Sequence[Any], made: list[Any], offset: float) -> list[str]:
+    """Instead of what puts lines together, where they need no more than an outcome."""
+    return made
 
 
 def _or_empty(value: object) -> str:

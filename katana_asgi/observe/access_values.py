@@ -10,6 +10,7 @@ import base64
 import binascii
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from katana_asgi.http.forwarded import TrustedProxies, resolve
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.http.message import RequestHead
 
-__all__ = ["Redaction", "Values", "clock_time", "iso_second", "note"]
+__all__ = ["Redaction", "Values", "clock_time", "iso_moment", "note"]
 
 _MONTHS: Final = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
@@ -118,12 +119,12 @@ class Values:
         return client
 
 
-def note(remark: str, seconds: float, messages: Any, received: int, sent: int) -> str:
+def note(remark: str, messages: Any, received: int, sent: int) -> str:
     """The remark at the end of a short line; of a WebSocket all that is known."""
     if messages is None:
         return f" ({remark})" if remark else ""
     return (
-        f" ({remark} after {seconds:.3f}s, in {messages[0]} messages {received} bytes, "
+        f" ({remark} after {messages[2]:.3f}s, in {messages[0]} messages {received} bytes, "
         f"out {messages[1]} messages {sent} bytes)"
     )
 
@@ -139,9 +140,16 @@ def clock_time(second: int) -> str:
     return f"[{date}:{local.tm_hour:02d}:{local.tm_min:02d}:{local.tm_sec:02d} {zone}]"
 
 
-def iso_second(second: int) -> str:
-    """``2000-10-10T20:55:36``, in UTC; milliseconds and the Z come behind it."""
+@lru_cache(2)
+def _iso_second(second: int) -> str:
+    """``2000-10-10T20:55:36``, in UTC."""
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def iso_moment(millisecond: int) -> str:
+    """``2000-10-10T20:55:36.123Z``."""
+    second, rest = divmod(millisecond, 1000)
+    return f"{_iso_second(second)}.{rest:03d}Z"
 
 
 def phrase(status: int) -> bytes:

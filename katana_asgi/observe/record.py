@@ -1,4 +1,4 @@
-"""What is kept of a finished exchange until its line is made: a plain tuple, in one order."""
+"""What is kept of a finished exchange until its line is made: plain tuples, in one order."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ if TYPE_CHECKING:
 
     from katana_asgi.http.message import Field
 
-__all__ = ["NAMES", "NO_HEAD", "Record", "SentFields", "head_of_websocket"]
+__all__ = ["NAMES", "NO_HEAD", "Outcome", "Record", "SentFields", "head_of_websocket"]
 
 NAMES: Final = (
-    "ended", "began", "client", "scheme", "head", "status", "fields", "sent", "received",
-    "request_id", "remark", "messages",
+    "client", "scheme", "head", "status", "fields", "sent", "received", "remark", "messages",
 )  # fmt: skip
-"""The members of a record, in their order."""
+"""The members of an outcome, in their order."""
 
 NO_HEAD: Final = RequestHead("-", b"-", "-", ("-", b"-", b"", None), [], Framing(False))
 """Instead of a head that never was one."""
@@ -31,9 +30,7 @@ class SentFields(Protocol):
         """Names, lower-cased, and values."""
 
 
-Record: TypeAlias = tuple[
-    float,  # ended and ...
-    float,  # ... began, both of time.perf_counter()
+Outcome: TypeAlias = tuple[
     Any,  # the direct peer: host and port, or None
     str,  # scheme of the connection: "http" or "https"
     RequestHead,
@@ -41,10 +38,18 @@ Record: TypeAlias = tuple[
     "SentFields | bytes | None",  # the application's fields, or a whole response of the server's
     int,  # content bytes out
     int,  # content bytes in
-    object,  # the request id, a str where there is one
     str,  # a remark of the server's own
-    "tuple[int, int] | None",  # of a WebSocket: messages in and out
+    "tuple[int, int, float] | None",  # of a WebSocket: messages in and out, seconds it was open
 ]
+"""What an exchange was and came to. A connection that repeats itself gives the same object."""
+
+Record: TypeAlias = tuple[
+    Outcome,
+    float,  # ended and ...
+    float,  # ... began, both of time.perf_counter()
+    object,  # the request id, a str where there is one
+]
+"""An outcome, and what is different each time: only kept where a line tells it."""
 
 
 def head_of_websocket(head: RequestHead, fields: bool) -> RequestHead:

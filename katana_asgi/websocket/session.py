@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from katana_asgi.asgi.writer import ResponseWriter
     from katana_asgi.asgi_types import Message
     from katana_asgi.http.message import RequestHead
+    from katana_asgi.observe.record import Outcome
     from katana_asgi.websocket.handshake import Upgrade
     from katana_asgi.websocket.settings import WebSocketSettings
 
@@ -257,23 +258,20 @@ class WebSocketSession(WebSocketLifecycle):
         if access is None or head is None:
             return
         code = ABNORMAL if self._close is None else self._close[0]
-        now = perf_counter() if access.timed else 0.0
-        access.add(
-            (
-                now,
-                now - (self._context.loop.time() - self.opened),
-                self.client,
-                self._scheme,
-                head,
-                101,
-                None,
-                self.bytes_out,
-                self.bytes_in,
-                request_id_of(self.scope) if access.reads_ids else None,
-                f"closed {code}",
-                (self.messages_in, self.messages_out),
-            )
+        now = perf_counter()
+        seconds = self._context.loop.time() - self.opened
+        outcome: Outcome = (
+            self.client,
+            self._scheme,
+            head,
+            101,
+            None,
+            self.bytes_out,
+            self.bytes_in,
+            f"closed {code}",
+            (self.messages_in, self.messages_out, seconds),
         )
+        access.add((outcome, now, now - seconds, request_id_of(self.scope)))
 
 
 def _content(text: object, data: object) -> str | bytes:

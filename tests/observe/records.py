@@ -8,7 +8,7 @@ from typing import Any
 from katana_asgi.http.message import Framing, RequestHead
 from katana_asgi.http.target import parse_target
 from katana_asgi.observe.access_format import AccessFormat
-from katana_asgi.observe.record import NAMES, Record
+from katana_asgi.observe.record import NAMES, Outcome, Record
 
 CLIENT = ("127.0.0.1", 4711)
 
@@ -20,12 +20,9 @@ def head(target: bytes = b"/a?b=c", *fields: tuple[bytes, bytes], **more: Any) -
     return RequestHead(method, target, version, parse_target(target, method), list(fields), framing)
 
 
-def record(target: bytes = b"/a?b=c", **changes: Any) -> Record:
-    """A record; each member can be another."""
-    now = time.perf_counter()
+def outcome(target: bytes = b"/a?b=c", **changes: Any) -> Outcome:
+    """An outcome; each member can be another."""
     values: dict[str, Any] = {
-        "ended": now,
-        "began": now,
         "client": CLIENT,
         "scheme": "http",
         "head": head(target),
@@ -33,7 +30,6 @@ def record(target: bytes = b"/a?b=c", **changes: Any) -> Record:
         "fields": None,
         "sent": 0,
         "received": 0,
-        "request_id": None,
         "remark": "",
         "messages": None,
     }
@@ -41,8 +37,27 @@ def record(target: bytes = b"/a?b=c", **changes: Any) -> Record:
     return tuple(values[name] for name in NAMES)  # type: ignore[return-value]
 
 
+def record(
+    target: bytes = b"/a?b=c",
+    *,
+    ended: float | None = None,
+    began: float | None = None,
+    request_id: object = None,
+    **changes: Any,
+) -> Record:
+    """A record of now; each member of it, and of its outcome, can be another."""
+    now = time.perf_counter()
+    times = [now if each is None else each for each in (ended, began)]
+    return (outcome(target, **changes), *times, request_id)  # type: ignore[return-value]
+
+
 def line(given: Record, form: str = "short", *arguments: Any) -> str:
     """The line of one record."""
-    offset = time.time() - time.perf_counter()
-    (made,) = AccessFormat(form, *arguments).lines([given], offset)
+    (made,) = lines([given], AccessFormat(form, *arguments))
     return made
+
+
+def lines(given: list[Record], form: AccessFormat) -> list[str]:
+    """The lines of records."""
+    offset = time.time() - (time.perf_counter() if form.timed else 0.0)
+    return form.lines(given if form.varies else [record[0] for record in given], offset)

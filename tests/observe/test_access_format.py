@@ -8,7 +8,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from records import head, line, record
+from records import head, line, outcome, record
 
 from katana_asgi import Config
 from katana_asgi.asgi.fields import check_fields
@@ -189,17 +189,19 @@ def test_a_parameter_is_redacted_whatever_its_place_and_case():
 
 def test_a_sample_is_spread_evenly_and_leaves_errors_in():
     selection = Selection(0.25)
-    fine = [selection(record(status=200)) for _ in range(100)]
+    fine = [selection(outcome(status=200)) for _ in range(100)]
     assert sum(fine) == 25
     assert fine[:8] == [False, False, False, True] * 2
-    assert all(selection(record(status=status)) for status in (400, 404, 499, 500))
+    assert all(selection(outcome(status=status)) for status in (400, 404, 499, 500))
 
 
 def test_excluded_paths_have_no_line():
     selection = Selection(1.0, ("/healthz", "/static/*"))
-    logged = {path: selection(record(path)) for path in (b"/healthz?x", b"/healthz/", b"/static/a")}
+    logged = {
+        path: selection(outcome(path)) for path in (b"/healthz?x", b"/healthz/", b"/static/a")
+    }
     assert logged == {b"/healthz?x": False, b"/healthz/": True, b"/static/a": False}
-    assert not Selection(0.0)(record())
+    assert not Selection(0.0)(outcome())
 
 
 # -- WebSockets
@@ -211,7 +213,7 @@ def test_a_websocket_keeps_no_fields_for_its_line_unless_they_are_asked_for():
     assert slim.fields == []
     assert head_of_websocket(whole, fields=True) is whole
     given = record(head=slim, status=101, began=0.0, ended=2.5, remark="closed 1000",
-                   messages=(3, 4), received=10, sent=20)  # fmt: skip
+                   messages=(3, 4, 2.5), received=10, sent=20)  # fmt: skip
     assert line(given) == (
         '127.0.0.1:4711 - "WebSocket /chat?x HTTP/1.1" 101 Switching Protocols '
         "(closed 1000 after 2.500s, in 3 messages 10 bytes, out 4 messages 20 bytes)"
