@@ -81,6 +81,8 @@ def _apply_forwarded(
     """Believe a trusted proxy about who asked, how and for what."""
     trusted = context.trusted
     assert trusted is not None  # noqa: S101 - the caller has looked
+    if client is None and scope["server"] is not None and scope["server"][1] is not None:
+        return  # no peer of a Unix socket, but one that has gone before it could be looked up
     if not trusted.trusts(client[0] if client else None):
         return
     forwarded = resolve(head.fields, client, scope["scheme"], trusted)

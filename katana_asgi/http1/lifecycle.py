@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from katana_asgi.asgi.exchange import Exchange
     from katana_asgi.asgi.scope import Endpoint
     from katana_asgi.asgi.tunnel import ByteStream, TunnelEnd
+    from katana_asgi.http.message import RequestHead
     from katana_asgi.http1.parser import RequestParser
     from katana_asgi.http1.settings import Http1Settings
 
@@ -67,6 +68,7 @@ class Http1Lifecycle(Http1Records):
     )
 
     _parser: RequestParser
+    _last_head: RequestHead | None
 
     def __init__(
         self,
@@ -149,6 +151,7 @@ class Http1Lifecycle(Http1Records):
     def fail(self, status: int) -> None:
         """The application failed: answer for it, or break off what it began."""
         if self._exchange is not None:
+            self._exchange.task = None  # it ends by itself
             self._refuse(RemoteProtocolError("Internal Server Error", status, own_fields()))
 
     # -- writing -------------------------------------------------------------------------------
@@ -168,7 +171,9 @@ class Http1Lifecycle(Http1Records):
         self._context.clock.stalled.discard(self)
         self._stall = None
         if self._exchange is None and self._state <= RECEIVING:
-            if self._parser.complete:
+            if self._state == RECEIVING:
+                self.deadline = self._context.clock.after(self._settings.timeout_header)
+            else:
                 self._ready()
             self._throttle()
 
@@ -181,6 +186,8 @@ class Http1Lifecycle(Http1Records):
     def deadline_passed(self) -> None:
         """Close what is idle too long, answer 408 to half a request, end a lingering close."""
         state = self._state
+        if state <= RECEIVING and self.write_paused:
+            return  # it has to take its answers first: see ``look_at_writing``
         if state == RECEIVING:
             self._refuse(RemoteProtocolError("request header timeout", 408))
         elif state == BUSY:
@@ -223,11 +230,11 @@ class Http1Lifecycle(Http1Records):
     @property
     def idle_since(self) -> float | None:
         """Since when it waits for a request; ``None``: it does not (see ``Watched``)."""
-        if self._state != READY:
+        if self._state != READY or self.write_paused:
             return None
         settings = self._settings
         # Before the first request the header timeout runs, after it that of keep-alive.
-        used = hasattr(self, "_head")
+        used = self._last_head is not None or hasattr(self, "_head")
         return self.deadline - (settings.timeout_keep_alive if used else settings.timeout_header)
 
     def shutdown(self) -> None:
@@ -240,13 +247,16 @@ class Http1Lifecycle(Http1Records):
 
     def _abandon(self, exchange: Exchange, *, aborted: bool) -> None:
         """Nobody is there any more for whom an exchange could be of use."""
-        context = self._context
-        if context.access is not None:
+        if self._context.access is not None:
             self._log_lost(exchange, aborted=aborted)
+        self._take_away(exchange)
+
+    def _take_away(self, exchange: Exchange) -> None:
+        """Tell the application that the peer has gone; cancel in time what does not listen."""
         exchange.disconnect()
         if exchange.state == STREAMING and exchange.task is not None:
             # A stream nobody reads: Starlette no longer watches for this at spec 2.4.
-            context.loop.call_later(context.timeout_disconnect, exchange.task.cancel)
+            self._context.loop.call_later(self._context.timeout_disconnect, exchange.task.cancel)
 
     def upgrade(self, response: bytes, end: TunnelEnd) -> tuple[ByteStream, bytes]:
         """Send a 101 and hand the transport over; returns the stream and what came after."""
@@ -283,10 +293,14 @@ class Http1Lifecycle(Http1Records):
 
     def _refuse(self, error: RemoteProtocolError) -> None:
         """Answer an error for the whole connection, then let go of it."""
+        if self._state >= DRAINING:
+            if self._state == DRAINING:
+                self._linger()  # the request has been answered: no second answer
+            return
         exchange = self._exchange
         if exchange is not None:
             self._exchange = None
-            exchange.disconnect()
+            self._take_away(exchange)
             if exchange.on_the_wire:
                 if self._context.access is not None:
                     reason = f": {error.reason}" if error.status != 500 else ""

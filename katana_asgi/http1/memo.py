@@ -49,8 +49,9 @@ MAX_NEW_LINES: Final = 3
 """Up to so many new field lines are parsed one by one; a stranger's head is llhttp's work."""
 
 _match_field: Final = re.compile(
-    rb"(%b):[ \t]*((?:[!-~\x80-\xff]+(?:[ \t]+[!-~\x80-\xff]+)*)?)[ \t]*" % TOKEN
+    rb"(%b):[ \t]*+((?:[!-~\x80-\xff]++(?:[ \t]++[!-~\x80-\xff]++)*)?)[ \t]*+" % TOKEN
 ).fullmatch
+"""Possessive: where it does not match, no run of spaces is tried again and again."""
 
 _match_origin: Final = re.compile(
     rb"(%b) ((/[!\"$->@-~]*)(?:\?([!\"$-~]*))?) HTTP/1\.1" % TOKEN
@@ -148,7 +149,7 @@ class HeadMemo:
             fields, framing = self._section(section, version)
             return RequestHead(method, target, version, parsed, fields, framing)
         made = RequestHead(method, target, version, parsed, *known)
-        if b"?" not in target and self._heads.repeats(head):
+        if b"?" not in target and self._heads.repeats(head) and line_end <= MAX_LINE:
             self._heads.store(head, made)
         return made
 

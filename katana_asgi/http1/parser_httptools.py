@@ -6,7 +6,6 @@ folded lines) is checked on the raw bytes first; what the fields mean is decided
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -20,7 +19,6 @@ __all__ = ["parse_fields"]
 
 
 _REQUEST_LINE: Final = b"GET / HTTP/1.1\r\n"
-_outer_space: Final = re.compile(rb"([^:\r\n]*:)[ \t]*([^\r\n]*?)[ \t]*(\r\n)")
 
 
 class _Collector:
@@ -36,11 +34,16 @@ class _Collector:
         self.fields.append((name.lower(), value.rstrip(b" \t")))
 
 
+def _trimmed(line: bytes) -> bytes:
+    name, colon, value = line.partition(b":")
+    return name + colon + value.strip(b" \t")
+
+
 def parse_fields(section: bytes) -> list[Field]:
     """The fields of a whole header section; the ``FieldParser`` of this back end."""
     if b"\t" in section:
         # llhttp takes no HTAB beside "chunked"; RFC 9110 §5.6.3 does.
-        section = _outer_space.sub(rb"\1\2\3", section)
+        section = b"\r\n".join(map(_trimmed, section.split(b"\r\n")))
     collector = _Collector()
     try:
         # A fixed request line: llhttp knows only the registered methods (RFC 9110 §9.1).

@@ -239,6 +239,8 @@ class Http1Writer(Http1Peer):
         batch = self._batch
         if batch is not None:
             self._batch = None
+            if self._exchange is not None:
+                batch.whole = False  # what comes next in the read is the application's
             self._write_batch(batch)
 
     def _must_close(self) -> bool:

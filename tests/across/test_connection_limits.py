@@ -106,6 +106,27 @@ async def test_the_connection_that_is_idle_longest_makes_room(http):
             end.cancel()
 
 
+async def test_a_connection_whose_only_read_was_known_is_idle_since_then(http):
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(
+            running(Gate(), http=http, limit_connections=2, static_route=(STATIC,), **COUNTED)
+        )
+        for _ in range(5):
+            assert (await server.exchange(get("/static"))).status == 200
+        await all_gone(server)
+        first = await stack.enter_async_context(await server.connect())
+        await first.send(get("/static"))
+        await first.response()
+        tick = asyncio.Event()
+        server.server.every_tick(tick.set)
+        await within(tick.wait())
+        silent = await stack.enter_async_context(await server.connect())
+        newcomer = await stack.enter_async_context(await server.connect())
+        assert await served(newcomer)
+        assert await first.closed()
+        assert await served(silent)
+
+
 async def test_a_connection_that_has_asked_for_nothing_makes_room_too(http):
     app = Gate()
     async with AsyncExitStack() as stack:

@@ -434,3 +434,18 @@ async def test_a_client_that_half_closes_without_a_request_is_let_go(http):
                 await client.send(beginning)
             client.half_close()
             assert await client.closed()
+
+
+async def test_a_stream_that_broken_content_breaks_off_is_cancelled_after_the_grace(http, caplog):
+    async def app(scope, receive, send):
+        await start(send)
+        await send(MORE)
+        await asyncio.Event().wait()
+
+    probe = Probe(app)
+    async with talking(probe, http=http, timeout_disconnect=0.02) as client:
+        await client.send(get("/", "Transfer-Encoding: chunked", method="POST"))
+        await client.head()
+        await client.send(b"zz\r\n")
+        assert isinstance(await probe.end(), asyncio.CancelledError)
+    assert caplog.records == []

@@ -209,3 +209,11 @@ async def test_two_connections_do_not_wait_for_each_other(http):
         assert (await server.exchange(get("/other"))).body == b"/other"
         app.gate.set()
         assert await bodies(client, 2) == [b"/wait", b"/2"]
+
+
+async def test_a_read_with_static_and_other_requests_is_answered_whole_every_time(http):
+    whole = get("/static") + get("/app") + get("/name/x")
+    async with talking(Gatekeeper(), http=http, **ROUTES) as client:
+        for _ in range(3):
+            await client.send(whole)
+            assert await bodies(client, 3) == [b"static", b"/app", b"<x>"]

@@ -274,3 +274,14 @@ async def test_a_refusal_tells_the_client_nothing_of_what_it_sent(http):
         response = await client.response()
         assert b"script" not in response.head + response.body
         assert response.header(b"content-type") == b"text/plain; charset=utf-8"
+
+
+async def test_a_refused_request_with_broken_content_behind_it_is_refused_once(http, caplog):
+    app = Probe(ok)
+    lines = "Upgrade: websocket", "Connection: Upgrade", "Transfer-Encoding: chunked"
+    async with talking(app, http=http) as client:
+        await client.send(get("/", *lines) + b"zz\r\n")
+        assert (await client.response()).status == 400
+        assert await client.closed()
+    assert app.scopes == []
+    assert caplog.records == []

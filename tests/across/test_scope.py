@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from contextvars import ContextVar
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -300,3 +302,16 @@ async def test_without_lifespan_requests_start_from_the_context_of_the_server(ht
     async with running(app, http=http, lifespan="off") as server:
         await server.exchange(get())
     assert seen == ["around the server"]
+
+
+async def test_a_client_that_has_gone_at_once_is_not_taken_for_a_trusted_unix_socket(http):
+    probe = Probe(ok)
+    settings = {"forwarded_allow_ips": ("unix",), "lifespan": "off"}
+    async with running(probe, http=http, **settings) as server:
+        for _ in range(3):
+            # Sent and reset before the server, in this very loop, comes to accept it.
+            with socket.create_connection((server.host, server.port)) as client:
+                client.sendall(get("/", "X-Forwarded-For: 192.0.2.1"))
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await server.exchange(get())
+    assert "192.0.2.1" not in [scope["client"] and scope["client"][0] for scope in probe.scopes]

@@ -340,3 +340,25 @@ async def test_after_a_stall_that_ends_in_time_the_connection_serves_on(http):
                     await asyncio.sleep(0)
                 client.writer.transport.resume_reading()
                 assert len((await within(client.response())).body) == 4 * MIB
+
+
+async def test_a_request_behind_an_answer_that_is_read_slowly_is_answered(http):
+    """Time to keep a connection that asks for nothing does not run while it waits to be asked."""
+
+    async def app(scope, receive, send):
+        await respond(send, bytes(16 * MIB) if scope["path"] == "/big" else b"small")
+
+    async with (
+        running(app, http=http, lifespan="off", timeout_keep_alive=0.1) as server,
+        await RawClient.open(server.host, server.port) as client,
+    ):
+        ticks = asyncio.Semaphore(0)
+        await client.send(get("/big") + get("/small", "Connection: close"))
+        assert await client.read(100)
+        server.server.every_tick(ticks.release)
+        for _ in range(20):
+            await within(ticks.acquire())
+        received = b""
+        while data := await client.read(2**20):
+            received = (received + data)[-1000:]
+        assert received.endswith(b"\r\n\r\nsmall")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http1.head import check_field_bytes, judge, split_request_line
 from katana_asgi.http1.limits import HeadLimits
+from katana_asgi.http1.memo import HeadMemo
 from katana_asgi.http1.parser import head_parser
 
 LIMITS = HeadLimits(line=1000, size=10000, count=100)
@@ -265,3 +268,36 @@ def test_limits_hold_for_beginnings():
     assert limited(b"x" * 1002) == 414
     assert limited(b"GET / HTTP/1.1\r\n" + b"x" * 1000) == 431
     assert limited(b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 12) == 431
+
+
+# -- work
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"A:" + b" " * 500_000 + b"\x00",
+        b"A: b" + b" " * 500_000 + b"\x00",
+        b"A: " + b"b " * 250_000 + b"\x00",
+        b"A: b\t" + b" " * 500_000 + b"c",
+        b"A:\tb\r\nHost: b\r\n" + b"c" * 500_000,
+    ],
+    ids=["spaces", "spaces-behind", "words", "spaces-within", "no-colon"],
+)
+@pytest.mark.parametrize("memo", [True, False])
+def test_no_field_line_costs_the_square_of_its_length(line, memo):
+    """What did would take minutes here, and the test be timed out."""
+    parse = head_parser("httptools", HeadLimits(1000, 2**20, 100), memo=memo)
+    for _ in range(4):
+        with suppress(RemoteProtocolError):
+            parse(b"GET / HTTP/1.1\r\nHost: a\r\n" + line + b"\r\n\r\n")
+
+
+def test_a_head_with_a_long_target_is_not_remembered():
+    parse = head_parser("httptools", HeadLimits(16384, 65536, 100), memo=True)
+    assert isinstance(parse, HeadMemo)
+    short = b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n"
+    for _ in range(6):
+        parse(short % b"a")
+        parse(short % (b"a" * 16000))
+    assert list(parse.heads) == [short % b"a"]
