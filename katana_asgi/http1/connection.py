@@ -136,7 +136,6 @@ class Http1Connection(Http1Lifecycle):
             self._writable.set()
         exchange = self._exchange
         if exchange is not None:
-            self._exchange = None
             self._abandon(exchange, aborted=aborted)
 
     # -- RequestSink ---------------------------------------------------------------------------
@@ -254,7 +253,10 @@ class Http1Connection(Http1Lifecycle):
             return
         context = self._context
         batch = self._last_batch
-        if batch is not None and not context.draining:
+        if batch is not None:
+            if context.draining:
+                self._answer(batch.answers[0], head)  # the last one, as without a memo
+                return
             self._write_batch(batch)
             self.deadline = context.clock.idle_deadline
             return

@@ -253,6 +253,7 @@ class Http1Lifecycle(Http1Records):
 
     def _take_away(self, exchange: Exchange) -> None:
         """Tell the application that the peer has gone; cancel in time what does not listen."""
+        self._exchange = None
         exchange.disconnect()
         if exchange.state == STREAMING and exchange.task is not None:
             # A stream nobody reads: Starlette no longer watches for this at spec 2.4.
@@ -299,7 +300,6 @@ class Http1Lifecycle(Http1Records):
             return
         exchange = self._exchange
         if exchange is not None:
-            self._exchange = None
             self._take_away(exchange)
             if exchange.on_the_wire:
                 if self._context.access is not None:

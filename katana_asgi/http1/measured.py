@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from katana_asgi.http1.connection import Http1Connection
 from katana_asgi.http1.counted import CountedConnection
-from katana_asgi.http1.lifecycle import BUSY, READY
+from katana_asgi.http1.lifecycle import BUSY, DRAINING, READY
 from katana_asgi.http1.proxied import ProxiedConnection, proxied_factory
 from katana_asgi.observe.metrics import route_of
 
@@ -123,6 +123,9 @@ class _Measuring(Http1Connection):
         return super().upgrade(response, end)
 
     def _refuse(self, error: RemoteProtocolError) -> None:
+        if self._state >= DRAINING:
+            super()._refuse(error)  # which does not answer again
+            return
         metrics = self._metrics
         exchange = self._exchange
         status = error.status

@@ -69,7 +69,9 @@ class ProxyHeaderReader(asyncio.Protocol):
         """Wait for the header of a balancer; pass anybody else on at once."""
         self._transport = cast("asyncio.Transport", transport)
         name: Any = transport.get_extra_info("peername")
-        if self._trusts(name[0] if isinstance(name, tuple) else None):
+        # Without an address over TCP it has gone already, and is no peer of a Unix socket.
+        gone = not name and isinstance(transport.get_extra_info("sockname"), tuple)
+        if not gone and self._trusts(name[0] if isinstance(name, tuple) else None):
             self._since = self._clock.now
             self.deadline = self._clock.after(self._timeout)
             self._clock.watched.add(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import struct
 
 import pytest
@@ -183,3 +184,21 @@ async def test_an_idle_balancer_that_resets_leaves_nothing(http):
         connection.reset()
         while server.server.connections:
             await asyncio.sleep(0)
+
+
+async def test_a_client_that_has_gone_at_once_is_not_taken_for_a_balancer_on_a_unix_socket(http):
+    scopes = []
+
+    async def app(scope, receive, send):
+        scopes.append(scope)
+        await respond(send)
+
+    settings = {"forwarded_allow_ips": ("unix",), "lifespan": "off", "proxy_protocol": True}
+    async with running(app, http=http, **settings) as server:
+        for _ in range(3):
+            # Sent and reset before the server, in this very loop, comes to accept it.
+            with socket.create_connection((server.host, server.port)) as client:
+                client.sendall(V1 + get())
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await server.exchange(get("/last"))
+    assert [scope["path"] for scope in scopes] == ["/last"]

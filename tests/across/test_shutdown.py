@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from katana_asgi import Server, StaticRoute
+from katana_asgi.worker.drain import announce_end
 from tests.applications import Probe, get, respond, start
 from tests.support import Connection, running, within
 
@@ -402,3 +403,21 @@ async def test_a_server_may_be_stopped_before_its_startup_is_complete(http, how)
     await asyncio.sleep(0)
     assert ends == ["ended"]
     assert not server.started
+
+
+async def test_known_static_requests_in_one_read_get_a_static_answer_at_the_end_too(http):
+    """Idle connections stay for a while where a successor has the socket already."""
+    app = Waiting()
+    async with (
+        running(app, http=http, lifespan="off", **ROUTES) as server,
+        await server.connect() as client,
+    ):
+        for _ in range(2):
+            await client.send(get("/static") * 2)
+            expected = [(await client.response()).body for _ in range(2)]
+        announce_end(server.server._context, LONG)
+        await client.send(get("/static") * 2)
+        response = await client.response()
+        assert response.header(b"connection") == b"close"
+        assert response.body == expected[0]
+        assert await client.closed()

@@ -41,3 +41,18 @@ async def test_every_kind_of_connection_is_counted(settings, first: bytes) -> No
         assert metrics.received == server.server.requests == 2
         assert metrics.streamed.count == metrics.streamed_first.count == 2
         assert metrics.bytes_out == 10
+
+
+async def test_broken_content_of_a_request_that_was_answered_is_not_counted_as_another() -> None:
+    async with running(hello, lifespan="off", statsd="127.0.0.1:9") as server:
+        async with await server.connect() as connection:
+            await connection.send(
+                b"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+            )
+            await connection.response()
+            await connection.send(b"zz\r\n")
+            assert await connection.closed()
+        metrics = server.server.metrics
+        assert metrics is not None
+        assert metrics.statuses == {("POST", 200): 1}
+        assert metrics.rejections == {}
