@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from katana_asgi.config.access_format import JSON_FIELDS, Atom, parse_atom, parse_format
 from katana_asgi.observe.access_values import (
+    Found,
     Redaction,
     Values,
     clock_time,
@@ -100,12 +101,14 @@ class AccessFormat:
         self._values = Values(redaction or Redaction(), trusted)
         self._forwards = trusted is not None
         self._json = text == "json"
-        self._memos: list[_Memo] = []
+        self._found = Found()
+        self._memos: list[dict[Any, Any]] = [self._found]
         self._names: dict[str, Any] = {
             "nothing": "null" if self._json else "-",
             "empty": "",
             "note": note,
             "durations": _Durations(),
+            "found_in": self._found,
             "plain": as_json if self._json else as_text,
         }
         if self._json:
@@ -116,14 +119,12 @@ class AccessFormat:
         else:
             parts = parse_format(text)
         atoms = {part.name for part in parts if isinstance(part, Atom)}
-        self.reads_fields = bool(
-            atoms & {"i", "u", "f", "a", "trace_id", "host", "referer", "user_agent"}
-        )
         self.reads_ids = "request_id" in atoms
         self.reads_sent = "o" in atoms
         self.timed = bool(atoms & {*_DURATIONS, "time"})
         self.varies = self.timed or self.reads_ids
         self._render, self._vary = self._compile(parts)
+        self.reads_fields = bool(self._found.wanted)
 
     def lines(self, records: Sequence[Any], offset: float) -> list[str]:
         """A line for each ``Record``, or for each ``Outcome`` where the format does not vary.
@@ -148,7 +149,7 @@ class AccessFormat:
         """The two functions. String literals side by side: Python makes one f-string of them."""
         if not self.varies:
             line = " ".join(self._literal(part) for part in parts)
-            return self._evaluate(f"outcomes, offset: [({line}) for {_OUTCOME} in outcomes]"), _same
+            return self._evaluate_render(f"({line})"), _same
         pieces: list[str] = []
         line = ""
         for varies, group in groupby(parts, self._is_varying):
@@ -159,12 +160,18 @@ class AccessFormat:
             else:
                 line += f" {literals}"
         names = "".join(f"piece{number}, " for number in range(len(pieces)))
-        render = f"outcomes, offset: [({''.join(pieces)}) for {_OUTCOME} in outcomes]"
         vary = (
             f"records, made, offset: [{line} for ({names}), (_, ended, began, request_id) "
             "in zip(made, records)]"
         )
-        return self._evaluate(render), self._evaluate(vary)
+        return self._evaluate_render(f"({''.join(pieces)})"), self._evaluate(vary)
+
+    def _evaluate_render(self, value: str) -> _Render:
+        found = "for found in (found_in[head],)" if self._found.wanted else ""
+        made: _Render = self._evaluate(
+            f"outcomes, offset: [{value} for {_OUTCOME} in outcomes {found}]"
+        )
+        return made
 
     def _evaluate(self, source: str) -> Any:
         # Made of our own pieces; what a user wrote is in it as literals, by repr().
@@ -249,18 +256,23 @@ class AccessFormat:
                 encode = as_json if self._json else _or_empty
                 return self._memo("head", values.query, encode)
             case "u":
-                return self._memo("head", values.user)
+                return self._of_field(b"authorization", values.user)
             case "trace_id":
-                return self._memo("head", values.trace_id)
+                return self._of_field(b"traceparent", values.trace_id)
             case "i":
-                return self._memo("head", values.request_field(atom.argument))
+                return self._of_field(atom.argument.encode("ascii"))
             case "f" | "referer":
-                return self._memo("head", values.request_field("referer"))
+                return self._of_field(b"referer")
             case "a" | "user_agent":
-                return self._memo("head", values.request_field("user-agent"))
+                return self._of_field(b"user-agent")
             case "host":
-                return self._memo("head", values.request_field("host"))
+                return self._of_field(b"host")
         raise KeyError(atom.name)
+
+    def _of_field(self, name: bytes, make: Callable[[Any], object] | None = None) -> str:
+        """By its value, not by its head: most heads have the User-Agent of another."""
+        self._found.wanted.add(name)
+        return self._memo(f"found.get({name!r})", make or self._values.request_field(name))
 
     def _target(self) -> str:
         """The request target, by itself: it is the same object where a head comes again."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.http.message import RequestHead
 
-__all__ = ["Redaction", "Values", "clock_time", "iso_moment", "note"]
+__all__ = ["Found", "Redaction", "Values", "clock_time", "iso_moment", "note"]
 
 _MONTHS: Final = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
@@ -38,6 +38,23 @@ class Redaction:
     def query(self, query: bytes) -> bytes:
         """A query, which has no question mark before it."""
         return self.target(b"?" + query)[1:]
+
+
+class Found(dict[Any, dict[bytes, bytes]]):
+    """Of each head the fields that a format names, found in one pass; lines of one name joined."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wanted: set[bytes] = set()
+
+    def __missing__(self, head: RequestHead) -> dict[bytes, bytes]:
+        wanted = self.wanted
+        pairs = [pair for pair in head.fields if pair[0] in wanted]
+        found = self[head] = dict(pairs)
+        if len(found) < len(pairs):
+            for name in found:
+                found[name] = b", ".join(value for each, value in pairs if each == name)
+        return found
 
 
 class Values:
@@ -56,9 +73,10 @@ class Values:
         """The query, without its question mark."""
         return self.redaction.query(head.query)
 
-    def user(self, head: RequestHead) -> str | None:
+    @staticmethod
+    def user(authorization: bytes | None) -> str | None:
         """The user of basic authentication (RFC 7617 §2)."""
-        kind, _, token = (_value(head.fields, b"authorization") or b"").partition(b" ")
+        kind, _, token = (authorization or b"").partition(b" ")
         if kind.lower() != b"basic":
             return None
         try:
@@ -66,23 +84,22 @@ class Values:
         except binascii.Error:
             return None
 
-    def trace_id(self, head: RequestHead) -> str | None:
+    @staticmethod
+    def trace_id(traceparent: bytes | None) -> str | None:
         """The id of the trace that ``traceparent`` names."""
-        return trace_id(_value(head.fields, b"traceparent") or b"")
+        return trace_id(traceparent or b"")
 
-    def request_field(self, name: str) -> Callable[[RequestHead], str | bytes | None]:
-        """A field of the request; several lines of it joined."""
-        wanted = name.encode("ascii")
-        hidden = wanted in self.redaction.headers
-        is_target = wanted == b"referer"
+    def request_field(self, name: bytes) -> Callable[[bytes | None], str | bytes | None]:
+        """The value of a field of the request, as far as it is shown."""
+        hidden = name in self.redaction.headers
+        is_target = name == b"referer"
 
-        def read(head: RequestHead) -> str | bytes | None:
-            value = _value(head.fields, wanted)
+        def show(value: bytes | None) -> str | bytes | None:
             if value is not None and hidden:
                 return REDACTED
             return self.redaction.target(value) if value is not None and is_target else value
 
-        return read
+        return show
 
     def response_field(self, name: str) -> Callable[[Any], str | bytes | None]:
         """A field of the response: the application's own, or any of the server's own response."""

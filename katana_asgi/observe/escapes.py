@@ -19,8 +19,6 @@ _ESCAPES: Final = {
     0x5C: "\\x5c",
 }
 _find_wide: Final = re.compile(r"[^\x00-\xff]").search
-_is_plain: Final = re.compile(r"[ !#-\[\]-~]+").fullmatch
-"""Text that is the same in a line and within the quotes of JSON."""
 
 
 def as_text(value: object) -> str:
@@ -30,7 +28,7 @@ def as_text(value: object) -> str:
     elif value is None or isinstance(value, bool | int | float):
         return "-" if value is None else str(value)
     text = str(value)
-    if _is_plain(text):
+    if text and _is_plain(text):
         return text
     if _find_wide(text):
         text = text.encode("utf-8", "backslashreplace").decode("latin-1")
@@ -44,6 +42,11 @@ def as_json(value: object) -> str:
     if isinstance(value, str) and _is_plain(value):
         return f'"{value}"'
     return json.dumps(value)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether text is the same in a line and within the quotes of JSON."""
+    return text.isascii() and text.isprintable() and '"' not in text and "\\" not in text
 
 
 def redactor(names: Iterable[str]) -> Callable[[bytes], bytes] | None:

@@ -8,7 +8,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from records import head, line, outcome, record
+from records import head, line, lines, outcome, record
 
 from katana_asgi import Config
 from katana_asgi.asgi.fields import check_fields
@@ -16,6 +16,7 @@ from katana_asgi.config.access_format import FIELDS
 from katana_asgi.errors import ConfigurationError
 from katana_asgi.http.forwarded import TrustedProxies
 from katana_asgi.observe.access import Selection
+from katana_asgi.observe.access_format import AccessFormat
 from katana_asgi.observe.access_values import Redaction
 from katana_asgi.observe.record import head_of_websocket
 
@@ -202,6 +203,26 @@ def test_excluded_paths_have_no_line():
     }
     assert logged == {b"/healthz?x": False, b"/healthz/": True, b"/static/a": False}
     assert not Selection(0.0)(outcome())
+
+
+# -- batches
+
+
+@pytest.mark.parametrize("form", ["short", "combined", "json"])
+def test_a_batch_has_the_lines_that_its_records_have_alone(form):
+    one, two = outcome(b"/one"), outcome(b"/two", status=404, sent=7)
+    times = [(1.0, 0.5), (1.0, 0.25), (2.0, 1.75), (2.0, 0.0)]
+    given = [(each, *time, "id") for each, time in zip((one, two, one, two), times, strict=True)]
+    made = AccessFormat(form)
+    kept = given if made.varies else [each[0] for each in given]
+    assert made.lines(kept, 1e9) == [made.lines([each], 1e9)[0] for each in kept]
+
+
+def test_lines_of_one_field_are_joined_and_none_is_taken_from_another_request():
+    form = AccessFormat("%({x-a}i)s %({user-agent}i)s")
+    agent = (b"user-agent", b"u")
+    heads = [head(b"/", (b"x-a", b"1"), agent, (b"x-a", b"2")), head(b"/", agent), head(b"/")]
+    assert lines([record(head=each) for each in heads], form) == ["1, 2 u", "- u", "- -"]
 
 
 # -- WebSockets

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import re
 
 import pytest
 from records import head, line, record
@@ -205,6 +206,31 @@ async def test_every_answer_has_its_line_in_order():
         '"- - HTTP/-" 400 Bad Request (invalid request line)',
         '"GET / HTTP/1.1" 201 Created',
     ]
+
+
+@pytest.mark.parametrize("form", ["short", "combined", "json"])
+async def test_a_connection_that_repeats_itself_has_a_line_for_each_request(form):
+    async def counting(scope, receive, send):
+        answered.append(scope["path"])
+        await respond(send, b"x" * (len(answered) // 3), status=200 + len(answered) // 4)
+
+    answered: list[str] = []
+    collector = listening()
+    settings = {"access_log": True, "access_log_format": form, "lifespan": "off"}
+    async with running(counting, **settings) as server, await server.connect() as client:
+        for number in range(12):
+            await client.send(get("/a" if number < 10 else "/b"))
+            await client.response()
+    assert len(collector.lines) == 12
+    found = [re.search(r"(/[ab]).*?(20[0-9])\b", line) for line in collector.lines]
+    assert [each and each[2] for each in found] == [str(200 + n // 4) for n in range(1, 13)]
+    assert [each and each[1] for each in found] == ["/a"] * 10 + ["/b"] * 2
+    if form != "short":
+        pattern = r'20\d (\d+|-) "' if form == "combined" else r'"bytes_out": (\d+)'
+        sizes = [re.search(pattern, line) for line in collector.lines]
+        assert [each and int(each[1].replace("-", "0")) for each in sizes] == [
+            number // 3 for number in range(1, 13)
+        ]
 
 
 async def test_without_an_access_log_there_is_no_line():
