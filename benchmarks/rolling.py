@@ -204,11 +204,15 @@ async def measure(requests: int, every: float, directory: Path, *arguments: str)
         url = await service.wait_for(r"Listening on http://([\d.]+):(\d+)")
         load = Load(url[1], int(url[2]))
         clients = load.clients()
-        while load.total < requests or service.count("Reloaded: all") < ROUNDS:
+        while load.total < requests:
             service.process.send_signal(signal.SIGHUP)
             await asyncio.sleep(every)
             if service.process.poll() is not None:
                 raise SystemExit(service.log.read_text()[-3000:])
+        # A restart begins again with each signal: where workers start slowly it needs this peace.
+        while (complete := service.count("Reloaded: all")) < ROUNDS:
+            service.process.send_signal(signal.SIGHUP)
+            await service.wait_for("Reloaded: all", complete + 1)
         load.stopping = True
         await asyncio.wait(clients)
     finally:

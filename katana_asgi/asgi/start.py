@@ -12,11 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from asyncio.tasks import (  # type: ignore[attr-defined] # the first is not in typeshed
-    _current_tasks,
-    _enter_task,
-    _leave_task,
-)
 from collections.abc import Coroutine
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -50,6 +45,11 @@ if sys.version_info >= (3, 12):
         return asyncio.Task(work, loop=loop, context=variables, eager_start=eager)
 
 else:
+    from asyncio.tasks import (  # type: ignore[attr-defined] # the first is not in typeshed
+        _current_tasks,
+        _enter_task,
+        _leave_task,
+    )
 
     def start(
         work: Work, loop: asyncio.AbstractEventLoop, variables: Context
