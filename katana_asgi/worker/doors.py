@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from katana_asgi.http1.redirect import RedirectConnection
 from katana_asgi.net.listener import bound_unsent, listen
+from katana_asgi.net.redirect_sockets import redirect_socket
 from katana_asgi.net.tls_listener import Arrival, Arrivals, TlsListener
-from katana_asgi.net.tls_prepared import redirect_socket
 from katana_asgi.net.tls_proxied import ProxiedArrival
 
 if TYPE_CHECKING:
