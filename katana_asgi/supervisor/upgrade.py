@@ -36,6 +36,9 @@ class Predecessor:
     @classmethod
     def find(cls) -> Predecessor | None:
         """The predecessor that has started this process, if one has; asked once."""
+        unused = os.environ.pop(REDIRECT_VARIABLE, None)
+        if unused is not None:  # the settings want no redirects any more: nobody may wait there
+            os.close(int(unused))
         text = os.environ.pop(VARIABLE, None)
         if text is None:
             return None

@@ -137,6 +137,21 @@ def test_redirects_go_on_under_a_new_supervisor(serve, site):
     server.finish()
 
 
+def test_nobody_waits_for_redirects_that_the_settings_want_no_more(serve, site):
+    config = site.folder / "katana.toml"
+    config.write_text('redirect-bind = "127.0.0.1:0"\n')
+    server, port = serve("--supervise", "--config", str(config))
+    redirects = int(re.search(r"Redirecting from \S+:(\d+)", server.stderr)[1])
+    config.write_text("")
+    new = upgrade(server, server.process.pid)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", redirects), TIMEOUT)
+    assert ask(port, site.trust)[0].isdigit()
+    os.kill(new, signal.SIGTERM)
+    server.wait_for(rf"Stopped supervisor \[{new}\]")
+    server.finish()
+
+
 def upgrade(server, old):
     """SIGUSR2 to supervisor ``old``; the process id of the next."""
     os.kill(old, signal.SIGUSR2)
