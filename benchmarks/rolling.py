@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.rolling --requests 100000 --every 1`` starts two workers, sends
 requests over keep-alive connections, new connections, streams and WebSockets, sends SIGHUP
-each second, and prints counts. Any failed request, reset or connection that closes under a
-request is a loss; the status is 1 where there was one.
+each second, now and then SIGUSR2 instead, and prints counts. Any failed request, reset or
+connection that closes under a request is a loss; the status is 1 where there was one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import asyncio
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -59,16 +60,20 @@ class Lost(Exception):
 class Load:
     """Clients of several kinds; ``counts`` says what became of their requests."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, trust: ssl.SSLContext | None = None) -> None:
         self.host = host
         self.port = port
+        self.trust = trust  # None: without TLS
         self.counts: Counter[str] = Counter()
         self.losses: Counter[str] = Counter()
         self.workers: set[bytes] = set()
         self.stopping = False
 
     async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection(self.host, self.port)
+        name = None if self.trust is None else "localhost"
+        return await asyncio.open_connection(
+            self.host, self.port, ssl=self.trust, server_hostname=name
+        )
 
     async def exchange(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: bytes, more: bytes
@@ -170,6 +175,33 @@ class Service:
                 stderr=log,
                 start_new_session=True,
             )
+        self.supervisor = self.process.pid
+        self.upgrades = 0
+
+    def signal(self, number: signal.Signals) -> None:
+        """Signal the supervisor that there is, which after an upgrade is another."""
+        with suppress(ProcessLookupError):
+            os.kill(self.supervisor, number)
+
+    async def upgrade(self) -> None:
+        """Have a new supervisor take over, and the old one end."""
+        old, self.upgrades = self.supervisor, self.upgrades + 1
+        self.signal(signal.SIGUSR2)
+        found = await self.wait_for(r"The new supervisor \[(\d+)\] is ready", self.upgrades)
+        self.supervisor = int(found[1])
+        await self.wait_for(rf"Stopped supervisor \[{old}\]")
+
+    @property
+    def alive(self) -> bool:
+        """Whether the service runs, under its first supervisor or a later one."""
+        if self.upgrades == 0:
+            return self.process.poll() is None
+        self.process.poll()  # waits for it
+        try:
+            os.kill(self.supervisor, 0)
+        except ProcessLookupError:
+            return False
+        return True
 
     def count(self, pattern: str) -> int:
         """How many lines of the log match."""
@@ -178,7 +210,7 @@ class Service:
     async def wait_for(self, pattern: str, number: int = 1) -> re.Match[str]:
         """Wait until the log has ``number`` matches; returns the last."""
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and self.process.poll() is None:
+        while time.monotonic() < deadline and self.alive:
             matches = list(re.finditer(pattern, self.log.read_text(), re.MULTILINE))
             if len(matches) >= number:
                 return matches[-1]
@@ -186,32 +218,42 @@ class Service:
         raise SystemExit(f"no {pattern!r} in the log:\n{self.log.read_text()[-3000:]}")
 
     async def stop(self) -> int:
-        """SIGTERM; returns the exit status."""
-        self.process.send_signal(signal.SIGTERM)
+        """SIGTERM; returns the exit status of the first supervisor."""
+        self.signal(signal.SIGTERM)
         deadline = time.monotonic() + 60
-        while self.process.poll() is None and time.monotonic() < deadline:
+        while self.alive and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         return self.process.wait()
 
 
-async def measure(requests: int, every: float, directory: Path, *arguments: str) -> Load:
-    """Send ``requests`` requests while the service restarts; prints and returns the counts."""
+async def measure(
+    requests: int, every: float, directory: Path, *arguments: str, upgrades: int = 0
+) -> Load:
+    """Send ``requests`` requests while the service restarts; prints and returns the counts.
+
+    After each ``upgrades`` restarts, where that is not 0, there is a new supervisor.
+    """
     service = Service(directory, *(arguments or ("--workers", "2")))
     begin = time.monotonic()
     try:
         url = await service.wait_for(r"Listening on http://([\d.]+):(\d+)")
         load = Load(url[1], int(url[2]))
         clients = load.clients()
+        restarts = 0
         while load.total < requests:
-            service.process.send_signal(signal.SIGHUP)
+            restarts += 1
+            if upgrades and restarts % upgrades == 0:
+                await service.upgrade()
+            else:
+                service.signal(signal.SIGHUP)
             await asyncio.sleep(every)
-            if service.process.poll() is not None:
+            if not service.alive:
                 raise SystemExit(service.log.read_text()[-3000:])
         # A restart begins again with each signal: where workers start slowly it needs this peace.
         while (complete := service.count("Reloaded: all")) < ROUNDS:
-            service.process.send_signal(signal.SIGHUP)
+            service.signal(signal.SIGHUP)
             await service.wait_for("Reloaded: all", complete + 1)
         load.stopping = True
         await asyncio.wait(clients)
@@ -219,7 +261,7 @@ async def measure(requests: int, every: float, directory: Path, *arguments: str)
         await service.stop()
     seconds = time.monotonic() - begin
     print(f"{load.total} requests in {seconds:.0f} s over {len(load.workers)} workers")
-    print(f"{service.count('^INFO: +Received SIGHUP')} reloads")
+    print(f"{service.count('^INFO: +Received SIGHUP')} reloads, {service.upgrades} new supervisors")
     for kind, number in sorted(load.counts.items()):
         print(f"  {kind}: {number}")
     print(f"lost: {sum(load.losses.values())}")
@@ -235,9 +277,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--every", type=float, default=1.0, help="seconds between reloads")
+    parser.add_argument("--upgrades", type=int, default=10, help="of so many restarts, one is one")
     options = parser.parse_args()
     with TemporaryDirectory() as directory:
-        load = asyncio.run(measure(options.requests, options.every, Path(directory)))
+        load = asyncio.run(
+            measure(options.requests, options.every, Path(directory), upgrades=options.upgrades)
+        )
     return 1 if load.losses else 0
 
 

@@ -44,7 +44,7 @@ class BindSettings:
     bind: tuple[str, ...] = setting(
         (),
         "binds",
-        "Listen here instead of host and port; repeatable with one worker: HOST:PORT, "
+        "Listen here instead of host and port; repeatable: HOST:PORT, "
         "[IPV6]:PORT, unix:PATH, unix:@NAME, fd://NUMBER, systemd or systemd:NAME.",
         metavar="PLACE",
         check=check_bind,

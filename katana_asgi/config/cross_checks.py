@@ -51,11 +51,10 @@ def check_together(values: Mapping[str, Any], given: Mapping[str, str]) -> None:
             f"{_origin(given, 'access_log_fields')}: fields are those of JSON lines; "
             "use json or auto as access_log_format"
         )
-    if len(values["bind"]) > 1 and (values["workers"] > 1 or values["reload"]):
-        other = "reload" if values["reload"] else f"{values['workers']} workers"
+    if len(values["bind"]) > 1 and values["reload"]:
         raise ConfigurationError(
             f"{_origin(given, 'bind')}: {len(values['bind'])} places are not allowed with "
-            f"{other}; use one"
+            "reload; use one"
         )
     if values["interface"] == "wsgi" and values["lifespan"] == "on":
         raise ConfigurationError(

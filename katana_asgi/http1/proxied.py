@@ -28,7 +28,6 @@ __all__ = ["proxied_factory"]
 def proxied_factory(
     context: WorkerContext,
     settings: Http1Settings,
-    scheme: str = "http",
     *,
     plain: Callable[..., Http1Connection] | None = None,
     proxied: Callable[..., ProxiedConnection] | None = None,
@@ -40,7 +39,7 @@ def proxied_factory(
     if plain is None:
         plain = CountedConnection if settings.limit_keep_alive_requests else Http1Connection
     proxied = proxied or ProxiedConnection
-    trusts = settings.proxy_trusts
+    trusts, scheme = settings.proxy_trusts, context.scheme
     assert trusts is not None  # noqa: S101 - the caller has looked
 
     def successor(origin: Origin | None) -> asyncio.Protocol:

@@ -7,7 +7,7 @@ import socket
 
 from katana_asgi.net.sockets import _BOUND, KERNEL_BALANCES, _bind, _identity
 
-__all__ = ["bind_beside", "own_unix_file"]
+__all__ = ["bind_beside", "in_slots", "own_unix_file"]
 
 
 def bind_beside(sock: socket.socket) -> socket.socket:
@@ -32,3 +32,15 @@ def own_unix_file(sock: socket.socket) -> None:
         if path and not path.startswith("\0") and os.path.exists(path):
             path = os.path.abspath(path)
             _BOUND[sock] = path, _identity(path)
+
+
+def in_slots(sockets: list[socket.socket]) -> list[list[socket.socket]]:
+    """One row for each slot: a socket of every address that ``sockets`` are bound to.
+
+    An address with a single socket has it in every row, as when it was bound.
+    """
+    columns: dict[object, list[socket.socket]] = {}
+    for sock in sockets:
+        columns.setdefault((sock.family, sock.getsockname()), []).append(sock)
+    count = max(map(len, columns.values()))
+    return [[found[min(row, len(found) - 1)] for found in columns.values()] for row in range(count)]

@@ -49,6 +49,10 @@ class Notifier:
         now = time.clock_gettime_ns(MONOTONIC) // 1000
         self._send("RELOADING=1", f"MONOTONIC_USEC={now}")
 
+    def succeeded_by(self, pid: int) -> None:
+        """Process ``pid`` is the service from now on: what others say does not count."""
+        self._send(f"MAINPID={pid}")
+
     def stopping(self, status: str = "Stopping") -> None:
         """The service ends."""
         self._send("STOPPING=1", f"STATUS={status}")

@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 
     from katana_asgi.net.clock import Clock, Watched
 
-__all__ = ["ProxyHeaderReader"]
+__all__ = ["ProxyHeaderReader", "log_refusal"]
 
 FRESH: Final = 2.0
 """Seconds for the header of a connection that was accepted just before the end."""
 
 logger = logging.getLogger("katana_asgi.error")
+
+
+def log_refusal(reason: str) -> None:
+    """Say why a connection ends before its header was believed."""
+    logger.warning("A connection of a trusted proxy was closed: %s", reason)
 
 
 class ProxyHeaderReader(asyncio.Protocol):
@@ -41,11 +46,11 @@ class ProxyHeaderReader(asyncio.Protocol):
         "_closed",
         "_received",
         "_since",
-        "_successor",
-        "_timeout",
         "_transport",
-        "_trusts",
         "deadline",
+        "successor",
+        "timeout",
+        "trusts",
     )
 
     def __init__(
@@ -57,9 +62,9 @@ class ProxyHeaderReader(asyncio.Protocol):
         closed: Callable[[Watched], None],
     ) -> None:
         self._clock = clock
-        self._timeout = timeout
-        self._trusts = trusts
-        self._successor = successor
+        self.timeout = timeout
+        self.trusts = trusts
+        self.successor = successor
         self._closed = closed
         self._received = b""
         self._since = 0.0
@@ -71,9 +76,9 @@ class ProxyHeaderReader(asyncio.Protocol):
         name: Any = transport.get_extra_info("peername")
         # Without an address over TCP it has gone already, and is no peer of a Unix socket.
         gone = not name and isinstance(transport.get_extra_info("sockname"), tuple)
-        if not gone and self._trusts(name[0] if isinstance(name, tuple) else None):
+        if not gone and self.trusts(name[0] if isinstance(name, tuple) else None):
             self._since = self._clock.now
-            self.deadline = self._clock.after(self._timeout)
+            self.deadline = self._clock.after(self.timeout)
             self._clock.watched.add(self)
         else:
             self._pass_on(None)
@@ -97,7 +102,7 @@ class ProxyHeaderReader(asyncio.Protocol):
             successor.data_received(rest)
 
     def _pass_on(self, origin: Origin | None) -> asyncio.Protocol:
-        successor = self._successor(origin)
+        successor = self.successor(origin)
         self.deadline = NEVER
         self._clock.watched.discard(self)
         self._transport.set_protocol(successor)
@@ -105,7 +110,7 @@ class ProxyHeaderReader(asyncio.Protocol):
         return successor
 
     def _refuse(self, reason: str) -> None:
-        logger.warning("A connection of a trusted proxy was closed: %s", reason)
+        log_refusal(reason)
         self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:

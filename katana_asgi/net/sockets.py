@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.config.model import Config
 
-__all__ = ["bind_sockets", "describe", "remove_unix_socket"]
+__all__ = ["adopt", "bind_slots", "bind_sockets", "describe", "remove_unix_socket"]
 
 Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 
@@ -49,51 +49,56 @@ them once it is closed, and never tells whether the file is still the same one."
 
 
 def bind_sockets(config: Config, count: int) -> list[socket.socket]:
-    """Return one bound, non-blocking, non-inheritable socket for each of ``count`` slots.
+    """The sockets of ``bind_slots``, of one slot after the other."""
+    return [sock for row in bind_slots(config, count) for sock in row]
 
-    A single slot has one for each place of ``bind``.
 
-    TCP slots get a SO_REUSEPORT socket each where the kernel balances over them; a Unix
-    socket, an inherited descriptor and any other system have one socket, repeated.
+def bind_slots(config: Config, count: int) -> list[list[socket.socket]]:
+    """Return, for each of ``count`` slots, a bound socket for every place to listen.
+
+    They do not block and are not inherited. TCP slots get a SO_REUSEPORT socket each where the
+    kernel balances over them; a Unix socket, an inherited descriptor and any other system have
+    one socket, repeated.
 
     Raises ``StartupError`` (status 1) with one line that names the address and the reason.
     """
     if config.bind:
-        return _bind_places(config, count)
-    if config.fd is not None:
-        return [_adopt(config.fd)] * count
-    if config.uds is not None:
-        return [_bind_unix(config.uds, int(config.uds_mode, 8))] * count
-    return _bind_tcp(config.host, config.port, count, config.reuse_port)
+        columns = _bind_places(config, count)
+    elif config.fd is not None:
+        columns = [[adopt(config.fd)] * count]
+    elif config.uds is not None:
+        columns = [[_bind_unix(config.uds, int(config.uds_mode, 8))] * count]
+    else:
+        columns = [_bind_tcp(config.host, config.port, count, config.reuse_port)]
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
-def _bind_places(config: Config, count: int) -> list[socket.socket]:
-    """The sockets of all places; with more than one slot there is one place (``cross_checks``)."""
-    found: list[socket.socket] = []
+def _bind_places(config: Config, count: int) -> list[list[socket.socket]]:
+    """The sockets of all places, each for all slots."""
+    found: list[list[socket.socket]] = []
     try:
         for place in config.bind:
             found += _bind_place(place, config, count)
-        if len(found) > count and (count > 1 or config.reload):
-            raise StartupError(
-                f"cannot listen on {place}: with several workers or reload there can be one socket"
-            )
+        if len(found) > 1 and config.reload:
+            raise StartupError(f"cannot listen on {place}: with reload there can be one socket")
     except BaseException:
-        for sock in found:
-            remove_unix_socket(sock)
+        for column in found:
+            for sock in column:
+                remove_unix_socket(sock)
         raise
     return found
 
 
-def _bind_place(place: str, config: Config, count: int) -> list[socket.socket]:
+def _bind_place(place: str, config: Config, count: int) -> list[list[socket.socket]]:
     kind, _, rest = place.partition(":")
     if kind == "unix":
-        return [_bind_unix(rest, int(config.uds_mode, 8))] * count
+        return [[_bind_unix(rest, int(config.uds_mode, 8))] * count]
     if kind == "fd" and rest.startswith("//"):
-        return [_adopt(int(rest[2:]))] * count
+        return [[adopt(int(rest[2:]))] * count]
     if place == "systemd" or kind == "systemd":
-        return [_adopt(number) for number in activated_descriptors(rest)] * count
+        return [[adopt(number)] * count for number in activated_descriptors(rest)]
     host, _, port = place.rpartition(":")
-    return _bind_tcp(host, int(port), count, config.reuse_port)
+    return [_bind_tcp(host, int(port), count, config.reuse_port)]
 
 
 def describe(sock: socket.socket, scheme: str = "http") -> str:
@@ -281,7 +286,8 @@ def _is_held(path: str) -> bool:
     return True
 
 
-def _adopt(descriptor: int) -> socket.socket:
+def adopt(descriptor: int) -> socket.socket:
+    """A socket from a descriptor that was inherited. Raises ``StartupError`` for another kind."""
     try:
         sock = socket.socket(fileno=descriptor)
     except OSError as error:

@@ -63,7 +63,10 @@ class Arrivals(NamedTuple):
 
 
 class TlsListener:
-    """Accepts from a bound socket until it is closed; ``factory`` makes the protocols."""
+    """Accepts from a bound socket until it is closed; ``factory`` makes the protocols.
+
+    ``arrive`` makes what a connection is until it has one: ``Arrival`` or a kind of it.
+    """
 
     def __init__(
         self,
@@ -71,8 +74,10 @@ class TlsListener:
         factory: Callable[[], asyncio.Protocol],
         sock: socket.socket,
         backlog: int,
+        arrive: Callable[[Arrivals, Callable[[], asyncio.Protocol], socket.socket], Arrival],
     ) -> None:
         self._arrivals = arrivals
+        self._arrive = arrive
         self._factory = factory
         self._sock = sock
         self._at_once = min(backlog, ACCEPT_AT_ONCE)
@@ -106,7 +111,7 @@ class TlsListener:
             if len(arrivals.clock.watched) > arrivals.admission.at_all:
                 sock.close()  # too many even to be told
             else:
-                Arrival(arrivals, self._factory, sock)
+                self._arrive(arrivals, self._factory, sock)
 
     def _failed(self, error: OSError) -> None:
         """Say it as asyncio does, and try again later: the socket stays readable."""

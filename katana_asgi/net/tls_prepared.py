@@ -10,20 +10,17 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from katana_asgi.config.tls_checks import split_bind
-from katana_asgi.net.sockets import bind_sockets, describe
+from katana_asgi.net.redirect_sockets import redirects_shared
 from katana_asgi.net.tls import Tls
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterator
 
     from katana_asgi.config.model import Config
 
-__all__ = ["prepared", "redirect_socket", "tls_for"]
+__all__ = ["prepared", "tls_for"]
 
 _shared: Final[dict[str, Tls]] = {}
-_redirects: Final[dict[str, socket.socket]] = {}
 
 logger = logging.getLogger("katana_asgi.error")
 
@@ -37,15 +34,15 @@ def prepared(config: Config) -> Iterator[None]:
     """
     if config.ssl_certfile is not None:
         _shared["tls"] = Tls(config)
-    if config.redirect_bind:
-        sock = _redirects[config.redirect_bind] = _bind(config)
-        logger.info("Redirecting from %s", describe(sock))
     try:
-        yield
+        if config.redirect_bind:
+            with redirects_shared(config) as where:
+                logger.info("Redirecting from %s", where)
+                yield
+        else:
+            yield
     finally:
         _shared.clear()
-        while _redirects:
-            _redirects.popitem()[1].close()
 
 
 def tls_for(config: Config) -> Tls | None:
@@ -60,14 +57,3 @@ def tls_for(config: Config) -> Tls | None:
         return Tls(config)
     shared.refresh()
     return shared
-
-
-def redirect_socket(config: Config) -> socket.socket:
-    """The socket of ``redirect_bind``, bound. Raises ``StartupError``."""
-    shared = _redirects.get(config.redirect_bind)
-    return _bind(config) if shared is None else shared
-
-
-def _bind(config: Config) -> socket.socket:
-    host, port = split_bind(config.redirect_bind)
-    return bind_sockets(config.replace(host=host, port=port, uds=None, fd=None), 1)[0]

@@ -16,6 +16,7 @@ from katana_asgi.net.inherited import bind_beside
 from katana_asgi.supervisor.slot import Slot
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from katana_asgi.config.model import Config
@@ -58,6 +59,11 @@ class Changes:
         self._generation = 0
         self._rolling = False
         self._surplus: list[Slot] = []  # no longer wanted; their sockets have to be taken over
+
+    @property
+    def rolling(self) -> bool:
+        """Whether workers are being replaced after a reload."""
+        return self._rolling
 
     def generation_of(self, config: Config) -> int:
         """The number of reloads before a worker that is started with ``config``."""
@@ -103,11 +109,11 @@ class Changes:
         first = self._slots[0]
         number = max(each.number for each in (*self._slots, *self._surplus)) + 1
         try:
-            sock = first.sockets.pop() if len(first.sockets) > 1 else bind_beside(first.sock)
+            own = [_spare(first, sock) or bind_beside(sock) for sock in first.own]
         except OSError as error:
             logger.error("Cannot add a worker: %s", error)
             return False
-        self._slots.append(Slot(number, sock, 0.0))
+        self._slots.append(Slot(number, own[0], 0.0, *own[1:]))
         self._slots[-1].was_ready = any(each.was_ready for each in self._slots)
         return True
 
@@ -160,3 +166,13 @@ class Changes:
             elif first.settled:
                 first.start_at = now
         return done
+
+
+def _spare(slot: Slot, beside: socket.socket) -> socket.socket | None:
+    """Take a left-over socket at the address of ``beside`` out of ``slot``, if it has one."""
+    where = beside.family, beside.getsockname()
+    for sock in slot.sockets:
+        if sock not in slot.own and (sock.family, sock.getsockname()) == where:
+            slot.sockets.remove(sock)
+            return sock
+    return None

@@ -13,7 +13,6 @@ from katana_asgi.supervisor.slot import describe_end
 
 if TYPE_CHECKING:
     from katana_asgi.config.model import Config
-    from katana_asgi.net.notify import Notifier
     from katana_asgi.supervisor.admin import AdminSlot
     from katana_asgi.supervisor.slot import Slot, WorkerProcess
 
@@ -30,7 +29,6 @@ class Ends(Orders):
 
     _config: Config
     _admin: AdminSlot | None
-    _notifier: Notifier
 
     @property
     def _budget(self) -> float:

@@ -10,11 +10,13 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from katana_asgi.net.redirect_sockets import redirects_to_hand_on
 from katana_asgi.observe.logs import reopen_logs
 from katana_asgi.supervisor.signals import describe_signal
 from katana_asgi.supervisor.upgrade import exec_successor
 
 if TYPE_CHECKING:
+    from katana_asgi.net.notify import Notifier
     from katana_asgi.supervisor.changes import Changes
     from katana_asgi.supervisor.signals import SignalWatch
     from katana_asgi.supervisor.slot import Slot, WorkerProcess
@@ -37,6 +39,7 @@ class Orders:
     _slots: list[Slot]
     _workers: dict[int, WorkerProcess]
     _changes: Changes
+    _notifier: Notifier
     _directory: str
     _status: int
 
@@ -46,6 +49,7 @@ class Orders:
         self._last_stop = (0, 0.0)
         self._upgrade: tuple[int, Channel] | None = None
         self._children: set[int] = set()  # that are no workers, to be waited for
+        self._reloading = False  # and the service manager has been told
         self._relieved = False  # another supervisor has the sockets
 
     def _stop(self, status: int, farewell: str = "prompt", *, quick: bool = False) -> None:
@@ -84,7 +88,9 @@ class Orders:
     def _on_order(self, number: int) -> None:
         logger.info("Received %s", describe_signal(number))
         if number == signal.SIGHUP:
+            self._notifier.reloading()
             self._changes.reload()
+            self._reloading = True  # until it is over, also where it was refused
         elif number == signal.SIGTTIN:
             self._changes.more()
         elif number == signal.SIGTTOU:
@@ -103,9 +109,10 @@ class Orders:
         if self._upgrade is not None:
             logger.warning("A new supervisor is starting already")
             return
+        shared = redirects_to_hand_on()
         sockets = list(dict.fromkeys(sock for slot in self._slots for sock in slot.sockets))
         try:
-            pid, channel = self._upgrade = exec_successor(sockets, self._directory)
+            pid, channel = self._upgrade = exec_successor(sockets, shared, self._directory)
         except OSError as error:
             logger.error("Cannot start a new supervisor: %s", error)
             return
@@ -121,6 +128,7 @@ class Orders:
         if ready and not self._stopping:
             logger.info("The new supervisor [%d] is ready, stopping", pid)
             self._relieved = True
+            self._notifier.succeeded_by(pid)
             self._forget_upgrade()
             self._stop(0, "handover")
         elif channel.closed:

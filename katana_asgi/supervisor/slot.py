@@ -125,13 +125,16 @@ class Slot:
 
     ``start_at`` is when the next worker is to start, ``None`` while none is wanted. Where
     there is a ``worker``, the next one is its ``successor`` until it is ready. ``leaving`` are
-    workers that drain. The first of ``sockets`` is the slot's own, others are left over from
-    slots that are no more.
+    workers that drain. ``sock`` and ``others`` are the slot's own sockets, one for each place;
+    ``sockets`` has them and those left over from slots that are no more.
     """
 
-    def __init__(self, number: int, sock: socket.socket, now: float) -> None:
+    def __init__(
+        self, number: int, sock: socket.socket, now: float, *others: socket.socket
+    ) -> None:
         self.number = number
-        self.sockets = [sock]
+        self.own = (sock, *others)
+        self.sockets = [*self.own]
         self.worker: WorkerProcess | None = None
         self.successor: WorkerProcess | None = None
         self.leaving: set[WorkerProcess] = set()
@@ -142,8 +145,8 @@ class Slot:
 
     @property
     def sock(self) -> socket.socket:
-        """The slot's own socket."""
-        return self.sockets[0]
+        """The slot's own socket; where there are several places, that of the first."""
+        return self.own[0]
 
     @property
     def due_at(self) -> float | None:

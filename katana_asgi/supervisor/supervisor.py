@@ -14,9 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from katana_asgi.errors import StartupError
-from katana_asgi.net.inherited import own_unix_file
+from katana_asgi.net.inherited import in_slots, own_unix_file
 from katana_asgi.net.notify import Notifier
-from katana_asgi.net.sockets import bind_sockets, describe, remove_unix_socket
+from katana_asgi.net.sockets import bind_slots, describe, remove_unix_socket
 from katana_asgi.supervisor.admin import AdminSlot
 from katana_asgi.supervisor.changes import Changes
 from katana_asgi.supervisor.ends import Ends, capital
@@ -69,6 +69,7 @@ class Supervisor(Ends):
         self._changes = Changes(config, self._slots, reload)
         self._predecessor: Predecessor | None = None
         self._announced = False
+        self._status_line = ""  # for the service manager
         self._notifier = Notifier()
         self._alive_at = time.monotonic() if self._notifier.watchdog else None
         self._complete = False
@@ -112,15 +113,15 @@ class Supervisor(Ends):
         predecessor = self._predecessor = Predecessor.find()
         now = time.monotonic()
         if predecessor is None:
-            sockets = bind_sockets(config, config.workers)
+            rows = bind_slots(config, config.workers)
             write_pid_file(config.pid_file)  # not before it is clear that no other runs here
-            self._slots += [Slot(number, sock, now) for number, sock in enumerate(sockets, 1)]
         else:
             for sock in predecessor.sockets:
                 own_unix_file(sock)
-            self._slots += [
-                Slot(number, sock, now) for number, sock in enumerate(predecessor.sockets, 1)
-            ]
+            rows = in_slots(predecessor.sockets)
+        self._slots += [
+            Slot(number, first, now, *others) for number, (first, *others) in enumerate(rows, 1)
+        ]
         self._changes.resize(config.workers)  # one slot may have several sockets
         logger.info("Started supervisor [%d]", os.getpid())
         set_title("supervisor")
@@ -152,6 +153,9 @@ class Supervisor(Ends):
             now = time.monotonic()
             if not self._stopping:
                 self._stop_workers(self._changes.go_on(now))
+                if self._reloading and self._announced and not self._changes.rolling:
+                    self._reloading = False
+                    self._notifier.ready(self._status_line)
                 if self._admin_at is not None and self._admin_at <= now:
                     self._take_over_admin(now)
             for slot in self._all_slots:
@@ -273,15 +277,19 @@ class Supervisor(Ends):
             self._announced = True
             words = [f"{len(self._slots)} workers"]
             words += [str(message[key]) for key in ("loop", "parser") if key in message]
-            where = describe(slot.sock, self._config.scheme)
-            logger.info("Listening on %s (%s), CTRL+C to stop", where, ", ".join(words))
-            self._notifier.ready(f"Listening on {where}")
+            places = [describe(sock, self._config.scheme) for sock in slot.own]
+            for where in places:
+                logger.info("Listening on %s (%s), CTRL+C to stop", where, ", ".join(words))
+            self._status_line = f"Listening on {', '.join(places)}"
+            if self._predecessor is None:
+                self._notifier.ready(self._status_line)
         if not self._complete and all(each.was_ready for each in self._slots):
             self._complete = True
             if self._predecessor is not None:
                 write_pid_file(self._config.pid_file)
                 self._predecessor.relieve()
                 self._predecessor = None
+                self._notifier.ready(self._status_line)
                 if self._config.admin_bind:
                     self._admin_at = time.monotonic() + 1.0
 

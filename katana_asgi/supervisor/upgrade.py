@@ -11,6 +11,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from katana_asgi.net.redirect_sockets import REDIRECT_VARIABLE
 from katana_asgi.supervisor.signals import STOPS, held_back, reset_in_child
 from katana_asgi.worker.channel import Channel
 
@@ -35,6 +36,9 @@ class Predecessor:
     @classmethod
     def find(cls) -> Predecessor | None:
         """The predecessor that has started this process, if one has; asked once."""
+        unused = os.environ.pop(REDIRECT_VARIABLE, None)
+        if unused is not None:  # the settings want no redirects any more: nobody may wait there
+            os.close(int(unused))
         text = os.environ.pop(VARIABLE, None)
         if text is None:
             return None
@@ -55,8 +59,10 @@ class Predecessor:
         self._channel.close()
 
 
-def exec_successor(sockets: Sequence[socket.socket], directory: str) -> tuple[int, Channel]:
-    """Start this program again, in ``directory``, with ``sockets``.
+def exec_successor(
+    sockets: Sequence[socket.socket], redirects: Sequence[socket.socket], directory: str
+) -> tuple[int, Channel]:
+    """Start this program again, in ``directory``, with ``sockets`` and those for ``redirects``.
 
     Returns the process id and our end of the channel. Raises ``OSError`` where the system has
     no process or descriptor to give.
@@ -72,23 +78,33 @@ def exec_successor(sockets: Sequence[socket.socket], directory: str) -> tuple[in
             there.close()
             raise
         if pid == 0:
-            _become_successor(sockets, there, directory, mask)
+            _become_successor(sockets, redirects, there, directory, mask)
     there.close()
     return pid, here
 
 
 def _become_successor(
-    sockets: Sequence[socket.socket], channel: Channel, directory: str, mask: set[signal.Signals]
+    sockets: Sequence[socket.socket],
+    redirects: Sequence[socket.socket],
+    channel: Channel,
+    directory: str,
+    mask: set[signal.Signals],
 ) -> NoReturn:
     try:
         reset_in_child(mask, ignore=())
         numbers = [sock.fileno() for sock in sockets]
-        for number in (channel.fileno(), *numbers):
+        for number in (channel.fileno(), *numbers, *(sock.fileno() for sock in redirects)):
             os.set_inheritable(number, True)
+        environment = dict(os.environ)
         text = f"{channel.fileno()}:{','.join(map(str, numbers))}"
+        environment[VARIABLE] = text
+        for sock in redirects:
+            environment[REDIRECT_VARIABLE] = str(sock.fileno())
+        if environment.get("WATCHDOG_PID") == str(os.getppid()):
+            environment["WATCHDOG_PID"] = str(os.getpid())  # the service will be this process
         os.chdir(directory)
         os.execve(  # noqa: S606 - the command this process was started with
-            sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, VARIABLE: text}
+            sys.executable, [sys.executable, *sys.orig_argv[1:]], environment
         )
     finally:
         os._exit(1)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from katana_asgi.http1.redirect import RedirectConnection
 from katana_asgi.net.listener import bound_unsent, listen
-from katana_asgi.net.tls_listener import Arrivals, TlsListener
-from katana_asgi.net.tls_prepared import redirect_socket
+from katana_asgi.net.redirect_sockets import redirect_socket
+from katana_asgi.net.tls_listener import Arrival, Arrivals, TlsListener
+from katana_asgi.net.tls_proxied import ProxiedArrival
 
 if TYPE_CHECKING:
     import asyncio
@@ -52,7 +53,8 @@ async def open_door(
         config.ssl_handshake_timeout,
         config.ssl_shutdown_timeout,
     )
-    return TlsListener(arrivals, factory, sock, config.backlog)
+    arrive = ProxiedArrival if config.proxy_protocol else Arrival
+    return TlsListener(arrivals, factory, sock, config.backlog, arrive)
 
 
 async def listen_for_redirects(

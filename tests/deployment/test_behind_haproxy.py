@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import time
 from contextlib import contextmanager
 
 import pytest
+import trustme
 from balanced import EXAMPLES, Load, ask, balancer, free_port, instances, program
 
 from tests.support import TIMEOUT
@@ -91,6 +93,48 @@ def test_a_restart_of_one_instance_after_the_other_fails_no_request(tmp_path):
             wait_until_served_by(port, each.process.process.pid)
         load.wait_for(100)
     assert load.failures == []
+
+
+PASSES_TLS_THROUGH = """
+defaults
+    mode tcp
+    timeout connect 2s
+    timeout client 20s
+    timeout server 20s
+frontend web
+    bind 127.0.0.1:{port}
+    default_backend app
+backend app
+    default-server check inter 500ms fall 1 rise 1 {header} check-send-proxy check-ssl verify none
+    server one 127.0.0.1:{behind}
+"""
+
+
+@pytest.mark.parametrize("header", ["send-proxy", "send-proxy-v2"])
+def test_tls_that_haproxy_passes_through_keeps_the_client(tmp_path, header):
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost")
+    issued.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "site.pem"))
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    port = free_port()
+    flags = ("--proxy-protocol", "--ssl-certfile", str(tmp_path / "site.pem"))
+    with instances(tmp_path, *flags, count=1) as (one,):
+        text = PASSES_TLS_THROUGH.format(port=port, behind=one.port, header=header)
+        (tmp_path / "haproxy.cfg").write_text(text)
+        with (
+            balancer([program("haproxy"), "-f", str(tmp_path / "haproxy.cfg")], port),
+            socket.create_connection(("127.0.0.1", port), TIMEOUT) as client,
+            trust.wrap_socket(client, server_hostname="localhost") as tls,
+        ):
+            tls.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            answer = b""
+            while data := tls.recv(65536):
+                answer += data
+            told = json.loads(answer.partition(b"\r\n\r\n")[2])
+            assert told["client"] == list(tls.getsockname())
+            assert (told["server"], told["scheme"]) == (["127.0.0.1", port], "https")
+        assert "PROXY header" not in one.process.stderr
 
 
 def wait_until_served_by(port, pid):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import stat
 import sys
+import time
 
 import pytest
 from talk import ask, read_response
@@ -58,6 +60,56 @@ def test_several_places_are_served_at_once(place, tmp_path_factory):
     assert not path.exists()
 
 
+@linux
+def test_several_places_and_workers_go_through_every_change(place, tmp_path_factory):
+    path = tmp_path_factory.mktemp("s") / "app.sock"
+    binds = ("127.0.0.1:0", f"unix:{path}", "127.0.0.1:0")
+    flags = [word for bind in binds for word in ("--bind", bind)]
+    with ServerProcess("main:app", *flags, "--workers", "2", cwd=place, port=False) as server:
+        places = [server.wait_listening() for _ in binds]
+        assert places[1] == f"unix:{path}"
+
+        def served(wanted: int) -> set[int]:
+            """The processes that answer at every place, of which there have to be so many."""
+            found = [set(), set(), set()]
+            deadline = time.monotonic() + 20
+            while len(found[0]) < wanted or len(found[2]) < wanted or not found[1]:
+                assert time.monotonic() < deadline, found
+                found[0].add(int(ask(places[0])))
+                found[1].add(ask_unix(str(path)))
+                found[2].add(int(ask(places[2])))
+            assert found[0] == found[2] >= found[1]
+            return found[0]
+
+        server.wait_for("is ready") if server.stderr.count("is ready") < 2 else None
+        first = served(2)
+        server.signal(signal.SIGTTIN)
+        server.wait_for(r"Worker 3 \[\d+\] is ready")
+        assert first < served(3)
+        server.signal(signal.SIGTTOU)
+        for _ in range(2):  # the third, and the first, whose successor has its sockets too
+            server.wait_for(r"Worker [13] \[\d+\] ended \(exit status 0\)")
+        second = served(2)
+        server.signal(signal.SIGTTIN)
+        server.wait_for(r"Worker 3 \[\d+\] is ready")
+        server.signal(signal.SIGTTOU)  # the first has had the sockets of the third since then
+        server.wait_for(r"Worker 3 \[\d+\] ended \(exit status 0\)")
+        server.signal(signal.SIGHUP)
+        server.wait_for("Reloaded: all 2 workers are new")
+        server.wait_for(r"Worker 2 \[\d+\] ended")
+        third = served(2)
+        assert not second & third
+        server.signal(signal.SIGUSR2)
+        new = int(server.wait_for(r"The new supervisor \[(\d+)\] is ready, stopping")[1])
+        server.wait_for(rf"Stopped supervisor \[{server.process.pid}\]")
+        assert not third & served(2)
+        assert server.process.wait(20) == 0
+        os.kill(new, signal.SIGTERM)
+        server.wait_for(rf"Stopped supervisor \[{new}\]")
+        server.finish()
+    assert not path.exists()
+
+
 @WORKERS
 @pytest.mark.parametrize(("bind", "expected"), [("systemd", "web"), ("systemd:web", "web")])
 def test_sockets_of_a_service_manager_are_served_and_stay_open(place, workers, bind, expected):
@@ -105,7 +157,6 @@ def test_a_name_that_no_socket_has_is_an_error_with_those_there_are(place):
     [
         (("--bind", "8000"), "use HOST:PORT"),
         (("--bind", "a:70000"), "use HOST:PORT"),
-        (("--bind", "a:1", "--bind", "a:2", "--workers", "2"), "2 places are not allowed"),
         (("--bind", "a:1", "--host", "b"), "cannot be combined"),
         (("--bind", "a:1", "--bind", "a:2", "--reload"), "2 places are not allowed with reload"),
         (("--uds-mode", "rw"), "use three octal digits"),

@@ -161,6 +161,21 @@ async def test_a_dead_worker_is_replaced_counted_and_its_sums_stay(tmp_path: Pat
         assert process.stop() == 0
 
 
+async def test_the_admin_listener_answers_after_an_upgrade(tmp_path: Path) -> None:
+    with serve(tmp_path, "--workers", "2") as process:
+        admin = Admin(process)
+        url = process.wait_listening()
+        admin.eventually(lambda status: bool(status["ready"]))
+        process.signal(signal.SIGUSR2)
+        new = int(process.wait_for(r"The new supervisor \[(\d+)\] is ready, stopping")[1])
+        admin = Admin(process)  # on another port, because port 0 was asked for
+        await ask(url, ["/"] * 3)
+        admin.eventually(lambda status: status["ready"] and status["requests"] == {"GET 200": 3})
+        os.kill(new, signal.SIGTERM)
+        process.wait_for(rf"Stopped supervisor \[{new}\]")
+        process.finish()
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_readiness_is_red_while_the_service_drains(tmp_path: Path, workers: str) -> None:
     with serve(tmp_path, "--workers", workers) as process:

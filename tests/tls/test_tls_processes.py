@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import shutil
 import signal
 import socket
@@ -117,6 +119,45 @@ def test_redirects_come_from_every_kind_of_service(serve, site, workers):
         client.sendall(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert f"location: https://localhost:{port}/x\r\n".encode() in client.recv(65536)
     assert server.stop() == 0
+
+
+def test_redirects_go_on_under_a_new_supervisor(serve, site):
+    server, port = serve("--supervise", "--redirect-bind", "127.0.0.1:0")
+    redirects = int(re.search(r"Redirecting from \S+:(\d+)", server.stderr)[1])
+    new = server.process.pid
+    for _ in range(2):
+        new = upgrade(server, new)
+        with socket.create_connection(("127.0.0.1", redirects), TIMEOUT) as sock:
+            sock.sendall(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+            answer = sock.recv(65536)
+            assert f"location: https://a:{port}/x".encode() in answer
+        assert ask(port, site.trust)[0].isdigit()
+    os.kill(new, signal.SIGTERM)
+    server.wait_for(rf"Stopped supervisor \[{new}\]")
+    server.finish()
+
+
+def test_nobody_waits_for_redirects_that_the_settings_want_no_more(serve, site):
+    config = site.folder / "katana.toml"
+    config.write_text('redirect-bind = "127.0.0.1:0"\n')
+    server, port = serve("--supervise", "--config", str(config))
+    redirects = int(re.search(r"Redirecting from \S+:(\d+)", server.stderr)[1])
+    config.write_text("")
+    new = upgrade(server, server.process.pid)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", redirects), TIMEOUT)
+    assert ask(port, site.trust)[0].isdigit()
+    os.kill(new, signal.SIGTERM)
+    server.wait_for(rf"Stopped supervisor \[{new}\]")
+    server.finish()
+
+
+def upgrade(server, old):
+    """SIGUSR2 to supervisor ``old``; the process id of the next."""
+    os.kill(old, signal.SIGUSR2)
+    new = server.wait_for(r"The new supervisor \[(\d+)\] is ready, stopping")[1]
+    server.wait_for(rf"Stopped supervisor \[{old}\]")
+    return int(new)
 
 
 def test_the_address_for_redirects_may_be_taken(site):
