@@ -237,11 +237,6 @@ class Http1Lifecycle(Http1Records):
         used = self._last_head is not None or hasattr(self, "_head")
         return self.deadline - (settings.timeout_keep_alive if used else settings.timeout_header)
 
-    @property
-    def queued(self) -> bool:
-        """Whether bytes of a further request wait for the exchange that is under way."""
-        return self._exchange is not None and bool(self._parser.holds)
-
     def shutdown(self) -> None:
         """No further request: close at once when idle, else after the present response."""
         self._keep_alive = False

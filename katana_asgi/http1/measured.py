@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from katana_asgi.http1.settings import Http1Settings
     from katana_asgi.observe.metrics import WorkerMetrics
 
-__all__ = ["MeasuredConnection", "measured_factory"]
+__all__ = ["MeasuredConnection", "Measuring", "measured_factory"]
 
 LEFT: Final = 499
 """What a request counts as whose client has gone before the answer was complete."""
@@ -51,12 +51,17 @@ REASONS: Final = {
 _send_response: Final = Http1Writer.send_response  # what nobody in between overrides
 
 
-class _Measuring(Http1Connection):
+class Measuring(Http1Connection):
     """Counts on the way; the subclass below adds it to both kinds of connections."""
 
     __slots__ = ()  # two bases with slots would not fit together
 
     _metrics: WorkerMetrics
+
+    @property
+    def queued(self) -> bool:
+        """Whether bytes of a further request wait for the exchange that is under way."""
+        return self._exchange is not None and bool(self._parser.holds)
 
     def data_received(self, data: bytes) -> None:
         """Take what was read; a read that repeats the last is counted as known."""
@@ -173,7 +178,7 @@ class _Measuring(Http1Connection):
         super().connection_lost(exc)
 
 
-class MeasuredConnection(_Measuring):
+class MeasuredConnection(Measuring):
     """A connection that counts."""
 
     __slots__ = ("_metrics",)
@@ -191,7 +196,7 @@ class MeasuredConnection(_Measuring):
         self._metrics = metrics
 
 
-class MeasuredCountedConnection(_Measuring, CountedConnection):
+class MeasuredCountedConnection(Measuring, CountedConnection):
     """A connection that counts and has a limit of requests."""
 
     __slots__ = ("_metrics",)
@@ -209,7 +214,7 @@ class MeasuredCountedConnection(_Measuring, CountedConnection):
         self._metrics = metrics
 
 
-class MeasuredProxiedConnection(_Measuring, ProxiedConnection):
+class MeasuredProxiedConnection(Measuring, ProxiedConnection):
     """A connection that counts, behind a PROXY header."""
 
     __slots__ = ("_metrics",)
