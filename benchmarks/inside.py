@@ -177,6 +177,9 @@ def _logged(form: str) -> dict[str, Any]:
     return {"access_log": True, "access_log_format": form}
 
 
+MEASURED = {"admin_bind": "127.0.0.1:9100"}
+"""A server that counts for metrics; only the command would listen there."""
+
 CASES: dict[str, Case] = {
     case.name: case
     for case in (
@@ -194,6 +197,8 @@ CASES: dict[str, Case] = {
         Case("logged-json", _same("minimal"), settings=_logged("json")),
         Case("logged-static", _static(REQUESTS["minimal"].template), settings=_logged("short")),
         Case("logged-varied", _numbered("varied"), settings=_logged("combined")),
+        Case("minimal-measured", _same("minimal"), settings=MEASURED),
+        Case("static-measured", _static(REQUESTS["minimal"].template), settings=MEASURED),
     )
 }
 

@@ -269,6 +269,12 @@ def settings() -> Iterator[Scenario]:
         quick=("katana", "katana-no-log", "uvicorn"),
     )
     yield Scenario(
+        name="metrics",
+        title="Metrics on and off",
+        request="browser",
+        servers=("katana", "katana-metrics"),
+    )
+    yield Scenario(
         name="unpinned",
         title="ASGI application, browser headers, no pinning: servers may use every core",
         request="browser",

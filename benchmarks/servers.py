@@ -223,6 +223,13 @@ ALL = (
         note="no access log, in rows where the others write one",
     ),
     Server(
+        name="katana-metrics",
+        command=katana("--statsd=127.0.0.1:9"),
+        needs=(KATANA,),
+        package="katana-asgi",
+        note="metrics are counted, and pushed once a second to a port where nobody listens",
+    ),
+    Server(
         name="katana-json-log",
         command=katana("--access-log-format=json"),
         needs=(KATANA,),

@@ -276,7 +276,7 @@ class _Option(click.Option):
         option = cls(
             [setting.name, *setting.aliases, flag],
             default=None,
-            multiple=setting.repeatable,
+            multiple=setting.repeatable or setting.kind == "list",
             metavar=None if boolean else _metavar(setting),
             help=_help(setting),
         )

@@ -35,7 +35,8 @@ variable `KATANA_TIMEOUT_KEEP_ALIVE`, the file key `timeout-keep-alive` and the 
 Flags win over environment variables, those over the file, the file over defaults. The whole value
 of a setting comes from one of them: `--header` replaces the header fields of a file.
 
-- **Flags**: `katana-asgi APP [OPTIONS]`. A boolean has two, `--memo` and `--no-memo`.
+- **Flags**: `katana-asgi APP [OPTIONS]`. A boolean has two, `--memo` and `--no-memo`. The members
+  of a list are separated by commas, and flags that are given again add to them.
 - **Environment**: `KATANA_…`. `WEB_CONCURRENCY` and `FORWARDED_ALLOW_IPS` are read where the
   variable of our own is not set. A boolean is `1`, `true`, `yes`, `on` or `0`, `false`, `no`,
   `off`. Where a flag is repeatable, each line of the variable is one member. An empty variable

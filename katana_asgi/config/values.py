@@ -57,9 +57,14 @@ KINDS: Final[Mapping[Kind, ValueKind]] = {
 
 
 def from_texts(setting: Setting, texts: Sequence[str], origin: str) -> Any:
-    """The value of the texts of a flag: each a member where it is repeatable, else the last."""
+    """The value of the texts of a flag: each a member where it is repeatable, else the last.
+
+    Lists add up.
+    """
     kind = KINDS[setting.kind]
     with at(origin):
+        if setting.kind == "list":
+            return _checked(setting, kind.from_text(setting, ",".join(texts)))
         if setting.repeatable:
             return _checked(setting, [kind.from_text(setting, text) for text in texts])
         return _checked(setting, kind.from_text(setting, texts[-1]))

@@ -6,19 +6,21 @@ Chosen once per listener, so that a connection without metrics has nothing to te
 from __future__ import annotations
 
 from functools import partial
+from math import log2
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from katana_asgi.asgi.start import start
 from katana_asgi.http1.connection import Http1Connection
 from katana_asgi.http1.counted import CountedConnection
 from katana_asgi.http1.lifecycle import BUSY, DRAINING, READY
 from katana_asgi.http1.proxied import ProxiedConnection, proxied_factory
+from katana_asgi.http1.writing import Http1Writer
 from katana_asgi.observe.metrics import route_of
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
-    from typing import Final
 
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.asgi.exchange import Exchange
@@ -26,10 +28,11 @@ if TYPE_CHECKING:
     from katana_asgi.asgi.scope import Endpoint
     from katana_asgi.asgi.tunnel import ByteStream, TunnelEnd
     from katana_asgi.errors import RemoteProtocolError
+    from katana_asgi.http.message import RequestHead
     from katana_asgi.http1.settings import Http1Settings
     from katana_asgi.observe.metrics import WorkerMetrics
 
-__all__ = ["MeasuredConnection", "measured_factory"]
+__all__ = ["MeasuredConnection", "Measuring", "measured_factory"]
 
 LEFT: Final = 499
 """What a request counts as whose client has gone before the answer was complete."""
@@ -45,14 +48,20 @@ REASONS: Final = {
 """Why the server turned a request away, by the status it gave; others have their number."""
 
 
-class _Measuring(Http1Connection):
+_send_response: Final = Http1Writer.send_response  # what nobody in between overrides
+
+
+class Measuring(Http1Connection):
     """Counts on the way; the subclass below adds it to both kinds of connections."""
 
     __slots__ = ()  # two bases with slots would not fit together
 
     _metrics: WorkerMetrics
-    _called_at: float
-    _streams: bool
+
+    @property
+    def queued(self) -> bool:
+        """Whether bytes of a further request wait for the exchange that is under way."""
+        return self._exchange is not None and bool(self._parser.holds)
 
     def data_received(self, data: bytes) -> None:
         """Take what was read; a read that repeats the last is counted as known."""
@@ -64,11 +73,18 @@ class _Measuring(Http1Connection):
             return
         super().data_received(data)
 
+    def _take(self, data: bytes, head: RequestHead) -> None:
+        self._metrics.memo_hits += 1
+        super()._take(data, head)
+
     def _start(self, exchange: Exchange) -> None:
+        """As without metrics, but always timed: not another call for each request."""
+        exchange.started = True
+        context = self._context
+        context.running += 1
         self._metrics.received += 1
-        self._streams = False  # type: ignore[misc] # slot below
-        self._called_at = perf_counter()  # type: ignore[misc] # slot below
-        super()._start(exchange)
+        exchange.began = perf_counter()
+        exchange.task = start(exchange.run(), context.loop, context.variables.copy())
 
     def send_response(
         self,
@@ -78,32 +94,45 @@ class _Measuring(Http1Connection):
         content: bytes,
         more: bool,
     ) -> None:
-        """Send a head and its first content; where more follows, this is the first byte."""
-        self._metrics.bytes_out += len(content)
+        """Send a head and its first content; where more follows, this is the first byte.
+
+        What is counted is counted before: behind the last byte the next request may begin.
+        """
+        metrics = self._metrics
+        metrics.bytes_out += len(content)
+        exchange = self._exchange
+        assert exchange is not None  # noqa: S101 - it is our caller
+        seconds = perf_counter() - exchange.began
         if more:
-            self._streams = True  # type: ignore[misc] # slot below
-            self._metrics.streamed_first.record(perf_counter() - self._called_at)
-        super().send_response(status, fields, length, content, more)
+            metrics.streamed_first.record(seconds)
+            _send_response(self, status, fields, length, content, more)
+            return
+        times = metrics.whole  # Histogram.record, without the call
+        times.total += seconds
+        try:
+            times.counts[int(log2(seconds) * 8.0 + 240.0)] += 1
+        except (IndexError, ValueError, OverflowError):
+            times.record_beyond(seconds)
+        try:
+            metrics.by_status[self._head.method][status] += 1
+        except KeyError:
+            metrics.answered(self._head.method, status)
+        if seconds > metrics.slow_from or metrics.routes:
+            self._look_closer(seconds, status)
+        _send_response(self, status, fields, length, content, more)
 
     def send_content(self, data: bytes, more: bool) -> None:
         """Send further content."""
-        self._metrics.bytes_out += len(data)
-        super().send_content(data, more)
-
-    def _response_complete(self) -> None:
+        metrics = self._metrics
+        metrics.bytes_out += len(data)
         exchange = self._exchange
-        if exchange is not None:
-            seconds = perf_counter() - self._called_at
-            metrics = self._metrics
-            (metrics.streamed if self._streams else metrics.whole).record(seconds)
-            key = (self._head.method, exchange.status)
-            if key in metrics.statuses:
-                metrics.statuses[key] += 1
-            else:
-                metrics.answered(*key)
+        if not more and exchange is not None:
+            seconds = perf_counter() - exchange.began
+            metrics.streamed.record(seconds)
+            metrics.answered(self._head.method, exchange.status)
             if seconds > metrics.slow_from or metrics.routes:
                 self._look_closer(seconds, exchange.status)
-        super()._response_complete()
+        super().send_content(data, more)
 
     def _look_closer(self, seconds: float, status: int) -> None:
         """A request that is slow, or may belong to a route that is counted apart."""
@@ -136,8 +165,8 @@ class _Measuring(Http1Connection):
         if exchange is not None and exchange.on_the_wire:
             status = exchange.status
         metrics.answered(self._head.method if busy else "other", status)
-        if under_way:
-            metrics.whole.record(perf_counter() - self._called_at)
+        if exchange is not None and exchange.started:
+            metrics.whole.record(perf_counter() - exchange.began)
         if error.status != 500:
             metrics.rejected(REASONS.get(error.status, str(error.status)))
         super()._refuse(error)
@@ -149,10 +178,10 @@ class _Measuring(Http1Connection):
         super().connection_lost(exc)
 
 
-class MeasuredConnection(_Measuring):
+class MeasuredConnection(Measuring):
     """A connection that counts."""
 
-    __slots__ = ("_called_at", "_metrics", "_streams")
+    __slots__ = ("_metrics",)
 
     def __init__(
         self,
@@ -165,14 +194,12 @@ class MeasuredConnection(_Measuring):
     ) -> None:
         super().__init__(context, settings, server, scheme)
         self._metrics = metrics
-        self._called_at = 0.0
-        self._streams = False
 
 
-class MeasuredCountedConnection(_Measuring, CountedConnection):
+class MeasuredCountedConnection(Measuring, CountedConnection):
     """A connection that counts and has a limit of requests."""
 
-    __slots__ = ("_called_at", "_metrics", "_streams")
+    __slots__ = ("_metrics",)
 
     def __init__(
         self,
@@ -185,14 +212,12 @@ class MeasuredCountedConnection(_Measuring, CountedConnection):
     ) -> None:
         super().__init__(context, settings, server, scheme)
         self._metrics = metrics
-        self._called_at = 0.0
-        self._streams = False
 
 
-class MeasuredProxiedConnection(_Measuring, ProxiedConnection):
+class MeasuredProxiedConnection(Measuring, ProxiedConnection):
     """A connection that counts, behind a PROXY header."""
 
-    __slots__ = ("_called_at", "_metrics", "_streams")
+    __slots__ = ("_metrics",)
 
     def __init__(
         self,
@@ -204,8 +229,6 @@ class MeasuredProxiedConnection(_Measuring, ProxiedConnection):
     ) -> None:
         super().__init__(context, settings, scheme)
         self._metrics = metrics
-        self._called_at = 0.0
-        self._streams = False
 
 
 def measured_factory(

@@ -31,7 +31,7 @@ LOWEST, HIGHEST = -14, 6
 
 COUNTERS: Final = {
     "static": ("static_responses", "Requests that a static route answered."),
-    "memo_hits": ("memo_hits", "Reads that were known from the same connection."),
+    "memo_hits": ("memo_hits", "Reads that were known whole, and not parsed again."),
     "bytes_in": ("received_bytes", "Bytes read from HTTP connections."),
     "bytes_out": ("content_bytes", "Bytes of content that applications sent."),
     "websockets": ("websockets_opened", "WebSockets that were accepted."),
@@ -42,6 +42,7 @@ COUNTERS: Final = {
 
 GAUGES: Final = {
     "concurrency": ("exchanges", "Calls of the application under way."),
+    "queue": ("queued_connections", "Connections with requests that wait for the one before."),
     "rss": ("resident_memory_bytes", "Resident memory."),
     "descriptors": ("open_descriptors", "Open file descriptors."),
 }

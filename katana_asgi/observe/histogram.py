@@ -46,7 +46,11 @@ class Histogram:
         try:
             self.counts[int(log2(seconds) * 8.0 + 240.0)] += 1  # literals: looked up by nobody
         except (IndexError, ValueError, OverflowError):
-            self.counts[-1 if seconds >= LARGEST else 0] += 1
+            self.record_beyond(seconds)
+
+    def record_beyond(self, seconds: float) -> None:
+        """Count a duration that no bucket is for, zero or longer than the last; not its sum."""
+        self.counts[-1 if seconds >= LARGEST else 0] += 1
 
     @property
     def count(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from katana_asgi.http.status import LAST
 from katana_asgi.observe.histogram import Histogram
 from katana_asgi.observe.process import GcPauses, cpu_seconds, open_descriptors, resident_bytes
 
@@ -42,6 +43,7 @@ class WorkerMetrics:
     __slots__ = (
         "_gc",
         "_slow",
+        "by_status",
         "bytes_in",
         "bytes_out",
         "lag",
@@ -51,7 +53,6 @@ class WorkerMetrics:
         "route_times",
         "routes",
         "slow_from",
-        "statuses",
         "streamed",
         "streamed_first",
         "websockets",
@@ -62,7 +63,7 @@ class WorkerMetrics:
         self.routes = tuple(routes)
         self.route_times = {route: Histogram() for route in self.routes}
         self.received = 0  # requests that no static route answered
-        self.memo_hits = 0  # reads that were the one before again
+        self.memo_hits = 0  # reads that were known whole, from this connection or another
         self.bytes_in = 0
         self.bytes_out = 0
         self.websockets = 0  # opened since start
@@ -71,7 +72,7 @@ class WorkerMetrics:
         self.streamed_first = Histogram()
         self.streamed = Histogram()
         self.lag = Histogram()
-        self.statuses: dict[tuple[str, int], int] = {}
+        self.by_status: dict[str, list[int]] = {}  # for each method counts, at their statuses
         self.rejections: dict[str, int] = {}
         self._slow: list[tuple[float, float, str, str, int]] = []
         self.slow_from = 0.0  # what takes longer is one of the slowest
@@ -88,9 +89,21 @@ class WorkerMetrics:
 
     def answered(self, method: str, status: int) -> None:
         """Count a request by method and status; clients cannot make up labels."""
-        key = (method if method in METHODS else "other", status)
-        statuses = self.statuses
-        statuses[key] = statuses.get(key, 0) + 1
+        label = method if method in METHODS else "other"
+        counts = self.by_status.get(label)
+        if counts is None:
+            counts = self.by_status[label] = [0] * (LAST + 1)
+        counts[status] += 1
+
+    @property
+    def statuses(self) -> dict[tuple[str, int], int]:
+        """How many requests there were of each method and status."""
+        return {
+            (method, status): count
+            for method, counts in self.by_status.items()
+            for status, count in enumerate(counts)
+            if count
+        }
 
     def rejected(self, reason: str) -> None:
         """Count a request or a connection that the server turned away."""

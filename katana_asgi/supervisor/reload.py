@@ -34,8 +34,12 @@ if TYPE_CHECKING:
 __all__ = ["ReloadSupervisor", "counts", "watch_files"]
 
 DRAIN: Final = 1.0
-"""Seconds an old worker gets for its requests, streams and WebSockets: a developer does not
-wait, and the new one serves already."""
+"""Seconds an old worker gets for its streams and WebSockets, whose clients come again, and
+idle connections until they are closed: a developer does not wait for them."""
+
+REQUESTS: Final = 5.0
+"""Seconds it gets for requests that have not been answered, and to close connections in order;
+the new one serves already."""
 
 EXIT_GRACE: Final = 5.0
 """Seconds on top of that for lifespan shutdown and exit functions."""
@@ -50,10 +54,13 @@ class ReloadSupervisor:
     """Runs one worker, and another for each change of the files it is made of."""
 
     def __init__(self, config: Config) -> None:
-        self._budget = min(config.timeout_graceful_shutdown, DRAIN)
+        self._budget = min(config.timeout_graceful_shutdown, REQUESTS)
+        streams = config.timeout_stream_shutdown or self._budget
         self._config = config.replace(
             timeout_graceful_shutdown=self._budget,
+            timeout_stream_shutdown=min(streams, DRAIN),
             timeout_ws_shutdown=min(config.timeout_ws_shutdown, DRAIN),
+            timeout_drain_idle=min(config.timeout_drain_idle, DRAIN),
         )
         self._workers: dict[int, WorkerProcess] = {}
         self._serving: WorkerProcess | None = None
@@ -119,9 +126,12 @@ class ReloadSupervisor:
             worker.channel.close()
 
     def _start(self) -> None:
-        """Start a worker; one that is still starting was made of files that have changed."""
+        """Start a worker; one that is still starting was made of files that have changed.
+
+        It may accept connections already, and that has not been read yet: so it is not killed.
+        """
         if self._starting is not None:
-            self._starting.kill()
+            self._dismiss(self._starting)
         worker = self._starting = self._fork(run_worker)
         if timeout := self._config.timeout_startup:
             worker.must_end_by(worker.started_at + timeout, f"not ready within {timeout:g} s")
@@ -150,12 +160,16 @@ class ReloadSupervisor:
         old, self._serving, self._starting = self._serving, worker, None
         logger.info("Worker [%d] is ready after %.2f s", worker.pid, now - worker.started_at)
         if old is not None:
-            old.tell_stop("prompt")
-            old.must_end_by(now + self._budget + EXIT_GRACE, "not drained in time")
+            self._dismiss(old)
         if not self._announced:
             self._announced = True
             where = describe(self._sock, self._config.scheme)
             logger.info("Listening on %s (1 worker, reloading), CTRL+C to stop", where)
+
+    def _dismiss(self, worker: WorkerProcess) -> None:
+        """Another takes over: whoever is still to ask this one for something is told so first."""
+        worker.tell_stop("handover")
+        worker.must_end_by(time.monotonic() + self._budget + EXIT_GRACE, "not drained in time")
 
     def _on_signals(self) -> None:
         for number in self._signals.read():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from katana_asgi.config.metrics_settings import admin_place
 from katana_asgi.http1.lifecycle import Http1Lifecycle
+from katana_asgi.http1.measured import Measuring
 from katana_asgi.observe.statsd import StatsdPush
 
 if TYPE_CHECKING:
@@ -24,12 +25,15 @@ __all__ = ["Publisher"]
 
 def _snapshot(metrics: WorkerMetrics, context: WorkerContext) -> dict[str, Any]:
     """What the worker has counted, and what its connections do now."""
-    gauges = {"idle": 0, "active": 0, "websocket": 0, "concurrency": context.running}
+    gauges = dict.fromkeys(("idle", "active", "websocket", "queue"), 0)
+    gauges["concurrency"] = context.running
     for each in context.clock.watched:
         if not isinstance(each, Http1Lifecycle):
             gauges["websocket"] += 1
         else:
             gauges["idle" if each.idle_since is not None else "active"] += 1
+            if isinstance(each, Measuring):
+                gauges["queue"] += each.queued
     return metrics.snapshot(context.requests, gauges, draining=context.draining)
 
 

@@ -12,7 +12,10 @@ import pytest
 
 from benchmarks.instructions import BUDGETS, version
 
-CASES = ("static", "static-pipelined", "minimal", "browser", "varied", "echo-1k", "churn")
+CASES = (
+    *("static", "static-pipelined", "minimal", "browser", "varied", "echo-1k", "churn"),
+    "minimal-measured",
+)
 
 
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")

@@ -57,6 +57,12 @@ def test_the_whole_value_comes_from_one_source(place: Path) -> None:
     )
 
 
+def test_lists_of_repeated_flags_add_up(place: Path) -> None:
+    (place / "katana.toml").write_text("reload-include = ['*.txt']\n")
+    config = load({"reload_include": ["*.py,*.html", "*.css"]}, "katana.toml").config
+    assert config.reload_include == ("*.py", "*.html", "*.css")
+
+
 def test_booleans_have_two_flags() -> None:
     loaded = load({"memo": False, "factory": True})
     assert (loaded.config.memo, loaded.config.factory) == (False, True)

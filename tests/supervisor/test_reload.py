@@ -5,11 +5,12 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
-from http.client import RemoteDisconnected
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,9 @@ async def app(scope, receive, send):
     assert scope["type"] in ("http", "websocket")
     if scope["type"] == "websocket":
         await send({{"type": "websocket.accept"}})
-        while True:
-            await receive()
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+        return
     await send({{"type": "http.response.start", "status": 200, "headers": []}})
     if scope["path"] == "/stream":
         while True:
@@ -59,28 +61,89 @@ def get(url: str) -> str:
 
 
 def get_until(url: str, answer: str) -> None:
-    """Ask until the answer comes; no connection may be refused on the way.
-
-    The old worker may close one in the moment its request arrives; browsers ask again then.
-    """
+    """Ask until the answer comes; no request may fail on the way."""
     deadline = time.monotonic() + 2 * TIMEOUT
-    latest = ""
-    while latest != answer:
+    while get(url) != answer:
         assert time.monotonic() < deadline, answer
-        with suppress(ConnectionResetError, RemoteDisconnected):
-            latest = get(url)
         time.sleep(0.01)
 
 
-def test_a_saved_file_is_served_and_no_connection_is_refused_meanwhile(
-    server: ServerProcess, place: Path
-) -> None:
+class Client(threading.Thread):
+    """Asks again and again, on one connection until the server says close, or on a new one."""
+
+    def __init__(self, url: str, *, keep_alive: bool) -> None:
+        super().__init__(daemon=True)
+        self.url = url
+        self.keep_alive = keep_alive
+        self.answers: set[str] = set()
+        self.failure: Exception | None = None
+        self.done = threading.Event()
+
+    def run(self) -> None:
+        place = self.url.removeprefix("http://")
+        try:
+            while not self.done.is_set():
+                with closing(HTTPConnection(place, timeout=TIMEOUT)) as connection:
+                    self._ask(connection)
+        except Exception as error:  # noqa: BLE001 - the test asserts that there was none
+            self.failure = error
+
+    def _ask(self, connection: HTTPConnection) -> None:
+        while not self.done.is_set():
+            connection.request("GET", "/")
+            response = connection.getresponse()
+            self.answers.add(response.read().decode())
+            if response.will_close or not self.keep_alive:
+                return
+
+
+@pytest.fixture
+def clients(server: ServerProcess) -> Iterator[list[Client]]:
     url = server.wait_listening()
-    assert get(url) == "one"
-    for answer in ("three", "four", "seventeen"):
+    clients = [Client(url, keep_alive=kept) for kept in (True, True, False, False)]
+    for client in clients:
+        client.start()
+    yield clients
+    for client in clients:
+        client.done.set()
+    for client in clients:
+        client.join(TIMEOUT)
+
+
+def assert_all_get(clients: list[Client], answer: str) -> None:
+    """Each client comes to this answer, without a failure since it began."""
+    deadline = time.monotonic() + 2 * TIMEOUT
+    for client in clients:
+        while answer not in client.answers:
+            assert client.failure is None
+            assert time.monotonic() < deadline, answer
+            time.sleep(0.01)
+    for client in clients:
+        client.done.set()
+    for client in clients:
+        client.join(TIMEOUT)
+        assert client.failure is None
+
+
+def test_no_request_fails_during_ten_saves(
+    server: ServerProcess, place: Path, clients: list[Client]
+) -> None:
+    url = clients[0].url
+    answers = ["x" * length for length in range(1, 11)]  # each file is of another size
+    for answer in answers:
         save(place, answer)
         get_until(url, answer)
-    assert "Reloading: main.py changed" in server.stderr
+    assert_all_get(clients, answers[-1])
+    assert server.stderr.count("Reloading: main.py changed") >= len(answers)
+
+
+def test_no_request_fails_where_a_save_comes_before_the_last_one_is_served(
+    server: ServerProcess, place: Path, clients: list[Client]
+) -> None:
+    for number in range(1, 9):
+        save(place, "y" * number)
+        server.wait_for("Reloading: main.py changed")
+    assert_all_get(clients, "y" * 8)
 
 
 def test_an_import_error_is_shown_and_the_old_state_serves_until_it_is_mended(
