@@ -42,6 +42,7 @@ async def test_the_scope_tells_of_the_handshake(http):
         await peer.leave()
     scope = probe.scopes[0]
     headers = scope.pop("headers")
+    assert scope.pop("state").keys() == {"katana.shutdown"}
     assert headers[0] == (b"host", b"example")
     assert [value for name, value in headers if name == b"x-one"] == [b"1", b"2"]
     assert (b"sec-websocket-version", b"13") in headers
@@ -57,7 +58,6 @@ async def test_the_scope_tells_of_the_handshake(http):
         "client": (client[0], client[1]),
         "server": (server.host, server.port),
         "subprotocols": ["chat", "superchat"],
-        "state": {},
         "extensions": {"websocket.http.response": {}},
     }
 
@@ -85,7 +85,7 @@ async def test_each_websocket_gets_a_copy_of_the_state_and_a_context_of_its_own(
             await send({"type": "lifespan.shutdown.complete"})
             return
         await accept(receive, send)
-        seen.append((variable.get(), dict(scope["state"])))
+        seen.append((variable.get(), sorted(scope["state"]), list(scope["state"]["shared"])))
         variable.set(scope["path"])
         scope["state"]["own"] = scope["path"]
         message = await receive()
@@ -102,7 +102,7 @@ async def test_each_websocket_gets_a_copy_of_the_state_and_a_context_of_its_own(
         assert await one.closing() == (1000, "")
         await two.send(text("2"))
         assert await two.closing() == (1000, "")
-    begun = ("startup", {"shared": ["startup"]})
+    begun = ("startup", ["katana.shutdown", "shared"], ["startup"])
     assert seen == [begun, begun, ("/one", "1"), ("/two", "2")]
 
 
