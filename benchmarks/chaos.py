@@ -2,9 +2,9 @@
 
 ``python -m benchmarks.chaos --minutes 5`` sends the load of ``rolling.py`` over TLS to two
 workers and does something to them every few seconds. Only requests in flight on a worker that
-was killed may fail: a failure within moments of a kill counts as excused, and every other as a
-loss. The counts are printed; the status is 1 where there was a loss. ``--seed`` repeats the
-choices.
+was killed may fail: a failure on a connection that it served, or within moments of the kill,
+counts as excused, and every other as a loss. The counts are printed; the status is 1 where
+there was a loss. ``--seed`` repeats the choices.
 """
 
 from __future__ import annotations
@@ -50,9 +50,15 @@ class Chaos:
     """What is done to a service, and when."""
 
     def __init__(
-        self, service: Service, config: Path, chance: random.Random, authority: trustme.CA
+        self,
+        service: Service,
+        load: Load,
+        config: Path,
+        chance: random.Random,
+        authority: trustme.CA,
     ) -> None:
         self.service = service
+        self.load = load
         self.config = config
         self.chance = chance
         self.authority = authority
@@ -93,7 +99,9 @@ class Chaos:
     def kill(self) -> None:
         """End a worker in the middle of everything."""
         with suppress(ProcessLookupError, IndexError):
-            os.kill(self.chance.choice(self.workers()), signal.SIGKILL)
+            pid = self.chance.choice(self.workers())
+            self.load.killed.add(pid)
+            os.kill(pid, signal.SIGKILL)
             self.killed_at = time.monotonic()
             self.done["worker killed"] += 1
 
@@ -146,7 +154,7 @@ async def run(seconds: float, seed: int, directory: Path) -> int:
     try:
         url = await service.wait_for(r"Listening on https://([\d.]+):(\d+)")
         load = Load(url[1], int(url[2]), trust)
-        chaos = Chaos(service, config, chance, authority)
+        chaos = Chaos(service, load, config, chance, authority)
         clients = load.clients()
         end = time.monotonic() + seconds
         act_at = time.monotonic() + 1
@@ -163,6 +171,7 @@ async def run(seconds: float, seed: int, directory: Path) -> int:
         load.stopping = True
         await asyncio.wait(clients)
         lost.update(load.losses)
+        excused.update(load.excused)
     finally:
         status = await service.stop()
     print(f"{load.total} requests in {seconds:.0f} s, seed {seed}, exit status {status}")

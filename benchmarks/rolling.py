@@ -66,6 +66,9 @@ class Load:
         self.trust = trust  # None: without TLS
         self.counts: Counter[str] = Counter()
         self.losses: Counter[str] = Counter()
+        self.killed: set[int] = set()  # workers whose connections may fail
+        self.excused: Counter[str] = Counter()
+        self.last: dict[asyncio.StreamWriter, int] = {}  # the worker that served a connection
         self.workers: set[bytes] = set()
         self.stopping = False
 
@@ -89,7 +92,10 @@ class Load:
             length = re.search(rb"content-length: (\d+)", head)
             assert length is not None
             body = await reader.readexactly(int(length[1]))
-        self.workers.update(re.findall(rb"^(\d{2,})$", body, re.MULTILINE))
+        pids = re.findall(rb"^(\d{2,})$", body, re.MULTILINE)
+        self.workers.update(pids)
+        if pids:
+            self.last[writer] = int(pids[-1])
         return b"connection: close" not in head
 
     async def client(self, kind: str, target: bytes, pause: float, *, keep: bool) -> None:
@@ -107,9 +113,12 @@ class Load:
                 else:
                     self.counts[kind] += 1
             except (OSError, EOFError, Lost) as error:
-                self.losses[f"{kind}: {type(error).__name__} {error}"[:100]] += 1
+                killed = writer is not None and self.last.get(writer) in self.killed
+                counts = self.excused if killed else self.losses
+                counts[f"{kind}: {type(error).__name__} {error}"[:100]] += 1
             finally:
                 if writer is not None:
+                    self.last.pop(writer, None)
                     writer.close()
 
     async def socket(self) -> None:

@@ -67,7 +67,8 @@ def test_a_reload_is_told_from_its_begin_to_its_end_also_where_it_is_refused(
                 assert told[0] == "RELOADING=1"
                 assert int(told[1].removeprefix("MONOTONIC_USEC=")) >= before
                 assert hear(manager) == ready
-            assert server.stderr.count("Reloaded: all 2 workers are new") == 1
+            server.wait_for("Reloaded: all 2 workers are new")
+            server.wait_for("Not reloaded")
             assert server.stop() == 0
             assert hear(manager)[0] == "STOPPING=1"
 
