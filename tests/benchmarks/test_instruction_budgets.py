@@ -13,7 +13,7 @@ import pytest
 from benchmarks.instructions import BUDGETS, version
 
 CASES = (
-    *("static", "static-pipelined", "minimal", "browser", "varied", "echo-1k", "churn"),
+    *("static", "static-pipelined", "minimal", "browser", "varied", "echo-1k", "churn", "logged-short"),
     "minimal-measured",
 )
 
