@@ -13,7 +13,14 @@ import pytest
 from benchmarks.instructions import BUDGETS, version
 
 CASES = (
-    *("static", "static-pipelined", "minimal", "browser", "varied", "echo-1k", "churn", "logged-short"),
+    "static",
+    "static-pipelined",
+    "minimal",
+    "browser",
+    "varied",
+    "echo-1k",
+    "churn",
+    "logged-short",
     "minimal-measured",
 )
 
