@@ -146,14 +146,18 @@ class Changes:
         if self._rolling and all(slot.settled for slot in self._slots):
             stale = [slot for slot in self._slots if self._is_stale(slot)]
             if stale:
-                stale[0].start_at = now
+                # The oldest first: signals faster than workers start must reach all of them.
+                min(stale, key=self._generation_in).start_at = now
             else:
                 self._rolling = False
                 logger.info("Reloaded: all %d workers are new", len(self._slots))
         return done
 
     def _is_stale(self, slot: Slot) -> bool:
-        return slot.worker is not None and slot.worker.generation < self._generation
+        return self._generation_in(slot) < self._generation
+
+    def _generation_in(self, slot: Slot) -> int:
+        return self._generation if slot.worker is None else slot.worker.generation
 
     def _settle_surplus(self, now: float) -> list[WorkerProcess]:
         done: list[WorkerProcess] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -97,6 +98,18 @@ def test_sighup_loads_new_code_and_settings(place):
         server.wait_for(r"Worker 2 \[\d+\] ended")
         assert all(ask(url).startswith(b"22 ") for _ in range(8))
         assert ask(url, "/v") == b"new"
+        assert server.stop() == 0
+
+
+def test_signals_faster_than_workers_start_do_not_keep_one_worker_old(place):
+    with ServerProcess("main:app", "--workers", "2", cwd=place) as server:
+        server.wait_listening()
+        server.signal(signal.SIGHUP)
+        server.wait_for("Started worker 1")
+        server.signal(signal.SIGHUP)
+        server.wait_for("Reloaded: all 2 workers are new")
+        rolled = server.stderr.partition("Received SIGHUP")[2]
+        assert re.findall(r"Started worker (\d)", rolled) == ["1", "2", "1"]
         assert server.stop() == 0
 
 
