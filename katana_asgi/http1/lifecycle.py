@@ -307,22 +307,23 @@ class Http1Lifecycle(Http1Records):
                     self._log_incomplete(exchange, exchange.status, f"broken off{reason}")
                 self._break_off()
                 return
-        context = self._context
         head = self._head if self._state == BUSY else None
         without_content = error.without_content or (head is not None and head.method == "HEAD")
-        fields = context.clock.fields
         self._flush_batch()
-        response = refusal(error, fields, head=without_content)
+        response = refusal(error, self._own_fields(), head=without_content)
         self._write(response)
-        if context.access is not None:
+        if self._context.access is not None:
             self._log_refusal(exchange, head, error, response)
         self._linger()
+
+    def _own_fields(self) -> bytes:
+        """The field lines of an answer of the server's own."""
+        return self._context.clock.fields
 
     def _break_off(self) -> None:
         """End an incomplete response so that nobody can take it for a complete one."""
         self._flush_queue()
-        head = self._head
-        if head.version == "1.1":
+        if self._head.version == "1.1":
             self._close()  # the missing last chunk, or content, tells
         else:
             self._state = CLOSED

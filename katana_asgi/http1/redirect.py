@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http1.connection import Http1Connection
-from katana_asgi.http1.encoder import refusal
 from katana_asgi.http1.lifecycle import BUSY
 
 if TYPE_CHECKING:
@@ -50,18 +49,9 @@ class RedirectConnection(Http1Connection):
             fields = ((b"location", place),)
             self._refuse(RemoteProtocolError("use https", PERMANENT_REDIRECT, fields))
 
-    def _refuse(self, error: RemoteProtocolError) -> None:
-        context = self._context
-        head = self._head if self._state == BUSY else None
-        without_content = error.without_content or (head is not None and head.method == "HEAD")
-        fields = context.clock.fields
-        if self._hsts:
-            fields = fields.replace(self._hsts, b"")
-        response = refusal(error, fields, head=without_content)
-        self._write(response)
-        if context.access is not None:
-            self._log_refusal(None, head, error, response)
-        self._linger()
+    def _own_fields(self) -> bytes:
+        fields = super()._own_fields()
+        return fields.replace(self._hsts, b"") if self._hsts else fields
 
 
 def place_over_https(head: RequestHead, port: int) -> bytes | None:

@@ -348,6 +348,18 @@ async def test_no_redirect_without_one_valid_host(site, host):
             assert (await client.response()).status == 400
 
 
+async def test_broken_content_behind_a_redirect_gets_no_second_answer(site, caplog):
+    settings = {"redirect_bind": "127.0.0.1:0", **site.settings}
+    async with running(app, lifespan="off", **settings) as server:
+        port = int(server.server.redirects.rpartition(":")[2])
+        async with await Connection.open("127.0.0.1", port) as client:
+            head = get("/", "Transfer-Encoding: chunked", method="POST")
+            await client.send(head + b"nonsense\r\n")
+            assert (await client.response()).status == 308
+            assert await client.rest() == b""
+    assert not caplog.records
+
+
 async def test_the_usual_port_is_not_named_in_a_redirect(site):
     settings = {"redirect_bind": "127.0.0.1:0", "redirect_port": 443, **site.settings}
     async with running(app, lifespan="off", **settings) as server:
