@@ -42,14 +42,17 @@ def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
         from katana_asgi.supervisor.reload import ReloadSupervisor
         from katana_asgi.supervisor.supervisor import Supervisor
 
-        supervisor = Supervisor(config, reload=reload)  # notes the directory it was started in
+        # Made before anything else: a supervisor notes the directory it was started in.
+        supervisor = (
+            ReloadSupervisor(config) if config.reload else Supervisor(config, reload=reload)
+        )
         configure_logging(config)
         identity.settle_in(config)
         if config.admin_bind and find_spec("prometheus_client") is None:
             logging.getLogger("katana_asgi.error").error("%s", NO_METRICS)
             return 2
         with _shared(config):
-            return ReloadSupervisor(config).run() if config.reload else supervisor.run()
+            return supervisor.run()
     except StartupError as error:
         configure_logging(config)
         logging.getLogger("katana_asgi.error").error("%s", error)

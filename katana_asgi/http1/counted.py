@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from katana_asgi.http1.settings import Http1Settings
     from katana_asgi.routes.static import CachedResponse
 
-__all__ = ["CountedConnection"]
+__all__ = ["CountedConnection", "connection_kind"]
 
 
 class CountedConnection(Http1Connection):
@@ -43,3 +43,8 @@ class CountedConnection(Http1Connection):
 
     def _answer(self, answer: CachedResponse, head: RequestHead) -> None:
         super()._answer(answer if self._requests_left > 0 else answer.closing(), head)
+
+
+def connection_kind(settings: Http1Settings) -> type[Http1Connection]:
+    """The class of connections that the settings ask for."""
+    return CountedConnection if settings.limit_keep_alive_requests else Http1Connection

@@ -8,13 +8,14 @@ from __future__ import annotations
 from functools import partial
 from math import log2
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from katana_asgi.asgi.start import start
 from katana_asgi.http1.connection import Http1Connection
 from katana_asgi.http1.counted import CountedConnection
 from katana_asgi.http1.lifecycle import BUSY, DRAINING, READY
 from katana_asgi.http1.proxied import ProxiedConnection, proxied_factory
+from katana_asgi.http1.records import LEFT
 from katana_asgi.http1.writing import Http1Writer
 from katana_asgi.observe.metrics import route_of
 
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from katana_asgi.observe.metrics import WorkerMetrics
 
 __all__ = ["MeasuredConnection", "Measuring", "measured_factory"]
-
-LEFT: Final = 499
-"""What a request counts as whose client has gone before the answer was complete."""
 
 REASONS: Final = {
     400: "malformed",
@@ -183,35 +181,11 @@ class MeasuredConnection(Measuring):
 
     __slots__ = ("_metrics",)
 
-    def __init__(
-        self,
-        context: WorkerContext,
-        settings: Http1Settings,
-        server: Endpoint | bool = False,
-        scheme: str = "http",
-        *,
-        metrics: WorkerMetrics,
-    ) -> None:
-        super().__init__(context, settings, server, scheme)
-        self._metrics = metrics
-
 
 class MeasuredCountedConnection(Measuring, CountedConnection):
     """A connection that counts and has a limit of requests."""
 
     __slots__ = ("_metrics",)
-
-    def __init__(
-        self,
-        context: WorkerContext,
-        settings: Http1Settings,
-        server: Endpoint | bool = False,
-        scheme: str = "http",
-        *,
-        metrics: WorkerMetrics,
-    ) -> None:
-        super().__init__(context, settings, server, scheme)
-        self._metrics = metrics
 
 
 class MeasuredProxiedConnection(Measuring, ProxiedConnection):
@@ -219,16 +193,8 @@ class MeasuredProxiedConnection(Measuring, ProxiedConnection):
 
     __slots__ = ("_metrics",)
 
-    def __init__(
-        self,
-        context: WorkerContext,
-        settings: Http1Settings,
-        scheme: str,
-        *,
-        metrics: WorkerMetrics,
-    ) -> None:
-        super().__init__(context, settings, scheme)
-        self._metrics = metrics
+
+Made = TypeVar("Made", bound=Measuring)
 
 
 def measured_factory(
@@ -238,9 +204,18 @@ def measured_factory(
     metrics: WorkerMetrics,
 ) -> Callable[[], asyncio.Protocol]:
     """A factory of connections that count, of the kind that the settings ask for."""
+
+    def counting(kind: Callable[..., Made]) -> Callable[..., Made]:
+        def make(*arguments: Any) -> Made:
+            connection = kind(*arguments)
+            connection._metrics = metrics
+            return connection
+
+        return make
+
     limited = settings.limit_keep_alive_requests
-    plain = partial(MeasuredCountedConnection if limited else MeasuredConnection, metrics=metrics)
+    plain = counting(MeasuredCountedConnection if limited else MeasuredConnection)
     if settings.proxy_trusts is not None:
-        proxied = partial(MeasuredProxiedConnection, metrics=metrics)
+        proxied = counting(MeasuredProxiedConnection)
         return proxied_factory(context, settings, plain=plain, proxied=proxied)
     return partial(plain, context, settings, endpoint, context.scheme)

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from katana_asgi.http1.connection import Http1Connection
-from katana_asgi.http1.counted import CountedConnection
+from katana_asgi.http1.counted import CountedConnection, connection_kind
 from katana_asgi.net.proxy_details import proxy_details
 from katana_asgi.net.proxy_header import ProxyHeaderReader
 
@@ -37,7 +37,7 @@ def proxied_factory(
     ``plain`` and ``proxied`` make the connections of peers without a header and with one.
     """
     if plain is None:
-        plain = CountedConnection if settings.limit_keep_alive_requests else Http1Connection
+        plain = connection_kind(settings)
     proxied = proxied or ProxiedConnection
     trusts, scheme = settings.proxy_trusts, context.scheme
     assert trusts is not None  # noqa: S101 - the caller has looked

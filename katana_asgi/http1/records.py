@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from katana_asgi.http.message import RequestHead
     from katana_asgi.observe.record import Outcome
 
-__all__ = ["Http1Records"]
+__all__ = ["LEFT", "Http1Records"]
 
 LEFT: Final = 499
-"""For the access log only, as in nginx: the client did not wait for the end of its answer."""
+"""In the access log and the metrics, as in nginx: the client did not wait for its answer's end."""
 
 
 class Http1Records(Http1Writer):

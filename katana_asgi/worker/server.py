@@ -21,7 +21,7 @@ from katana_asgi.config.model import Config
 from katana_asgi.errors import ConfigurationError
 from katana_asgi.http.forwarded import TrustedProxies
 from katana_asgi.http1.connection import Http1Connection
-from katana_asgi.http1.counted import CountedConnection
+from katana_asgi.http1.counted import connection_kind
 from katana_asgi.http1.measured import measured_factory
 from katana_asgi.http1.parser import back_end
 from katana_asgi.http1.proxied import proxied_factory
@@ -351,7 +351,7 @@ class Server:
             return proxied_factory(context, settings)
         endpoint = fixed_endpoint(sock) or False
         scheme = context.scheme
-        kind = CountedConnection if settings.limit_keep_alive_requests else Http1Connection
+        kind = connection_kind(settings)
 
         def connection() -> Http1Connection:
             return kind(context, settings, endpoint, scheme)
