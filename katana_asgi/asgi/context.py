@@ -109,16 +109,22 @@ class WorkerContext:
         if self._idle is not None:
             self._look_idle(self._idle)
 
+    @property
+    def _is_idle(self) -> bool:
+        return not self.running and not (self._idle_means_closed and self.clock.watched)
+
     def _look_idle(self, idle: asyncio.Event) -> None:
-        if not self.running and not (self._idle_means_closed and self.clock.watched):
+        if self._is_idle:
             idle.set()
 
     async def wait_idle(self, *, closed: bool = True) -> None:
         """Wait until no application call is running and, with ``closed``, no connection open."""
-        self._idle = asyncio.Event()
+        idle = self._idle = asyncio.Event()
         self._idle_means_closed = closed
-        self._look_idle(self._idle)
-        await self._idle.wait()
+        while not self._is_idle:
+            # One that came out of a TLS handshake has gone for a moment: it is another object.
+            idle.clear()
+            await idle.wait()
 
 
 def _nobody(address: str | None) -> bool:

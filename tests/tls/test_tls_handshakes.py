@@ -7,12 +7,14 @@ import datetime
 import logging
 import socket
 import ssl
+from contextlib import suppress
 
 import pytest
 import trustme
 from tls_client import connect, served_certificate
 
 from tests.applications import Probe, get, respond
+from katana_asgi.worker.drain import Farewell
 from tests.support import Connection, running, within
 
 
@@ -107,6 +109,48 @@ async def test_connections_in_their_handshake_count_and_end_with_the_server(site
             await within(server.server.close())
             assert await silent.closed()
             assert await begun.closed()
+
+
+async def test_a_handshake_that_ends_while_the_worker_drains_still_brings_a_request(site):
+    ended = asyncio.Event()
+
+    async def lives(scope, receive, send):
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            ended.set()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        for _ in range(10):
+            await asyncio.sleep(0)
+        await respond(send, b"out of time" if ended.is_set() else b"in time")
+
+    async with running(lives, **site.settings) as server:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = site.trust.wrap_bio(incoming, outgoing, server_hostname="localhost")
+        async with await server.connect() as client:
+            while True:
+                try:
+                    tls.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    await client.send(outgoing.read())
+                    incoming.write(await within(client.reader.read(65536)))
+            server.server.stop(farewell=Farewell.HANDOVER)
+            closing = asyncio.ensure_future(server.server.close())
+            await until(lambda: server.server._context.draining)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            tls.write(get())
+            await client.send(outgoing.read())  # with the end of the handshake
+            answer = b""
+            while b"time" not in answer:
+                incoming.write(await within(client.reader.read(65536)))
+                with suppress(ssl.SSLWantReadError):
+                    answer += tls.read(65536)
+            assert answer.endswith(b"\r\n\r\nin time")
+        await within(closing)
 
 
 async def test_a_connection_too_many_is_told_so(site):
