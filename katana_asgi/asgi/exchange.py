@@ -220,7 +220,8 @@ class Exchange:
             fields, length = self._without_content(fields, body, more)
             body = b""
         elif fields.content_length is not None:
-            self._left = self._owed(fields.content_length, len(body), more)
+            if more or fields.content_length != len(body):
+                self._left = self._owed(fields.content_length, len(body), more)
         elif not more:
             length = len(body)
         self.sent = len(body)

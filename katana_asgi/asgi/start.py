@@ -89,7 +89,7 @@ else:
             self._variables = variables
             self._real = False
             self._name: object = "Exchange"
-            self._cancels: list[Any] = []
+            self._cancels: tuple[Any, ...] = ()
             self.watchers: list[tuple[Watcher, Context]] | None = None
 
         def become_real(self, rest: Work) -> None:
@@ -119,7 +119,7 @@ else:
         def cancel(self, msg: Any = None) -> bool:
             if self._real:
                 return super().cancel(msg)
-            self._cancels.append(msg)
+            self._cancels += (msg,)
             return True
 
         def cancelling(self) -> int:
@@ -128,8 +128,7 @@ else:
         def uncancel(self) -> int:
             if self._real:
                 return super().uncancel()
-            if self._cancels:
-                self._cancels.pop()
+            self._cancels = self._cancels[:-1]
             return len(self._cancels)
 
         def add_done_callback(  # type: ignore[override] # Future's own type is the narrower one

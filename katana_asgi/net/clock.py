@@ -28,7 +28,7 @@ EVERY_TICK: Final = 0.0
 PATIENCE: Final = 0.05
 """Seconds for the event loop to read what came while it was busy, before anybody is called late."""
 
-AT_ONCE: Final = 50
+AT_ONCE: Final = 10
 """Deadlines that pass in one turn of the loop: thousands of connections that were opened together
 end together, and nobody else should wait for that."""
 
