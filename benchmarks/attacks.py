@@ -216,7 +216,8 @@ def row(figures: dict[str, Any]) -> str:
     )
     return (
         f"| {figures['attack']} | {crowd['most_at_once']} | {figures['calm_p99_ms']:.1f} ms "
-        f"| {figures['beside_p99_ms']:.1f} ms | {figures['p50_ms']:.1f} ms | {figures['p99_ms']:.1f} ms | {figures['ratio']:.1f} "
+        f"| {figures['beside_p99_ms']:.1f} ms | {figures['p50_ms']:.1f} ms "
+        f"| {figures['p99_ms']:.1f} ms | {figures['ratio']:.1f} "
         f"| {figures['wrong']} | {figures['cpu']:.0%} | {figures['memory_mb']:+.0f} MB "
         f"| {crowd['ended_by_server']} ({statuses or 'silent'}) |"
     )

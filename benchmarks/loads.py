@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import shutil
 import socket
 import subprocess
@@ -67,16 +68,24 @@ def run(shot: Shot, deployment: Deployment) -> tuple[Turn, array[int]]:
         return idle(shot, deployment), array("Q")
     cores = deployment.settings.cores
     busy, before = core_seconds(cores), deployment.usage()
+    spent = _spent_by_generators()
     if shot.generator.tool == "wrk" and have_wrk():
         turn, samples = wrk(shot, deployment.port), array("Q")
     else:
         turn, samples = own(shot, deployment.port)
     after = deployment.usage()
+    turn.generator_seconds = _spent_by_generators() - spent
     turn.cpu_seconds = after.cpu_seconds - before.cpu_seconds
     turn.others = max(core_seconds(cores) - busy - turn.cpu_seconds, 0.0) if cores else 0.0
     turn.threads = after.threads
     turn.connections = shot.generator.connections
     return turn, samples
+
+
+def _spent_by_generators() -> float:
+    """Return the CPU seconds of children that have ended; servers have not."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def wrk(shot: Shot, port: int) -> Turn:

@@ -66,6 +66,8 @@ def preamble(run: Run) -> str:
         "CPU is user and system time of all processes and threads of the server, divided by its "
         "requests; a ratio by CPU does not depend on the load generator or on how much of a core "
         "the server got.\n"
+        "A target of req/s is judged by CPU where the load generator had no time left and our "
+        "server had.\n"
         "One server process unless a table says otherwise; access log off for all unless a table "
         "says otherwise."
     )
@@ -98,7 +100,7 @@ def targets_table(run: Run) -> str:
         target, ratio = verdict.target, verdict.ratio
         table = run.table(target.scenario)
         title = table.title if table else target.scenario
-        metric = "CPU" if target.by_cpu else METRICS[target.metric].title
+        metric = "CPU" if verdict.by_cpu else METRICS[target.metric].title
         cpu = f"{verdict.cpu.median:.2f}" if verdict.cpu else NOTHING
         measured, met = "not measured", ""
         if ratio is not None:

@@ -37,6 +37,7 @@ METRICS: dict[str, Metric] = {
 class Turn:
     """One server's turn in one round.
 
+    ``cpu_seconds`` is the server's CPU time, ``generator_seconds`` the load generator's;
     ``latency`` is in microseconds by percentile; ``offered`` is the rate of an open loop;
     ``unsent`` its requests that never found a free connection; ``log_lines`` what the server
     wrote; ``others`` the CPU seconds that other processes took of the server's cores meanwhile.
@@ -46,6 +47,7 @@ class Turn:
     requests: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    generator_seconds: float = 0.0
     bytes: int = 0
     offered: float = 0.0
     unsent: int = 0

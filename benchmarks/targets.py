@@ -15,6 +15,8 @@ from benchmarks.servers import PEERS
 __all__ = ["TARGETS", "TIMES", "Target", "Verdict", "judge"]
 
 BEST_PEER = "best peer"
+WHOLE_CORE = 0.94
+"""Of a core: who uses more has no time left."""
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 
@@ -27,8 +29,6 @@ class Target:
     against: str
     factor: float
     metric: str = "requests_per_second"
-    by_cpu: bool = False
-    """Judge by the server's CPU time: for what saturates the load generator first."""
 
     @property
     def at_least(self) -> bool:
@@ -59,7 +59,7 @@ TARGETS = (
     Target("static", "katana-static", "bare", 0.85),
     Target("static", "katana-static", "nginx", 0.9),
     Target("fastapi", "katana", "uvicorn", 1.15),
-    Target("pipelined", "katana-static", "bare-each", 8.0, by_cpu=True),
+    Target("pipelined", "katana-static", "bare-each", 8.0),
     Target("rate-50", "katana", BEST_PEER, 1.0, "p99"),
     Target("rate-80", "katana", BEST_PEER, 1.0, "p99"),
     Target("access-log", "katana", "uvicorn", 4.0),
@@ -74,12 +74,14 @@ class Verdict:
     """What a run says of a target; ``ratio`` is ``None`` where it was not measured validly.
 
     ``cpu`` is how often the CPU time of a request fits into that of the other server: what the
-    ratio would be if both had a whole core and the load generator no limit.
+    ratio would be if both had a whole core and the load generator no limit. ``by_cpu`` says that
+    it is the ratio, because the load generator was at its limit and our server was not.
     """
 
     target: Target
     ratio: Spread | None
     cpu: Spread | None = None
+    by_cpu: bool = False
 
     @property
     def met(self) -> bool | None:
@@ -96,7 +98,20 @@ def judge(run: Run) -> list[Verdict]:
 def verdict(run: Run, target: Target) -> Verdict:
     """Return what a run says of one target."""
     cpu = cpu_of(run, target)
-    return Verdict(target, cpu if target.by_cpu else ratio_of(run, target), cpu)
+    by_cpu = cpu is not None and generator_was_the_limit(run, target)
+    return Verdict(target, cpu if by_cpu else ratio_of(run, target), cpu, by_cpu)
+
+
+def generator_was_the_limit(run: Run, target: Target) -> bool:
+    """Return whether the load generator had no time left while our server had."""
+    table = run.table(target.scenario)
+    row = table.row(target.server) if table else None
+    turns = [turn for turn in row.turns if turn.valid and turn.seconds] if row else []
+    if not turns:
+        return False
+    generator = spread([turn.generator_seconds / turn.seconds for turn in turns]).median
+    server = spread([turn.cpu_seconds / turn.seconds for turn in turns]).median
+    return generator >= WHOLE_CORE > server
 
 
 def cpu_of(run: Run, target: Target) -> Spread | None:

@@ -77,6 +77,22 @@ def test_targets_are_judged_by_the_median_ratio_of_rounds(run: Run) -> None:
     assert "not measured" in targets_table(run)
 
 
+def test_where_the_load_generator_is_the_limit_cpu_decides(run: Run) -> None:
+    row = run.tables[0].row("katana")
+    assert row is not None
+    for turn in row.turns:
+        turn.generator_seconds = turn.seconds  # ... and the server had time left
+    verdict = next(v for v in judge(run) if v.target.against == "uvicorn")
+    assert verdict.by_cpu
+    assert verdict.ratio == verdict.cpu
+    assert verdict.ratio is not None
+    assert verdict.ratio.median == pytest.approx(3.0)
+    assert "| CPU | ≥ 3" in targets_table(run)
+    for turn in row.turns:
+        turn.cpu_seconds = turn.seconds
+    assert not next(v for v in judge(run) if v.target.against == "uvicorn").by_cpu
+
+
 def test_a_group_becomes_one_table_with_a_column_for_each_scenario(run: Run) -> None:
     text = markdown(run)
     assert text.count("## Fan-out") == 1

@@ -13,8 +13,8 @@ import pytest
 import trustme
 from tls_client import connect, served_certificate
 
-from tests.applications import Probe, get, respond
 from katana_asgi.worker.drain import Farewell
+from tests.applications import Probe, get, respond
 from tests.support import Connection, running, within
 
 
