@@ -190,16 +190,29 @@ class RequestParser:
             self.complete = True
             self._sink.request_received(head)
             return
+        length = head.content_length
+        if length is not None and len(self.holds) >= length:
+            self._received_whole(head, length)
+            return
         content: ContentDecoder
-        if head.chunked:
+        if length is None:
             content = ChunkedContent(self._deliver)
         else:
-            content = CountedContent(self._deliver, head.content_length or 0)
+            content = CountedContent(self._deliver, length)
         self._content = content
         self._sink.request_received(head)
         held, self.holds = self.holds, b""
         if held:
             self._feed_content(content, held)
+
+    def _received_whole(self, head: RequestHead, length: int) -> None:
+        """A request whose content came with its head needs no decoder."""
+        self._sink.request_received(head)
+        held = self.holds
+        self.holds = held[length:]
+        self._deliver(held[:length])
+        self.complete = True
+        self._sink.request_complete()
 
     def _feed_content(self, content: ContentDecoder, data: bytes) -> None:
         rest = content.feed(data)
