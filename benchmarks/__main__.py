@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.machine import describe
+from benchmarks.publish import publish
 from benchmarks.report import markdown, targets_table
 from benchmarks.results import Run, load, save
 from benchmarks.runner import VARIANTS, Plan, Runner, Variant
@@ -42,6 +43,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     again = commands.add_parser("report", help="render a stored result again")
     again.add_argument("result", type=Path, help="the JSON file")
     again.add_argument("--table", action="store_true", help="print the table of targets only")
+    documents = commands.add_parser("publish", help="put a stored result into the documents")
+    documents.add_argument("result", type=Path, help="the JSON file")
     return parser.parse_args(arguments)
 
 
@@ -57,6 +60,9 @@ def main() -> int:
             print(targets_table(run))
         else:
             write(run, arguments.result.parent)
+        return 0
+    if arguments.command == "publish":
+        print("changed: " + ", ".join(publish(load(arguments.result))))
         return 0
     if arguments.command == "micro":
         from benchmarks.micro.__main__ import main as micro

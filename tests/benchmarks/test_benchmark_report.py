@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.deployment import ROOT
+from benchmarks.publish import between_markers, cpu_times, how_measured
 from benchmarks.report import markdown, remark, targets_table
 from benchmarks.results import Row, Run, Turn, load, save
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.servers import SERVERS
-from benchmarks.targets import TARGETS, Target, judge, ratio_of
+from benchmarks.targets import TARGETS, TIMES, Target, judge, ratio_of
 
 STORED = Path(__file__).parent / "small_run.json"
 
@@ -118,6 +120,29 @@ def test_every_scenario_asks_known_servers_of_one_kind_of_request() -> None:
     for scenario in SCENARIOS.values():
         assert set(scenario.servers) <= SERVERS.keys()
         assert set(scenario.quick) <= set(scenario.servers)
+
+
+def test_documents_get_the_cpu_times_of_a_run(run: Run) -> None:
+    head, _, browser, *_ = cpu_times(run).splitlines()
+    # granian's only row is invalid, and fastpysgi was skipped.
+    assert head == f"| scenario | katana-asgi | uvicorn | {TIMES} uvicorn |"
+    assert browser == "| ASGI application, browser headers | 10.0 | 30.0 | 3.00 |"
+    assert run.command in how_measured(run)
+
+
+def test_what_stands_between_markers_is_replaced() -> None:
+    text = "a\n<!-- b:start -->\nold\n<!-- b:end -->\nc\n"
+    new = between_markers(text, "b", "new")
+    assert new == text.replace("old", "new")
+    assert between_markers(new, "b", "new") == new
+    with pytest.raises(ValueError, match="no markers"):
+        between_markers(text, "other", "new")
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/performance.md"])
+def test_the_documents_have_the_markers(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert between_markers(text, "benchmark", "x") != text
 
 
 def test_plots_are_drawn_for_what_was_measured(run: Run, tmp_path: Path) -> None:
