@@ -31,7 +31,7 @@ from katana_asgi.http1.lifecycle import (
     RETRY_LATER,
     Http1Lifecycle,
 )
-from katana_asgi.http1.parser import RequestParser
+from katana_asgi.http1.parser import HEAD_END, RequestParser
 from katana_asgi.net.clock import EVERY_TICK, NEVER
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Http1Connection(Http1Lifecycle):
             if data == self._last_data:
                 self._repeat()
                 return
-            head = self._heads.get(data)
+            head = self._heads.get(data) if data.endswith(HEAD_END) else None  # long to hash
             if head is not None and head.simple:
                 self._take(data, head)
                 return

@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from katana_asgi.http1.head import FieldParser
     from katana_asgi.http1.limits import HeadLimits
 
-__all__ = ["HeadParser", "RequestParser", "RequestSink", "back_end", "head_parser"]
+__all__ = ["HEAD_END", "HeadParser", "RequestParser", "RequestSink", "back_end", "head_parser"]
 
 _TCHAR: Final = frozenset(
     b"!#$%&'*+-.^_`|~0123456789" + bytes(range(65, 91)) + bytes(range(97, 123))
 )
 
-_END: Final = b"\r\n\r\n"
+HEAD_END: Final = b"\r\n\r\n"
 _CR: Final = 0x0D
 
 
@@ -161,7 +161,7 @@ class RequestParser:
             # Search again from three bytes back: the end may be cut anywhere.
             start = max(0, len(buffer) - 3)
             buffer += data
-            end = buffer.find(_END, start)
+            end = buffer.find(HEAD_END, start)
             if end >= 0:
                 data = bytes(buffer)
                 self._head = bytearray()
@@ -170,7 +170,7 @@ class RequestParser:
         else:
             if data[:1] in (b"\r", b"\n"):
                 data = self._skip_empty_lines(data)
-            end = data.find(_END)
+            end = data.find(HEAD_END)
             if end < 0:
                 buffer += data
         if end < 0:
