@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
-import gc
 import logging
 import os
 import signal
@@ -25,6 +24,7 @@ from katana_asgi.worker.drain import Budgets, Farewell
 from katana_asgi.worker.faults import DescriptorWatch
 from katana_asgi.worker.inspection import inspected
 from katana_asgi.worker.loop import loop_factory, loop_name, run_to_end
+from katana_asgi.worker.memory import settle
 from katana_asgi.worker.recycling import Recycling
 from katana_asgi.worker.server import Server
 from katana_asgi.worker.signals import (
@@ -142,9 +142,7 @@ async def _serve(
 
 def _started(server: Server, channel: Channel | None) -> None:
     """The application is loaded: settle memory, say so, look after limits."""
-    # What was imported lives as long as the process: the collector need not look at it again.
-    gc.collect()
-    gc.freeze()
+    settle()
     if channel is not None:
         loop = loop_name(asyncio.get_running_loop())
         channel.send(
