@@ -100,3 +100,21 @@ def test_process_1_ends_while_its_event_loop_is_blocked(place):
         container.finish()
         blocked.communicate(timeout=TIMEOUT)
     assert "The event loop is blocked" in container.stderr
+
+
+def test_a_supervisor_as_process_1_waits_for_processes_that_have_lost_their_parent(place):
+    url = f"http://127.0.0.1:{DOCKERFILE['EXPOSE']}"
+    with Container(place, COMMAND, WEB_CONCURRENCY="2") as container:
+        container.wait_listening()
+        worker = int(said(container.get(url)))
+        assert worker != 1
+        orphan = said(container.get(f"{url}/orphan"))
+        deadline = time.monotonic() + TIMEOUT
+        while container.run(["test", "-e", f"/proc/{orphan}"]).wait(TIMEOUT) == 0:
+            assert time.monotonic() < deadline, "still a zombie"
+        said(container.run(["kill", "-KILL", str(worker)]))
+        container.wait_for(r"Worker \d \[\d+\] died \(SIGKILL\)")  # its status is not lost
+        container.wait_for("is ready after")
+        container.first.send_signal(STOP)
+        assert container.process.wait(GRACE) == 0
+        container.finish()
