@@ -7,6 +7,7 @@ command line in a process of its own, ``Connection`` speaks HTTP/1.1 byte by byt
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -312,3 +313,29 @@ class ServerProcess:
         """SIGTERM, then ``finish``."""
         self.signal(signal.SIGTERM)
         return self.finish()
+
+
+ACTIVATE = """
+import json, os, sys
+numbers = json.loads(sys.argv[1])
+for target, source in enumerate(numbers, 100):
+    os.dup2(source, target, inheritable=False)
+for number in range(len(numbers)):
+    os.dup2(100 + number, 3 + number, inheritable=True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(numbers)),
+                  LISTEN_FDNAMES=sys.argv[2])
+os.execvp(sys.argv[3], sys.argv[3:])
+"""
+
+
+def activated(
+    sockets: Sequence[tuple[str, socket.socket]], *arguments: str, **options: Any
+) -> ServerProcess:
+    """A server that is started with descriptors from 3 on, each with its name, as systemd does."""
+    for _, sock in sockets:
+        sock.set_inheritable(True)
+    numbers = [sock.fileno() for _, sock in sockets]
+    names = ":".join(name for name, _ in sockets)
+    own = options.pop("command", (sys.executable, "-m", "katana_asgi"))
+    command = (sys.executable, "-c", ACTIVATE, json.dumps(numbers), names, *own)
+    return ServerProcess(*arguments, command=command, port=False, pass_fds=numbers, **options)

@@ -144,7 +144,7 @@ class Orders:
             self._upgrade = None
 
     def _reap_others(self) -> None:
-        """Wait for children that are no workers: new supervisors that have failed."""
+        """Wait for children that are no workers: new supervisors that have failed, and orphans."""
         for pid in self._children.copy():
             try:
                 ended = os.waitpid(pid, os.WNOHANG)[0]
@@ -152,3 +152,14 @@ class Orders:
                 ended = pid
             if ended:
                 self._children.discard(pid)
+        if os.getpid() == 1:
+            self._reap_orphans()
+
+    def _reap_orphans(self) -> None:
+        """As process 1 of a container, wait for what others have left behind."""
+        with suppress(ChildProcessError):
+            while True:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                if ended is None or ended.si_pid in self._workers:
+                    return  # a worker that ended just now has a SIGCHLD of its own
+                os.waitpid(ended.si_pid, 0)

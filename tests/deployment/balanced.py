@@ -145,8 +145,12 @@ class Load:
             assert time.monotonic() < deadline, f"{self.answered} of {goal}"
             time.sleep(0.02)
 
+    def connection(self) -> HTTPConnection:
+        """What one client asks through; it connects, and connects again, when it has to."""
+        return HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT)
+
     def _ask(self) -> None:
-        with closing(HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT)) as http:
+        with closing(self.connection()) as http:
             while not self._end.is_set():
                 try:
                     http.request("GET", "/")

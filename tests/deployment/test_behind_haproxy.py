@@ -95,6 +95,34 @@ def test_a_restart_of_one_instance_after_the_other_fails_no_request(tmp_path):
     assert load.failures == []
 
 
+ANNOUNCES = """
+proxy-protocol = true
+shutdown-delay = "3s"
+[static-routes]
+"/readyz" = { body = "ready", ready = true }
+"""
+
+
+def test_an_instance_that_announces_its_end_is_left_out_before_it_refuses_anybody(tmp_path):
+    (tmp_path / "katana.toml").write_text(ANNOUNCES)
+    changes = {
+        "GET /healthz": "GET /readyz",
+        "    retries 3\n    option redispatch\n": "    retries 0\n",
+        "    retry-on conn-failure empty-response\n": "",
+    }
+    with (
+        instances(tmp_path, "--config", str(tmp_path / "katana.toml")) as pair,
+        haproxy(tmp_path, [each.port for each in pair], replace=changes) as port,
+        Load(port) as load,
+    ):
+        for each in pair:
+            load.wait_for(100)
+            each.restart()
+            wait_until_served_by(port, each.process.process.pid)
+        load.wait_for(100)
+    assert load.failures == []
+
+
 PASSES_TLS_THROUGH = """
 defaults
     mode tcp

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -13,23 +12,11 @@ import time
 import pytest
 from talk import ask, read_response
 
-from tests.support import ServerProcess
+from tests.support import ServerProcess, activated
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")
 
 WORKERS = pytest.mark.parametrize("workers", ["1", "2"])
-
-ACTIVATE = """
-import json, os, sys
-first, *rest = json.loads(sys.argv[1])
-for target, source in enumerate((first, *rest), 100):
-    os.dup2(source, target)
-for number in range(len(rest) + 1):
-    os.dup2(100 + number, 3 + number, inheritable=True)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(rest) + 1),
-                  LISTEN_FDNAMES=sys.argv[2])
-os.execv(sys.executable, [sys.executable, "-m", "katana_asgi", *sys.argv[3:]])
-"""
 
 
 def ask_unix(address: str | bytes) -> int:
@@ -114,9 +101,9 @@ def test_several_places_and_workers_go_through_every_change(place, tmp_path_fact
 @pytest.mark.parametrize(("bind", "expected"), [("systemd", "web"), ("systemd:web", "web")])
 def test_sockets_of_a_service_manager_are_served_and_stay_open(place, workers, bind, expected):
     with socket.create_server(("127.0.0.1", 0)) as web:
-        arguments = (json.dumps([web.fileno()]), expected, "main:app", "--bind", bind)
+        arguments = ("main:app", "--bind", bind, "--workers", workers)
         port = web.getsockname()[1]
-        with activated(place, [web], *arguments, "--workers", workers) as server:
+        with activated([(expected, web)], *arguments, cwd=place) as server:
             url = server.wait_listening()
             assert url == f"http://127.0.0.1:{port}"
             ask(url)
@@ -129,9 +116,8 @@ def test_sockets_of_a_service_manager_are_served_and_stay_open(place, workers, b
 def test_a_name_chooses_among_sockets(place):
     anywhere = ("127.0.0.1", 0)
     with socket.create_server(anywhere) as web, socket.create_server(anywhere) as other:
-        numbers = json.dumps([other.fileno(), web.fileno()])
-        arguments = (numbers, "other:web", "main:app", "--bind", "systemd:web")
-        with activated(place, [web, other], *arguments) as server:
+        given = [("other", other), ("web", web)]
+        with activated(given, "main:app", "--bind", "systemd:web", cwd=place) as server:
             assert server.wait_listening().endswith(f":{web.getsockname()[1]}")
             assert server.stop() == 0
 
@@ -146,8 +132,8 @@ def test_without_sockets_of_a_service_manager_the_error_says_so(place, bind):
 
 def test_a_name_that_no_socket_has_is_an_error_with_those_there_are(place):
     with socket.create_server(("127.0.0.1", 0)) as web:
-        arguments = (json.dumps([web.fileno()]), "web", "main:app", "--bind", "systemd:wep")
-        with activated(place, [web], *arguments) as server:
+        given = [("web", web)]
+        with activated(given, "main:app", "--bind", "systemd:wep", cwd=place) as server:
             assert server.finish() == 1
     assert "cannot listen on systemd:wep: no socket has that name (web)" in server.stderr
 
@@ -177,16 +163,3 @@ def test_a_place_in_use_leaves_nothing_of_the_others(place, tmp_path_factory):
             assert server.finish() == 1
     assert f"cannot listen on {bind}: the address is in use" in server.stderr
     assert not path.exists()
-
-
-def activated(place, sockets, *arguments):
-    """A server that a parent starts with descriptors from 3 on, as systemd does."""
-    for sock in sockets:
-        sock.set_inheritable(True)
-    return ServerProcess(
-        *arguments,
-        cwd=place,
-        port=False,
-        command=(sys.executable, "-c", ACTIVATE),
-        pass_fds=[sock.fileno() for sock in sockets],
-    )

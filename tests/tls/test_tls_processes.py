@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from tls_client import Files
 
-from tests.support import TIMEOUT, ServerProcess
+from tests.support import ROOT, TIMEOUT, ServerProcess
 
 CURL, OPENSSL = shutil.which("curl"), shutil.which("openssl")
 
@@ -295,23 +295,29 @@ def test_openssl_finds_no_renegotiation_and_no_early_data(serve, site):
     assert "Compression: NONE" in told("-tls1_2", given=b"Q\n")
 
 
-def test_a_scan_finds_nothing_weak(serve, site):
+def scan(port, *commands):
+    """What sslyze finds with some of its commands, named as in ``ScanCommand``."""
     sslyze = pytest.importorskip("sslyze")
-    _, port = serve()
     location = sslyze.ServerNetworkLocation("localhost", port, ip_address="127.0.0.1")
-    wanted = {
-        sslyze.ScanCommand.TLS_1_1_CIPHER_SUITES,
-        sslyze.ScanCommand.TLS_1_2_CIPHER_SUITES,
-        sslyze.ScanCommand.TLS_1_3_CIPHER_SUITES,
-        sslyze.ScanCommand.TLS_COMPRESSION,
-        sslyze.ScanCommand.SESSION_RENEGOTIATION,
-        sslyze.ScanCommand.TLS_FALLBACK_SCSV,
-    }
+    wanted = {getattr(sslyze.ScanCommand, command) for command in commands}
     scanner = sslyze.Scanner()
     scanner.queue_scans([sslyze.ServerScanRequest(location, scan_commands=wanted)])
     (found,) = scanner.get_results()
-    result = found.scan_result
-    assert result is not None, found
+    assert found.scan_result is not None, found
+    return found.scan_result
+
+
+def test_a_scan_finds_nothing_weak(serve, site):
+    _, port = serve()
+    result = scan(
+        port,
+        "TLS_1_1_CIPHER_SUITES",
+        "TLS_1_2_CIPHER_SUITES",
+        "TLS_1_3_CIPHER_SUITES",
+        "TLS_COMPRESSION",
+        "SESSION_RENEGOTIATION",
+        "TLS_FALLBACK_SCSV",
+    )
     assert not result.tls_1_1_cipher_suites.result.accepted_cipher_suites
     suites = result.tls_1_2_cipher_suites.result.accepted_cipher_suites
     names = {each.cipher_suite.name for each in suites}
@@ -321,3 +327,10 @@ def test_a_scan_finds_nothing_weak(serve, site):
     assert not result.tls_compression.result.supports_compression
     assert not result.session_renegotiation.result.is_vulnerable_to_client_renegotiation_dos
     assert result.tls_fallback_scsv.result.supports_fallback_scsv
+
+
+def test_openssls_own_file_bounds_the_groups_to_those_of_mozilla(serve, site):
+    settings = ROOT / "examples" / "deployment" / "openssl.cnf"
+    _, port = serve(env={"OPENSSL_CONF": str(settings)})
+    found = scan(port, "ELLIPTIC_CURVES").elliptic_curves.result.supported_curves
+    assert {curve.name for curve in found} == {"X25519", "secp256r1", "secp384r1"}
