@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http1.connection import Http1Connection
-from katana_asgi.http1.lifecycle import BUSY
+from katana_asgi.http1.ending import BUSY
 
 if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext

@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 
 from katana_asgi.errors import ClientDisconnected
-from katana_asgi.http1 import lifecycle, pace
+from katana_asgi.http1 import ending, pace
 from tests.applications import Probe, content_of, get, raised_by, respond, start
 from tests.raw_client import RawClient
 from tests.support import running, talking, within
@@ -204,7 +204,7 @@ async def test_unread_content_that_drips_has_no_more_time(http):
 
 @pytest.mark.parametrize("goes_on", [False, True])
 async def test_a_refused_client_that_stays_is_let_go(http, goes_on, monkeypatch):
-    monkeypatch.setattr(lifecycle, "LINGER", 0.1)
+    monkeypatch.setattr(ending, "LINGER", 0.1)
     async with talking(echo, http=http, timeout_header=0.5) as client:
         await client.send(b"GET / HTTP/9.9\r\n\r\n")
         assert (await client.response()).status == 505
