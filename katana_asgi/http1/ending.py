@@ -74,7 +74,10 @@ class Http1Ending(Http1Records):
         """No further request: close at once when idle, else after the present response."""
         self._keep_alive = False
         if self._state == READY:
-            self._close()
+            if unsent(self._transport):
+                self._linger()  # requests behind the answer would reset it away
+            else:
+                self._close()
         elif self._state == DRAINING:
             self._linger()  # the response has gone out; nobody wants the rest of the content
 
@@ -154,6 +157,15 @@ class Http1Ending(Http1Records):
         self._unread -= len(data)
         if self._unread < 0 and self._state == LINGERING:
             self.abort()
+
+    def _stop_lingering(self) -> None:
+        """The peer had its time; while it is still taking the answer this has not begun."""
+        if self._transport.get_write_buffer_size():
+            # Closed we would be deaf, and what the peer sends would reset the answer away.
+            self._context.clock.stalled.add(self)
+            self.deadline = self._context.clock.after(LINGER)
+        else:
+            self._close()
 
     def _close(self) -> None:
         self._flush_batch()

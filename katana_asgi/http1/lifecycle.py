@@ -12,7 +12,15 @@ from katana_asgi.asgi.exchange import HIGH_WATER, STREAMING
 from katana_asgi.asgi.request_ids import own_fields
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http1.encoder import refusal
-from katana_asgi.http1.ending import BUSY, CLOSED, DRAINING, READY, RECEIVING, Http1Ending
+from katana_asgi.http1.ending import (
+    BUSY,
+    CLOSED,
+    DRAINING,
+    LINGERING,
+    READY,
+    RECEIVING,
+    Http1Ending,
+)
 from katana_asgi.http1.pace import BodyPace
 from katana_asgi.http1.tunnel import Http1Tunnel
 from katana_asgi.net.clock import NEVER
@@ -152,6 +160,8 @@ class Http1Lifecycle(Http1Ending):
             self._refuse(RemoteProtocolError("request header timeout", 408))
         elif state == BUSY:
             self._look_at_body()
+        elif state == LINGERING:
+            self._stop_lingering()
         elif state == READY and self._context.grace:
             self._linger()  # a request that comes now is not answered with a reset
         else:
