@@ -63,12 +63,19 @@ class Http1Ending(Http1Records):
     @property
     def idle_since(self) -> float | None:
         """Since when it waits for a request; ``None``: it does not (see ``Watched``)."""
-        if self._state != READY or self.write_paused:
-            return None
+        if self._state != READY or self._transport.get_write_buffer_size():
+            return None  # while its peer takes an answer it is not idle
         settings = self._settings
         # Before the first request the header timeout runs, after it that of keep-alive.
         used = self._last_head is not None or hasattr(self, "_head")
         return self.deadline - (settings.timeout_keep_alive if used else settings.timeout_header)
+
+    @property
+    def answered_since(self) -> float | None:
+        """Since when it only waits for its peer to close; ``None``: it does not."""
+        if self._state != LINGERING or unsent(self._transport):
+            return None
+        return self.deadline - LINGER
 
     def shutdown(self) -> None:
         """No further request: close at once when idle, else after the present response."""
