@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import pytest
 import trustme
-from tls_client import connect, served_certificate
+from tls_client import connect, first_message, served_certificate
 
 from katana_asgi.worker.drain import Farewell
 from tests.applications import Probe, get, respond
@@ -84,6 +84,20 @@ async def test_failed_handshakes_leave_no_line_above_debug_and_no_connection(sit
         for _ in range(5):
             with pytest.raises(ssl.SSLError):
                 await connect(server, distrustful)
+        await until(lambda: server.server.connections == 0)
+        async with await connect(server, site.trust) as client:
+            await client.send(get())
+            assert (await client.response()).body == b"ok"
+    assert [record for record in caplog.records if record.levelno > logging.DEBUG] == []
+
+
+@pytest.mark.parametrize("host", [b"\xff\xfe.example", b"a\nb\x1b[2J.example", b"." * 60])
+async def test_a_host_name_that_is_none_leaves_no_line_and_no_connection(site, host, caplog):
+    sni = [("one.example", *site.add("one", "one.example"))]
+    async with running(app, lifespan="off", ssl_sni=sni, **site.settings) as server:
+        async with await server.connect() as client:
+            await client.send(first_message(site, host))
+            await client.reader.read(1)
         await until(lambda: server.server.connections == 0)
         async with await connect(server, site.trust) as client:
             await client.send(get())
