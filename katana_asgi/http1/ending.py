@@ -81,10 +81,7 @@ class Http1Ending(Http1Records):
         """No further request: close at once when idle, else after the present response."""
         self._keep_alive = False
         if self._state == READY:
-            if unsent(self._transport):
-                self._linger()  # requests behind the answer would reset it away
-            else:
-                self._close()
+            self._end_idle()
         elif self._state == DRAINING:
             self._linger()  # the response has gone out; nobody wants the rest of the content
 
@@ -164,6 +161,16 @@ class Http1Ending(Http1Records):
         self._unread -= len(data)
         if self._unread < 0 and self._state == LINGERING:
             self.abort()
+
+    def _end_idle(self) -> None:
+        """Close; but linger while the answer is on its way: requests behind it would reset it."""
+        transport = self._transport
+        # Over TLS nothing tells the peer of a lingering close, so that is for what waits here only.
+        tells = transport.can_write_eof()
+        if unsent(transport) if tells else transport.get_write_buffer_size():
+            self._linger()
+        else:
+            self._close()
 
     def _stop_lingering(self) -> None:
         """The peer had its time; while it is still taking the answer this has not begun."""

@@ -24,7 +24,6 @@ from katana_asgi.http1.ending import (
 from katana_asgi.http1.pace import BodyPace
 from katana_asgi.http1.tunnel import Http1Tunnel
 from katana_asgi.net.clock import NEVER
-from katana_asgi.net.stall import unsent
 from katana_asgi.net.tls_reading import BufferedReads
 
 if TYPE_CHECKING:
@@ -163,10 +162,10 @@ class Http1Lifecycle(Http1Ending):
             self._look_at_body()
         elif state == LINGERING:
             self._stop_lingering()
-        elif state == READY and not (self._context.grace or unsent(self._transport)):
-            self._close()
+        elif state == READY and not self._context.grace:
+            self._end_idle()
         else:
-            self._linger()  # what comes now is not answered with a reset: see ``shutdown``
+            self._linger()  # what comes now is not answered with a reset
 
     def _look_at_body(self) -> None:
         """Refuse a body that comes too slowly; what the application delays is not the peer's."""
