@@ -26,7 +26,10 @@ HTTPS_PORT: Final = 443
 
 
 class RedirectConnection(Http1Connection):
-    """Answers, and closes: the next request will come over TLS. ``port`` is that of https."""
+    """Answers, and closes: the next request will come over TLS. ``port`` is that of https.
+
+    ``settings`` are without a memo: a head that is known is answered before anybody is asked.
+    """
 
     __slots__ = ("_hsts", "_port")
 
