@@ -99,7 +99,7 @@ async def test_an_answer_on_its_way_arrives_whole_and_nothing_behind_it_is_answe
 async def test_a_client_that_takes_its_time_may_go_on_sending_meanwhile(http, target, monkeypatch):
     """The time to linger is for what comes after the last byte, not for the bytes before it."""
     monkeypatch.setattr(ending, "LINGER", 0.01)
-    async with running(big, http=http, timeout_write=5.0, timeout_header=0.1, **SETTINGS) as server:
+    async with running(big, http=http, timeout_ws_close=0.1, **SETTINGS) as server:
         async with await RawClient.open(server.host, server.port) as client:
             await ask(server, client, target)
             closed = asyncio.ensure_future(server.server.close())

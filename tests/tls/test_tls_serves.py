@@ -272,7 +272,7 @@ async def test_shutdown_delivers_an_answer_that_the_client_has_not_read(site, mo
         asked.append(scope["path"])
         await respond(send, bytes(size))
 
-    settings = {"timeout_graceful_shutdown": 3600, "timeout_write": 1, **site.settings}
+    settings = {"timeout_graceful_shutdown": 3600, "timeout_ws_close": 0.5, **site.settings}
     async with running(large, lifespan="off", **settings) as server:
         async with await connect(server, site.trust) as client:
             client.writer.transport.pause_reading()
