@@ -30,6 +30,7 @@ from katana_asgi.net.proxy_protocol import (
 )
 from katana_asgi.websocket.codec import Close, FrameCodec, WebSocketError
 from katana_asgi.websocket.deflate import Deflate, DeflateParameters, DeflateSettings, negotiate
+from katana_asgi.websocket.events import INVALID_DATA, TOO_BIG
 from katana_asgi.websocket.handshake import accept_response, check_upgrade, is_upgrade
 from tests.fuzz.in_memory import BACK_ENDS, Served, served_alike
 
@@ -205,12 +206,18 @@ def frames(data: bytes) -> None:
     """However frames are cut the events are the same, and none is larger than allowed."""
     for compression in (False, True):
         whole = _read_frames([data], compression)
-        assert whole == _read_frames(_cut(data), compression)
+        cut = _read_frames(_cut(data), compression)
+        assert list(map(_any_fault, cut)) == list(map(_any_fault, whole))
         for event in whole:
             if isinstance(event, str):
                 assert len(event.encode()) <= _MAX_SIZE
             elif isinstance(event, bytes):
                 assert len(event) <= _MAX_SIZE
+
+
+def _any_fault(event: Any) -> Any:
+    """Compressed content that is too large and broken behind that: zlib tells one or the other."""
+    return TOO_BIG if event == INVALID_DATA else event
 
 
 def _read_frames(reads: list[bytes], compression: bool) -> list[Any]:
