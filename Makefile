@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_FLAGS ?= -n 2
 FUZZ_SECONDS ?= 120
-FUZZ_TARGETS ?= requests connections chunks forwarded frames
+FUZZ_TARGETS ?= requests connections chunks forwarded frames proxied handshakes preconditions
 
 .PHONY: run test lint format bench bench-full flamegraph syscalls fuzz docs clean
 

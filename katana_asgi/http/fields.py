@@ -34,6 +34,7 @@ FORBIDDEN_IN_TRAILERS: Final = frozenset(
         b"host",
         b"connection",
         b"keep-alive",
+        b"proxy-connection",
         b"te",
         b"trailer",
         b"upgrade",
@@ -43,6 +44,11 @@ FORBIDDEN_IN_TRAILERS: Final = frozenset(
         b"max-forwards",
         b"pragma",
         b"range",
+        b"if-match",
+        b"if-modified-since",
+        b"if-none-match",
+        b"if-range",
+        b"if-unmodified-since",
         b"authorization",
         b"proxy-authorization",
         b"cookie",
@@ -52,8 +58,10 @@ FORBIDDEN_IN_TRAILERS: Final = frozenset(
         b"content-range",
         b"forwarded",
         b"x-forwarded-for",
-        b"x-forwarded-proto",
         b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-prefix",
+        b"x-forwarded-proto",
     }
 )
 """Fields that must not arrive in a trailer section: they would change what was decided before."""

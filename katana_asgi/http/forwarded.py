@@ -277,6 +277,6 @@ def _parse_prefix(value: bytes) -> str | None:
         prefix = unquote_to_bytes(value).decode("utf-8")
     except UnicodeDecodeError:
         return None
-    if ".." in prefix or "//" in prefix or _search_control(prefix):
+    if ".." in prefix or "//" in prefix + "/" or _search_control(prefix):
         return None
     return prefix

@@ -20,7 +20,7 @@ from katana_asgi.asgi.start import start
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http.message import UNKNOWN
 from katana_asgi.http1.batch import Batch
-from katana_asgi.http1.lifecycle import (
+from katana_asgi.http1.ending import (
     BUSY,
     CLOSED,
     DRAINING,
@@ -28,9 +28,8 @@ from katana_asgi.http1.lifecycle import (
     LINGERING,
     READY,
     RECEIVING,
-    RETRY_LATER,
-    Http1Lifecycle,
 )
+from katana_asgi.http1.lifecycle import RETRY_LATER, Http1Lifecycle
 from katana_asgi.http1.parser import HEAD_END, RequestParser
 from katana_asgi.net.clock import EVERY_TICK, NEVER
 

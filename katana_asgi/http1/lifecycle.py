@@ -1,7 +1,7 @@
-"""How an HTTP/1.1 connection reads and how it ends (RFC 9112 §9.5, §9.6).
+"""How an HTTP/1.1 connection reads, and what it does not put up with (RFC 9112 §9.5).
 
-The states of a connection, and what does not depend on the request at hand: pausing and
-resuming, deadlines, refusing, lingering, closing. ``connection.py`` draws the whole.
+What does not depend on the request at hand: pausing and resuming, deadlines, refusing. How it
+ends is in ``ending.py``; ``connection.py`` draws the whole.
 """
 
 from __future__ import annotations
@@ -12,12 +12,18 @@ from katana_asgi.asgi.exchange import HIGH_WATER, STREAMING
 from katana_asgi.asgi.request_ids import own_fields
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http1.encoder import refusal
+from katana_asgi.http1.ending import (
+    BUSY,
+    CLOSED,
+    DRAINING,
+    LINGERING,
+    READY,
+    RECEIVING,
+    Http1Ending,
+)
 from katana_asgi.http1.pace import BodyPace
-from katana_asgi.http1.records import Http1Records
 from katana_asgi.http1.tunnel import Http1Tunnel
 from katana_asgi.net.clock import NEVER
-from katana_asgi.net.reset import reset
-from katana_asgi.net.stall import WriteStall, unsent
 from katana_asgi.net.tls_reading import BufferedReads
 
 if TYPE_CHECKING:
@@ -25,50 +31,17 @@ if TYPE_CHECKING:
     from katana_asgi.asgi.exchange import Exchange
     from katana_asgi.asgi.scope import Endpoint
     from katana_asgi.asgi.tunnel import ByteStream, TunnelEnd
-    from katana_asgi.http.message import RequestHead
-    from katana_asgi.http1.parser import RequestParser
     from katana_asgi.http1.settings import Http1Settings
 
-__all__ = [
-    "BUSY",
-    "CLOSED",
-    "DRAINING",
-    "LINGER",
-    "LINGERING",
-    "READY",
-    "RECEIVING",
-    "RETRY_LATER",
-    "Http1Lifecycle",
-]
-
-LINGER: Final = 2.0
-"""Seconds a peer gets to read the last answer before the connection is closed; and to send a
-request on a connection that was accepted when the worker had begun to end."""
-
-MAX_LINGER_BYTES: Final = 1024 * 1024
-"""Against a peer that goes on sending after the last answer."""
+__all__ = ["RETRY_LATER", "Http1Lifecycle"]
 
 RETRY_LATER: Final = ((b"retry-after", b"1"),)
 
-READY, RECEIVING, BUSY, DRAINING, LINGERING, CLOSED = range(6)
 
+class Http1Lifecycle(Http1Ending):
+    """Reading and refusing; the requests themselves are the subclass's."""
 
-class Http1Lifecycle(Http1Records):
-    """Reading, refusing and ending; the requests themselves are the subclass's."""
-
-    __slots__ = (
-        "_eof",
-        "_pace",
-        "_parser",
-        "_reading",
-        "_stall",
-        "_state",
-        "_unread",
-        "deadline",
-    )
-
-    _parser: RequestParser
-    _last_head: RequestHead | None
+    __slots__ = ("_pace",)
 
     def __init__(
         self,
@@ -79,13 +52,13 @@ class Http1Lifecycle(Http1Records):
     ) -> None:
         super().__init__(context, settings, server, scheme)
         self._state = READY
-        self._eof = False  # the peer sends no more
+        self._eof = False
         self._reading = True
-        self._unread = 0  # bytes that may still be read and dropped
+        self._unread = 0
+        self._stall = None
+        self.deadline = NEVER
         self._received = 0  # content bytes of the present request
         self._pace: BodyPace | None = None  # of its content, once somebody has looked
-        self._stall: WriteStall | None = None  # while more waits to be sent than should
-        self.deadline = NEVER
 
     def _admit(self, full: bool) -> None:
         """Turn the peer away where there are too many connections, in all or of its own."""
@@ -117,11 +90,6 @@ class Http1Lifecycle(Http1Records):
         elif self._reading and not self._transport.is_closing():
             self._reading = False
             self._transport.pause_reading()
-
-    def _resume_reading(self) -> None:
-        if not self._reading:
-            self._reading = True
-            self._transport.resume_reading()
 
     def eof_received(self) -> bool:
         """The peer sends no more; what it asked for it still gets (RFC 9112 §9.6).
@@ -192,10 +160,12 @@ class Http1Lifecycle(Http1Records):
             self._refuse(RemoteProtocolError("request header timeout", 408))
         elif state == BUSY:
             self._look_at_body()
-        elif state == READY and self._context.grace:
-            self._linger()  # a request that comes now is not answered with a reset
+        elif state == LINGERING:
+            self._stop_lingering()
+        elif state == READY and not self._context.grace:
+            self._end_idle()
         else:
-            self._close()
+            self._linger()  # what comes now is not answered with a reset
 
     def _look_at_body(self) -> None:
         """Refuse a body that comes too slowly; what the application delays is not the peer's."""
@@ -213,37 +183,6 @@ class Http1Lifecycle(Http1Records):
             settings = self._settings
             if pace.too_slow(settings.timeout_body, settings.limit_body_rate):
                 self._refuse(RemoteProtocolError("request body timeout", 408))
-
-    def look_at_writing(self) -> None:
-        """Reset a peer that has stopped reading while more waits to be sent than should."""
-        stall = self._stall
-        if stall is None:
-            self._stall = WriteStall(unsent(self._transport))
-            return
-        timeout = self._settings.timeout_write
-        seconds = stall.look(unsent(self._transport), self._context.clock.elapsed)
-        if timeout and seconds >= timeout:
-            self._state = CLOSED
-            self.deadline = NEVER
-            reset(self._transport)
-
-    @property
-    def idle_since(self) -> float | None:
-        """Since when it waits for a request; ``None``: it does not (see ``Watched``)."""
-        if self._state != READY or self.write_paused:
-            return None
-        settings = self._settings
-        # Before the first request the header timeout runs, after it that of keep-alive.
-        used = self._last_head is not None or hasattr(self, "_head")
-        return self.deadline - (settings.timeout_keep_alive if used else settings.timeout_header)
-
-    def shutdown(self) -> None:
-        """No further request: close at once when idle, else after the present response."""
-        self._keep_alive = False
-        if self._state == READY:
-            self._close()
-        elif self._state == DRAINING:
-            self._linger()  # the response has gone out; nobody wants the rest of the content
 
     def _abandon(self, exchange: Exchange, *, aborted: bool) -> None:
         """Nobody is there any more for whom an exchange could be of use."""
@@ -280,17 +219,7 @@ class Http1Lifecycle(Http1Records):
             context.loop.call_soon(tunnel.eof_received)
         return tunnel, held
 
-    def wind_down(self, grace: float) -> None:
-        """As ``shutdown``, but a client that was not told stays for a while to be told."""
-        exchange = self._exchange
-        if not grace:
-            self.shutdown()
-        elif self._state == READY:
-            self.deadline = min(self.deadline, self._context.clock.after(grace))
-        elif exchange is None or not exchange.on_the_wire:
-            self.shutdown()
-
-    # -- the end -------------------------------------------------------------------------------
+    # -- refusing ------------------------------------------------------------------------------
 
     def _refuse(self, error: RemoteProtocolError) -> None:
         """Answer an error for the whole connection, then let go of it."""
@@ -319,82 +248,3 @@ class Http1Lifecycle(Http1Records):
     def _own_fields(self) -> bytes:
         """The field lines of an answer of the server's own."""
         return self._context.clock.fields
-
-    def _break_off(self) -> None:
-        """End an incomplete response so that nobody can take it for a complete one."""
-        self._flush_queue()
-        if self._head.version == "1.1":
-            self._close()  # the missing last chunk, or content, tells
-        else:
-            self._state = CLOSED
-            self.deadline = NEVER
-            reset(self._transport)  # without framing nothing else tells
-
-    def _must_close(self) -> bool:
-        """Whether the request's content is too much to be read only to be dropped."""
-        exchange = self._exchange
-        if exchange is None or exchange.content_complete:
-            return False
-        if exchange.continue_due:
-            return True  # RFC 9110 §10.1.1: nobody knows whether the content will come
-        remaining = self._parser.remaining
-        return remaining is not None and remaining > self._settings.limit_unread
-
-    def _finish(self) -> None:
-        """Close after the last response; a plain close may reset it away (RFC 9112 §9.6).
-
-        Only a client that asked for the end, and got all of its answers, sends no more.
-        """
-        head = self._head
-        if head.version == "1.0" and not self._transport.can_write_eof():
-            self._close()  # over TLS nothing else may tell where the content ends
-        elif head.keep_alive or self._parser.holds or not self._parser.complete:
-            self._linger()
-        else:
-            self._close()
-
-    def _linger(self) -> None:
-        """RFC 9112 §9.6: end our side, go on reading for a while, then close."""
-        self._flush_batch()
-        self._state = LINGERING
-        self._unread = MAX_LINGER_BYTES
-        self.deadline = self._context.clock.after(LINGER)
-        if self._eof:
-            self._close()
-            return
-        self._resume_reading()
-        self.flush()
-        if self._transport.can_write_eof():  # over TLS the answer's own length has to tell
-            self._transport.write_eof()
-
-    def _linger_received(self, data: bytes) -> None:
-        self._unread -= len(data)
-        if self._unread < 0 and self._state == LINGERING:
-            self.abort()
-
-    def _close(self) -> None:
-        self._flush_batch()
-        self._state = CLOSED
-        self.deadline = NEVER
-        if self._outgoing is None:
-            self._close_transport()
-
-    def _flushed(self) -> None:
-        """The last response has left the outbox."""
-        if self._state == CLOSED:
-            self._close_transport()
-
-    def _close_transport(self) -> None:
-        transport = self._transport
-        if transport.is_closing():
-            return  # asyncio's over TLS is of no use after a second close
-        transport.close()
-        if transport.get_write_buffer_size():
-            self._context.clock.stalled.add(self)  # the peer has to take the rest in time
-
-    def abort(self) -> None:
-        """End the connection without another byte."""
-        self._outgoing = None
-        self._state = CLOSED
-        self.deadline = NEVER
-        self._transport.abort()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from katana_asgi.asgi.start import start
 from katana_asgi.http1.connection import Http1Connection
 from katana_asgi.http1.counted import CountedConnection
-from katana_asgi.http1.lifecycle import BUSY, DRAINING, READY
+from katana_asgi.http1.ending import BUSY, DRAINING, READY
 from katana_asgi.http1.proxied import ProxiedConnection, proxied_factory
 from katana_asgi.http1.records import LEFT
 from katana_asgi.http1.writing import Http1Writer

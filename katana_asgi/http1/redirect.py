@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http1.connection import Http1Connection
-from katana_asgi.http1.lifecycle import BUSY
+from katana_asgi.http1.ending import BUSY
 
 if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
@@ -26,7 +26,10 @@ HTTPS_PORT: Final = 443
 
 
 class RedirectConnection(Http1Connection):
-    """Answers, and closes: the next request will come over TLS. ``port`` is that of https."""
+    """Answers, and closes: the next request will come over TLS. ``port`` is that of https.
+
+    ``settings`` are without a memo: a head that is known is answered before anybody is asked.
+    """
 
     __slots__ = ("_hsts", "_port")
 

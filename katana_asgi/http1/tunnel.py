@@ -40,6 +40,8 @@ class Http1Tunnel(asyncio.Protocol):
         "writelines",
     )
 
+    answered_since: float | None = None  # what ends it has a deadline of its own
+
     def __init__(
         self,
         context: WorkerContext,

@@ -1,7 +1,8 @@
 """Who may connect: how many connections a worker keeps, in all and for one address.
 
 When connections run short, those that have waited longest for a request are closed to make
-room. Where none is waiting, the newcomer is turned away; it is never left unanswered.
+room, then those that were answered longest ago and only wait for their peers to close. Where
+there is neither, the newcomer is turned away; it is never left unanswered.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from ipaddress import IPv6Address, ip_address
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +31,13 @@ UNLIMITED: Final = 2**31
 
 ROOM: Final = 100
 """When connections run short, one in so many is closed at once: a search looks at all."""
+
+LEAVING: Final = 20
+"""One in so many may be on its way out, besides all that stay, before the first of them has to
+go at once: peers that take their last bytes slowly must not use up the descriptors."""
+
+_idle_since: Final = attrgetter("idle_since")
+_answered_since: Final = attrgetter("answered_since")
 
 
 def free_descriptors() -> int:
@@ -57,6 +65,7 @@ class Admission:
         "_entered",
         "_exempt",
         "_leaving",
+        "_most_leaving",
         "_search_at",
         "at_all",
         "most",
@@ -69,7 +78,8 @@ class Admission:
         self._clock = clock
         self.most = most or max(1, int(free_descriptors() * SHARE))
         # Those that are turned away stay for a moment, to be told; some of them at a time.
-        self.at_all = self.most + self.most // 20 + 1
+        self._most_leaving = self.most // LEAVING + 1
+        self.at_all = self.most + self._most_leaving
         self.most_per_client = most_per_client
         self._exempt = exempt
         self._leaving: list[Watched] = []  # closed or turned away, not yet gone
@@ -88,21 +98,33 @@ class Admission:
         Only worth a call where the clock watches ``most`` connections already.
         """
         watched = self._clock.watched
-        self._leaving = [each for each in self._leaving if each in watched]
-        if len(watched) - len(self._leaving) < self.most:
+        leaving = self._leaving = [each for each in self._leaving if each in watched]
+        for each in leaving[: -self._most_leaving]:
+            each.abort()
+        if len(watched) - len(leaving) < self.most:
             return True
         begin = monotonic()
         if begin < self._search_at:
             return False
-        idle = [(since, each) for each in watched if (since := each.idle_since) is not None]
-        idle.sort(key=itemgetter(0))
-        for _, each in idle[: self.most // ROOM + 1]:
-            self._leaving.append(each)
+        found = self._longest(_idle_since)
+        for each in found:
             each.shutdown()
-        if not idle:
+        if not found:
+            found = self._longest(_answered_since)
+            for each in found:
+                each.abort()
+        if not found:
             end = monotonic()
             self._search_at = end + PAUSE * (end - begin)
-        return bool(idle)
+        leaving += found
+        return bool(found)
+
+    def _longest(self, since_of: Callable[[Watched], float | None]) -> list[Watched]:
+        """One in ``ROOM`` connections: those for which ``since_of`` is the longest ago."""
+        staying = self._clock.watched.difference(self._leaving)
+        found = [(since, each) for each in staying if (since := since_of(each)) is not None]
+        found.sort(key=itemgetter(0))
+        return [each for _, each in found[: self.most // ROOM + 1]]
 
     def turns_away(self, connection: Watched) -> bool:
         """A connection does not stay; returns whether it can be told, or there are too many."""

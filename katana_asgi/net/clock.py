@@ -54,6 +54,11 @@ class Watched(Protocol):
     def idle_since(self) -> float | None:
         """Since when it waits for a request, on the loop's clock; ``None``: it does not."""
 
+    @property
+    def answered_since(self) -> float | None:
+        """Since when its peer has all of its last answer and nothing but the peer's end is waited
+        for; ``None``: it is not so."""
+
 
 class Stalled(Protocol):
     """What has more to send than its peer takes."""

@@ -141,3 +141,8 @@ class ProxyHeaderReader(asyncio.Protocol):
     def idle_since(self) -> float | None:
         """It waits since it was accepted."""
         return self._since
+
+    @property
+    def answered_since(self) -> float | None:
+        """Nothing was asked yet."""
+        return None

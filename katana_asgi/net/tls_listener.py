@@ -127,6 +127,7 @@ class Arrival(asyncio.Protocol):
     """A connection before it has a protocol; watched like those that have one."""
 
     idle_since: float | None = None  # it never waits for a request
+    answered_since: float | None = None  # ... nor has it been answered one
 
     def __init__(
         self, arrivals: Arrivals, factory: Callable[[], asyncio.Protocol], sock: socket.socket

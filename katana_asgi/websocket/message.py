@@ -109,7 +109,8 @@ class IncomingMessage:
         room = self._limit - self._size
         inflated = deflate.inflate(part, room, last)
         if len(inflated) > room:
-            # What fits is judged first, so that the verdict is the same however reads fall.
+            # What fits is judged first, so that the verdict is the same however reads fall (but
+            # for data that are broken behind it: zlib tells that before it gives what was good).
             if self.text:
                 self._check_text(inflated[:room])
             raise too_big()

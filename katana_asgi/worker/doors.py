@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from katana_asgi.http1.redirect import RedirectConnection
+from katana_asgi.http1.settings import Http1Settings
 from katana_asgi.net.listener import bound_unsent, listen
 from katana_asgi.net.redirect_sockets import redirect_socket
 from katana_asgi.net.tls_listener import Arrival, Arrivals, TlsListener
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.config.model import Config
-    from katana_asgi.http1.settings import Http1Settings
     from katana_asgi.net.tls import Tls
 
 __all__ = ["Listener", "hsts_field", "listen_for_redirects", "open_door"]
@@ -58,12 +58,14 @@ async def open_door(
 
 
 async def listen_for_redirects(
-    config: Config, context: WorkerContext, settings: Http1Settings, port: int
+    config: Config, context: WorkerContext, port: int
 ) -> tuple[Listener, socket.socket]:
     """Accept plain HTTP where ``redirect_bind`` says, and send it on to ``port``.
 
     Raises ``StartupError`` where the address cannot be bound.
     """
+    # Without a memo: it would share heads, and the answers kept in them, with the other doors.
+    settings = Http1Settings(config.replace(memo=False))
     hsts = b"".join(
         [f"{name}: {value}\r\n".encode("latin-1") for name, value in hsts_field(config)]
     )

@@ -1,4 +1,5 @@
-"""What must not end a worker: an application that exits, a system without descriptors.
+"""What must not end a worker, nor fill its log: an application that exits, a system without
+descriptors, a client whose host name is none.
 
 An application task that raises ``SystemExit`` or ``KeyboardInterrupt`` ends the run of the
 event loop, not the loop: it can be run on. Both loops survive a lack of descriptors, asyncio
@@ -10,12 +11,13 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["DescriptorWatch", "run_until_done"]
+__all__ = ["DescriptorWatch", "pass_over_host_names", "run_until_done"]
 
 QUIET: Final = 10
 """Ticks without a failure after which a lack counts as over: it tends to come and go."""
@@ -40,6 +42,25 @@ def run_until_done(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) ->
             )
         else:
             return
+
+
+def pass_over_host_names() -> None:
+    """Have no traceback written for a TLS client whose host name is not ASCII.
+
+    ``ssl`` decodes the name before it asks anybody, and reports as unraisable that it could not:
+    on standard error, as often as a client likes. The handshake fails all the same.
+    """
+    report_others = sys.unraisablehook
+
+    def report(unraisable: Any) -> None:
+        if isinstance(unraisable.exc_value, UnicodeDecodeError) and (
+            type(unraisable.object) is bytes  # the name itself; elsewhere it is what was called
+        ):
+            logger.debug("A TLS handshake failed: the host name is not ASCII")
+        else:
+            report_others(unraisable)
+
+    sys.unraisablehook = report
 
 
 class DescriptorWatch:

@@ -234,7 +234,7 @@ class Server:
                 self._listeners.append(await open_door(config, context, factory, sock, self._tls))
                 self.addresses.append(address_of(sock))
                 self.places.append(describe(sock, config.scheme))
-            await self._start_tls(context, settings)
+            await self._start_tls(context)
         except BaseException:
             self._force.set()
             with anyio.CancelScope(shield=True):
@@ -242,7 +242,7 @@ class Server:
             raise
         self._accepting.set()
 
-    async def _start_tls(self, context: WorkerContext, settings: Http1Settings) -> None:
+    async def _start_tls(self, context: WorkerContext) -> None:
         """What TLS has beside the listeners: files that change, plain HTTP that is sent on."""
         config = self.config
         if self._tls is not None and config.ssl_reload:
@@ -250,7 +250,7 @@ class Server:
         if config.redirect_bind:
             address = self.addresses[0]
             port = config.redirect_port or (443 if isinstance(address, str) else address[1])
-            listener, sock = await listen_for_redirects(config, context, settings, port)
+            listener, sock = await listen_for_redirects(config, context, port)
             self._listeners.append(listener)
             self._own_sockets = [*self._own_sockets, sock]
             self.redirects = describe(sock)

@@ -21,7 +21,7 @@ from katana_asgi.net.notify import Notifier
 from katana_asgi.observe.logs import configure_logging, reopen_logs
 from katana_asgi.worker.admin import observed
 from katana_asgi.worker.drain import Budgets, Farewell
-from katana_asgi.worker.faults import DescriptorWatch
+from katana_asgi.worker.faults import DescriptorWatch, pass_over_host_names
 from katana_asgi.worker.inspection import inspected
 from katana_asgi.worker.loop import loop_factory, loop_name, run_to_end
 from katana_asgi.worker.memory import settle
@@ -59,6 +59,8 @@ def run_worker(
     lifespan startup failed.
     """
     configure_logging(config)
+    if config.ssl_certfile is not None:
+        pass_over_host_names()
     if channel is not None:
         # The supervisor sends SIGABRT when the heartbeat is missing. The stacks are written from
         # C, so that a blocked loop does not matter; without standard error there is no place.

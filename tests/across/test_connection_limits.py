@@ -13,6 +13,7 @@ import pytest
 
 from katana_asgi import StaticRoute
 from tests.applications import content_of, get, respond
+from tests.raw_client import RawClient
 from tests.support import running, talking, within
 
 COUNTED = {"forwarded_allow_ips": (), "lifespan": "off"}
@@ -25,6 +26,9 @@ UPGRADE = (
 )
 
 STATIC = StaticRoute(path="/static", body="cached")
+
+PIECE = StaticRoute(path="/piece", body="x" * 16 * 1024)
+"""Of several, one that does not leave the server fills less than its high water."""
 
 
 class Gate:
@@ -142,6 +146,77 @@ async def test_a_connection_that_has_asked_for_nothing_makes_room_too(http):
         assert await silent.closed()
         app.gate.set()
         assert (await busy.response()).body == b"served"
+
+
+async def lingering(server, count: int) -> None:
+    """Wait until so many connections have been answered and only wait for their clients."""
+    watched = server.server.context.clock.watched
+    while sum(each.answered_since is not None for each in watched) < count:
+        await asyncio.sleep(0)
+
+
+async def test_answered_clients_that_do_not_close_make_room_and_keep_their_answers(http):
+    app = Gate()
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(
+            running(app, http=http, limit_connections=3, **COUNTED)
+        )
+        busy = [await stack.enter_async_context(await server.connect())]
+        await busy[0].send(get("/wait"))
+        await within(app.calls.get())
+        refused = [await stack.enter_async_context(await server.connect()) for _ in range(2)]
+        for count, client in enumerate(refused, 1):
+            await client.send(b"GET / HTTP/9.9\r\n\r\n")
+            await lingering(server, count)
+        for _ in range(2):
+            busy.append(await stack.enter_async_context(await server.connect()))
+            await busy[-1].send(get("/wait"))
+            await within(app.calls.get())
+        await all_gone(server, left=3)
+        for client in refused:
+            assert (await client.response()).status == 505
+            assert await client.closed()
+        app.gate.set()
+        for client in busy:
+            assert (await client.response()).body == b"served"
+
+
+async def test_a_client_that_has_not_got_all_of_its_answer_makes_no_room(http):
+    size = 8 * 2**20
+
+    async def app(scope, receive, send):
+        await respond(send, bytes(size))
+
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(
+            running(app, http=http, limit_connections=1, **COUNTED)
+        )
+        slow = await stack.enter_async_context(await RawClient.open(server.host, server.port))
+        await slow.send(get("/", "Connection: close") + get("/behind"))
+        while server.server.requests < 1:
+            await asyncio.sleep(0)
+        await turned_away(await stack.enter_async_context(await server.connect()))
+        assert await slow.read_to_end() > size
+
+
+async def test_a_client_that_is_still_taking_its_answer_is_not_idle(http):
+    """Closed, it would stay until it has taken all, and those that make room would add up."""
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(
+            running(Gate(), http=http, limit_connections=1, static_route=(PIECE,), **COUNTED)
+        )
+        slow = await stack.enter_async_context(await RawClient.open(server.host, server.port))
+        while not server.server.connections:
+            await asyncio.sleep(0)
+        (connection,) = server.server.context.clock.watched
+        count = 0
+        while not connection._transport.get_write_buffer_size():
+            await slow.send(get("/piece"))
+            count += 1
+            while server.server.requests < count:
+                await asyncio.sleep(0)
+        assert not connection.write_paused
+        await turned_away(await stack.enter_async_context(await server.connect()))
 
 
 async def test_many_newcomers_at_once_are_served_or_told(http):

@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 
 from katana_asgi.errors import ClientDisconnected
-from katana_asgi.http1 import lifecycle, pace
+from katana_asgi.http1 import ending, pace
 from tests.applications import Probe, content_of, get, raised_by, respond, start
 from tests.raw_client import RawClient
 from tests.support import running, talking, within
@@ -202,9 +202,31 @@ async def test_unread_content_that_drips_has_no_more_time(http):
         assert await drip(client, ended(client))
 
 
+async def test_unread_content_that_comes_too_late_does_not_take_the_answer_with_it(http):
+    """The client sends slowly and reads slowly; its answer is still on its way."""
+    size = 8 * MIB
+
+    async def app(scope, receive, send):
+        await respond(send, bytes(size))
+
+    async with (
+        running(app, http=http, lifespan="off", timeout_header=0.1) as server,
+        await RawClient.open(server.host, server.port) as client,
+    ):
+        ticks = asyncio.Semaphore(0)
+        await client.send(POST)
+        while not server.server.requests:
+            await asyncio.sleep(0)
+        server.server.every_tick(ticks.release)
+        for _ in range(20):
+            await within(ticks.acquire())
+        await client.send(b"x" * 500)
+        assert await client.read_to_end() > size
+
+
 @pytest.mark.parametrize("goes_on", [False, True])
 async def test_a_refused_client_that_stays_is_let_go(http, goes_on, monkeypatch):
-    monkeypatch.setattr(lifecycle, "LINGER", 0.1)
+    monkeypatch.setattr(ending, "LINGER", 0.1)
     async with talking(echo, http=http, timeout_header=0.5) as client:
         await client.send(b"GET / HTTP/9.9\r\n\r\n")
         assert (await client.response()).status == 505

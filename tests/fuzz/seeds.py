@@ -27,6 +27,43 @@ FORWARDED: Final = [
     b"\x01fe80::1%eth0\n\x010.0.0.0:99999\n\x04/a/../b\n\x04//host\n\x04/%2e%2e/x",
 ]
 
+_V2: Final = b"\r\n\r\n\0\r\nQUIT\n"
+
+PROXIED: Final = [
+    b"PROXY TCP4 192.0.2.1 198.51.100.1 4711 443\r\nGET / HTTP/1.1\r\n",
+    b"PROXY TCP6 2001:db8::1 ::ffff:192.0.2.1 65535 0\r\n",
+    b"PROXY UNKNOWN whatever else\r\n",
+    _V2 + b"\x21\x11\0\x0c" + bytes(range(12)),
+    _V2 + b"\x21\x21\0\x29" + bytes(36) + b"\x01\0\x02h2",
+    _V2 + b"\x21\x11\0\x19" + bytes(12) + b"\x20\0\x0a\x07" + bytes(4) + b"\x22\0\x02ab",
+    _V2 + b"\x21\x31\0\xd8" + b"/run/client".ljust(108, b"\0") + bytes(108),
+    _V2 + b"\x20\0\0\0",
+]
+
+_KEY: Final = b"\x00dGhlIHNhbXBsZSBub25jZQ==\n"
+
+HANDSHAKES: Final = [
+    _KEY,
+    _KEY + b"\x01chat, superchat\n\x01v2",
+    _KEY + b"\x02permessage-deflate; client_max_window_bits; server_max_window_bits=10",
+    _KEY + b'\x02permessage-deflate; server_max_window_bits="9", permessage-deflate,, x',
+    _KEY + b"\x05h2c\n\x04close",
+]
+
+PRECONDITIONS: Final = [
+    b'"a", W/"b" ,, "a,b"\n*',
+    b"*\n",
+    b'W/"a"\n"a", ""',
+    b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+]
+
+_OTHERS: Final = {
+    "forwarded": FORWARDED,
+    "proxied": PROXIED,
+    "handshakes": HANDSHAKES,
+    "preconditions": PRECONDITIONS,
+}
+
 
 def seeds(target: str) -> list[bytes]:
     """All seeds of a target, what was found before at the end."""
@@ -35,8 +72,8 @@ def seeds(target: str) -> list[bytes]:
         known = _wire()
     elif target == "chunks":
         known = [data.partition(b"\r\n\r\n")[2] for data in _wire() if b"hunked" in data]
-    elif target == "forwarded":
-        known = FORWARDED
+    elif target in _OTHERS:
+        known = _OTHERS[target]
     elif target == "frames":
         known = [b"".join(case.sent) for case in CASES]
     files = sorted((CORPUS / target).glob("*"))

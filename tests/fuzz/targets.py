@@ -10,21 +10,36 @@ from __future__ import annotations
 import ipaddress
 import random
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
 from katana_asgi.errors import RemoteProtocolError
+from katana_asgi.http.conditional import failed_precondition
 from katana_asgi.http.fields import is_valid_host
 from katana_asgi.http.forwarded import FORWARDED_FIELDS, TrustedProxies, resolve
+from katana_asgi.http.trace_context import trace_id
 from katana_asgi.http1.content import ChunkedContent
 from katana_asgi.http1.limits import HeadLimits
 from katana_asgi.http1.parser import RequestParser, head_parser
+from katana_asgi.net.proxy_details import proxy_details
+from katana_asgi.net.proxy_protocol import (
+    LARGEST_HEADER,
+    ProxyHeaderError,
+    parse_proxy_header,
+)
 from katana_asgi.websocket.codec import Close, FrameCodec, WebSocketError
-from katana_asgi.websocket.deflate import Deflate, DeflateParameters, DeflateSettings
+from katana_asgi.websocket.deflate import Deflate, DeflateParameters, DeflateSettings, negotiate
+from katana_asgi.websocket.events import INVALID_DATA, TOO_BIG
+from katana_asgi.websocket.handshake import accept_response, check_upgrade, is_upgrade
 from tests.fuzz.in_memory import BACK_ENDS, Served, served_alike
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from katana_asgi.http1.parser import HeadParser
+    from katana_asgi.net.proxy_protocol import Origin
+    from katana_asgi.websocket.handshake import Upgrade
 
 __all__ = ["TARGETS"]
 
@@ -191,12 +206,18 @@ def frames(data: bytes) -> None:
     """However frames are cut the events are the same, and none is larger than allowed."""
     for compression in (False, True):
         whole = _read_frames([data], compression)
-        assert whole == _read_frames(_cut(data), compression)
+        cut = _read_frames(_cut(data), compression)
+        assert list(map(_any_fault, cut)) == list(map(_any_fault, whole))
         for event in whole:
             if isinstance(event, str):
                 assert len(event.encode()) <= _MAX_SIZE
             elif isinstance(event, bytes):
                 assert len(event) <= _MAX_SIZE
+
+
+def _any_fault(event: Any) -> Any:
+    """Compressed content that is too large and broken behind that: zlib tells one or the other."""
+    return TOO_BIG if event == INVALID_DATA else event
 
 
 def _read_frames(reads: list[bytes], compression: bool) -> list[Any]:
@@ -207,6 +228,116 @@ def _read_frames(reads: list[bytes], compression: bool) -> list[Any]:
     assert not any(ends[:-1])
     assert codec.ended is any(ends)
     return [event.code if isinstance(event, WebSocketError) else event for event in events]
+
+
+# -- what comes before and beside a head
+
+
+def proxied(data: bytes) -> None:
+    """However a PROXY header is cut it says the same, names usable addresses, and has an end."""
+    found = _proxy_header(data)
+    for length in range(min(len(data), LARGEST_HEADER) + 1):
+        early = _proxy_header(data[:length])
+        if early is not None:
+            assert early == found
+            break
+    else:
+        assert found is None
+        assert len(data) < LARGEST_HEADER
+    if isinstance(found, str) or found is None:
+        return
+    origin, length = found
+    assert length <= min(len(data), LARGEST_HEADER)
+    for end in (origin.source, origin.destination):
+        if isinstance(end, tuple):
+            assert str(ipaddress.ip_address(end[0])) == end[0]
+            assert 0 <= end[1] <= 65535
+    with suppress(ProxyHeaderError):
+        proxy_details(origin)
+
+
+def _proxy_header(data: bytes) -> tuple[Origin, int] | str | None:
+    try:
+        return parse_proxy_header(data)
+    except ProxyHeaderError:
+        return "refused"
+
+
+_HANDSHAKE: Final = (
+    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\n"
+)
+
+_HANDSHAKE_FIELDS: Final = (
+    b"Sec-WebSocket-Key",
+    b"Sec-WebSocket-Protocol",
+    b"Sec-WebSocket-Extensions",
+    b"Sec-WebSocket-Version",
+    b"Connection",
+    b"Upgrade",
+)
+
+_WIDE: Final = HeadLimits(line=10**4, size=10**5, count=10**4)
+
+_WIDE_PARSERS: Final = [head_parser(name, _WIDE, memo=False) for name in ("httptools", "h11")]
+
+_match_line: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t -~\x80-\xff]*").fullmatch
+
+
+def handshakes(data: bytes) -> None:
+    """A WebSocket handshake is refused, or answered with a head that is well formed.
+
+    Lines are fields, the first byte of each chooses its name; those of a handshake that works
+    but for its key come first.
+    """
+    head = _HANDSHAKE
+    for line in data.split(b"\n"):
+        if line:
+            name = _HANDSHAKE_FIELDS[line[0] % len(_HANDSHAKE_FIELDS)]
+            head += b"%b: %b\r\n" % (name, line[1:])
+    upgrade, other = [_upgrade(parse, head + b"\r\n") for parse in _WIDE_PARSERS]
+    assert upgrade == other
+    if upgrade is None:
+        return
+    names = upgrade.subprotocols
+    assert len(set(names)) == len(names)
+    agreed = negotiate(upgrade.extensions, DeflateSettings())
+    extension = None if agreed is None else agreed.response
+    for chosen in (None, *names):
+        answer = accept_response(upgrade, subprotocol=chosen, extension=extension)
+        status, *fields = answer.split(b"\r\n")
+        assert status == b"HTTP/1.1 101 Switching Protocols"
+        assert fields[-2:] == [b"", b""]
+        assert all(map(_match_line, fields[:-2])), answer
+
+
+def _upgrade(parse: HeadParser, data: bytes) -> Upgrade | None:
+    try:
+        head = parse(data)
+        return check_upgrade(head) if is_upgrade(head) else None
+    except RemoteProtocolError:
+        return None
+
+
+_TAGS: Final = (b'"a"', b'W/"a"', b'"a,b"', b'""')
+
+
+def preconditions(data: bytes) -> None:
+    """Whatever tags a client names there is a verdict, alike for one line and for several."""
+    known, _, required = data.partition(b"\n")
+    for tag in _TAGS:
+        fields = [(b"if-none-match", known), (b"if-match", required)]
+        verdict = failed_precondition("GET", fields, tag)
+        assert verdict in (0, 304, 412)
+        assert failed_precondition("PUT", fields, tag) in (0, 412)
+        assert failed_precondition("GET", fields[::-1], tag) == verdict
+        if b"*" not in known:
+            more = [(b"if-none-match", b""), fields[0]]
+            assert failed_precondition("GET", more, tag) == failed_precondition(
+                "GET", more[1:], tag
+            )
+    found = trace_id(data)
+    assert found is None or re.fullmatch("[0-9a-f]{32}", found)
 
 
 # -- all of them
@@ -224,5 +355,15 @@ def _cut(data: bytes) -> list[bytes]:
 
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
-    target.__name__: target for target in (requests, connections, chunks, forwarded, frames)
+    target.__name__: target
+    for target in (
+        requests,
+        connections,
+        chunks,
+        forwarded,
+        frames,
+        proxied,
+        handshakes,
+        preconditions,
+    )
 }

@@ -5,8 +5,15 @@ from __future__ import annotations
 import pytest
 
 from katana_asgi.http.dates import http_date
-from katana_asgi.http.fields import is_token, is_valid_host, list_members
+from katana_asgi.http.fields import (
+    FORBIDDEN_IN_TRAILERS,
+    is_token,
+    is_valid_host,
+    list_members,
+)
+from katana_asgi.http.forwarded import FORWARDED_FIELDS
 from katana_asgi.http.status import reason_phrase
+from katana_asgi.http1.head import EXAMINED
 
 
 @pytest.mark.parametrize("token", [b"a", b"A-1", b"!#$%&'*+-.^_`|~09azAZ"])
@@ -79,6 +86,11 @@ def test_valid_hosts(host):
 )
 def test_invalid_hosts(host):
     assert not is_valid_host(host)
+
+
+def test_what_decides_anything_for_the_server_is_forbidden_in_trailers():
+    assert EXAMINED < FORBIDDEN_IN_TRAILERS
+    assert FORWARDED_FIELDS < FORBIDDEN_IN_TRAILERS
 
 
 @pytest.mark.parametrize(

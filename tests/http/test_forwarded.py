@@ -217,6 +217,8 @@ def test_x_forwarded_port_is_a_port_or_nothing(value: str, port: int | None) -> 
         ("/../admin", None),
         ("/%2e%2e/admin", None),
         ("/a/..", None),
+        ("/app%2F", None),
+        ("/%2e%2f", None),
         ("/\\evil.example", None),
         ("/%5Cevil.example", None),
         ("/a?b", None),

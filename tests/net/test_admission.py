@@ -12,16 +12,21 @@ from katana_asgi.net.admission import Admission, free_descriptors
 
 
 class Peer:
-    """A connection: idle since a point in time, or busy."""
+    """A connection: idle or answered since a point in time, or busy."""
 
-    def __init__(self, clock, idle_since=None) -> None:
+    def __init__(self, clock, idle_since=None, answered_since=None) -> None:
         self._clock = clock
         self.idle_since = idle_since
+        self.answered_since = answered_since
         self.told = False
+        self.aborted = False
 
     def shutdown(self) -> None:
         self.told = True
         self.idle_since = None
+
+    def abort(self) -> None:
+        self.aborted = True
 
     def gone(self) -> None:
         self._clock.watched.discard(self)
@@ -101,11 +106,49 @@ def test_not_all_that_are_turned_away_can_be_told(clock, time):
     assert told == [True] * 6 + [False] * 14
 
 
+def test_where_nobody_is_idle_the_one_that_was_answered_longest_ago_makes_room(clock):
+    answered = [Peer(clock, answered_since=since) for since in (5.0, 3.0, 4.0)]
+    clock.watched.update(answered, come(clock, None))
+    assert admission_of(clock, 4).has_room()
+    assert [peer.aborted for peer in answered] == [False, True, False]
+
+
+def test_one_that_is_idle_makes_room_before_one_that_was_answered(clock):
+    (idle,) = come(clock, 5.0)
+    answered = Peer(clock, answered_since=1.0)
+    clock.watched.add(answered)
+    assert admission_of(clock, 2).has_room()
+    assert (idle.told, answered.aborted) == (True, False)
+
+
+def test_one_that_makes_room_is_not_asked_again(clock, time):
+    """A reader of a PROXY header is idle until it is gone, also when it was told to end."""
+    (waiting,) = come(clock, 5.0)
+    waiting.shutdown = lambda: None
+    admission = admission_of(clock, 1)
+    assert admission.has_room()
+    come(clock, None)
+    assert not admission.has_room()
+
+
+def test_when_too_many_do_not_go_at_once_the_first_of_them_have_to(clock):
+    """Closed connections stay while a peer takes its last bytes: that must not add up."""
+    peers = come(clock, *map(float, range(20)))
+    admission = admission_of(clock, 20)
+    for _ in range(5):
+        assert admission.has_room()
+        come(clock, None)
+    told = [peer for peer in peers if peer.told]
+    assert [peer.aborted for peer in told] == [True, True, False, False, False]
+
+
 def test_a_search_in_vain_is_not_repeated_at_once(clock, time, monkeypatch):
     """However many come, looking for idle connections must not take all the time."""
     searches = 0
 
     class Busy:
+        answered_since = None
+
         @property
         def idle_since(self):
             nonlocal searches

@@ -11,8 +11,9 @@ from contextlib import suppress
 
 import pytest
 import trustme
-from tls_client import connect, served_certificate
+from tls_client import connect, first_message, served_certificate
 
+from katana_asgi import StaticRoute
 from katana_asgi.worker.drain import Farewell
 from tests.applications import Probe, get, respond
 from tests.support import Connection, running, within
@@ -84,6 +85,20 @@ async def test_failed_handshakes_leave_no_line_above_debug_and_no_connection(sit
         for _ in range(5):
             with pytest.raises(ssl.SSLError):
                 await connect(server, distrustful)
+        await until(lambda: server.server.connections == 0)
+        async with await connect(server, site.trust) as client:
+            await client.send(get())
+            assert (await client.response()).body == b"ok"
+    assert [record for record in caplog.records if record.levelno > logging.DEBUG] == []
+
+
+@pytest.mark.parametrize("host", [b"\xff\xfe.example", b"a\nb\x1b[2J.example", b"." * 60])
+async def test_a_host_name_that_is_none_leaves_no_line_and_no_connection(site, host, caplog):
+    sni = [("one.example", *site.add("one", "one.example"))]
+    async with running(app, lifespan="off", ssl_sni=sni, **site.settings) as server:
+        async with await server.connect() as client:
+            await client.send(first_message(site, host))
+            await client.reader.read(1)
         await until(lambda: server.server.connections == 0)
         async with await connect(server, site.trust) as client:
             await client.send(get())
@@ -378,6 +393,43 @@ async def test_plain_http_is_redirected_to_the_same_place(site, request_, place)
             assert response.header(b"location") == place % server.port
             assert response.header(b"strict-transport-security") is None
             assert await client.closed()
+
+
+@pytest.mark.parametrize("target", ["/", "/static"])
+async def test_a_request_that_is_known_from_tls_is_redirected_like_any_other(site, target):
+    """The worker remembers heads for all of its connections; what answers them is not the same."""
+    route = StaticRoute(path="/static", body="for TLS")
+    settings = {"redirect_bind": "127.0.0.1:0", "static_route": (route,), **site.settings}
+    async with running(app, lifespan="off", **settings) as server:
+        port = int(server.server.redirects.rpartition(":")[2])
+        for _ in range(8):  # a head is remembered when all of its parts have come twice
+            async with await connect(server, site.trust) as client:
+                await client.send(get(target))
+                assert (await client.response()).status == 200
+        async with await Connection.open("127.0.0.1", port) as client:
+            await client.send(get(target))
+            response = await client.response()
+            assert response.status == 308
+            assert response.header(b"location") == b"https://example:%d%b" % (
+                server.port,
+                target.encode(),
+            )
+            assert await client.closed()
+
+
+@pytest.mark.parametrize("target", ["/", "/static"])
+async def test_a_request_that_is_known_from_redirects_is_answered_over_tls(site, target):
+    route = StaticRoute(path="/static", body="for TLS")
+    settings = {"redirect_bind": "127.0.0.1:0", "static_route": (route,), **site.settings}
+    async with running(app, lifespan="off", **settings) as server:
+        port = int(server.server.redirects.rpartition(":")[2])
+        for _ in range(8):
+            async with await Connection.open("127.0.0.1", port) as client:
+                await client.send(get(target))
+                assert (await client.response()).status == 308
+        async with await connect(server, site.trust) as client:
+            await client.send(get(target))
+            assert (await client.response()).status == 200
 
 
 @pytest.mark.parametrize("host", ["", "Host: a b", "Host: a\r\nHost: b", "Host:", "Host: a@b"])

@@ -14,7 +14,7 @@ import time
 from urllib.parse import urlsplit
 
 import pytest
-from tls_client import Files
+from tls_client import Files, first_message
 
 from tests.support import ROOT, TIMEOUT, ServerProcess
 
@@ -271,6 +271,20 @@ def test_curl_gets_an_answer_over_tls(serve, site):
     large = [*common, "--data-binary", "@-", "-w", " %{http_code}", where]
     told = subprocess.run(large, input=bytes(2**22), capture_output=True, check=True).stdout
     assert told.endswith(b" 200")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_host_name_of_any_bytes_is_no_text_in_the_error_output(serve, site, workers):
+    server, port = serve("--workers", workers)
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", port), TIMEOUT) as sock:
+            sock.sendall(first_message(site, b"\xff\xfe.example"))
+            while sock.recv(4096):  # until it is closed
+                pass
+        assert ask(port, site.trust)[0].isdigit()
+    assert server.stop() == 0
+    assert "example" not in server.stderr
+    assert "Error" not in server.stderr
 
 
 @pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")

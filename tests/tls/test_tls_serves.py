@@ -11,6 +11,7 @@ from tls_client import connect
 from websockets.asyncio.client import connect as websocket
 
 from katana_asgi import Server, StaticRoute
+from katana_asgi.http1 import ending
 from katana_asgi.http1.connection import Http1Connection
 from katana_asgi.net.tls_listener import Arrival
 from tests.applications import Probe, content_of, get, respond, start
@@ -259,3 +260,34 @@ async def test_shutdown_finishes_what_runs_and_closes_what_is_idle(site):
             assert (response.body, response.header(b"connection")) == (b"done", b"close")
             assert await busy.closed()
         await within(closing)
+
+
+async def test_shutdown_delivers_an_answer_that_the_client_has_not_read(site, monkeypatch):
+    """Requests behind it are not answered, and do not take it back."""
+    monkeypatch.setattr(ending, "LINGER", 0.01)
+    size = 16 * 2**20
+    asked = []
+
+    async def large(scope, receive, send):
+        asked.append(scope["path"])
+        await respond(send, bytes(size))
+
+    settings = {"timeout_graceful_shutdown": 3600, "timeout_ws_close": 0.5, **site.settings}
+    async with running(large, lifespan="off", **settings) as server:
+        async with await connect(server, site.trust) as client:
+            client.writer.transport.pause_reading()
+            await client.send(get("/") + get("/held"))
+            (connection,) = server.server.context.clock.watched
+            while not connection.write_paused:
+                await asyncio.sleep(0)
+            await client.send(get("/behind") * 200)
+            closing = asyncio.ensure_future(server.server.close())
+            await asyncio.sleep(0)
+            answered = asked.copy()  # TLS of the client may take more than it was asked to
+            client.writer.transport.resume_reading()
+            for _ in answered:
+                assert len((await client.response()).body) == size
+            assert await client.closed()
+        await within(closing)
+    assert asked == answered
+    assert "/behind" not in answered

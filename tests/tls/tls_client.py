@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from tests.support import TIMEOUT, Connection
@@ -72,6 +73,16 @@ async def connect(
         "127.0.0.1", port, limit=2**26, ssl=trust, server_hostname=host
     )
     return Connection(*await asyncio.wait_for(opening, TIMEOUT))
+
+
+def first_message(site: Site, host: bytes) -> bytes:
+    """The beginning of a handshake that asks for ``host``, which no library would send."""
+    outgoing = ssl.MemoryBIO()
+    stand_in = "x" * len(host)
+    client = site.trust.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=stand_in)
+    with suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read().replace(stand_in.encode(), host)
 
 
 def served_certificate(connection: Connection) -> bytes:
