@@ -183,17 +183,9 @@ class Http1Ending(Http1Records):
 
     def _close(self) -> None:
         self._flush_batch()
+        self.flush()
         self._state = CLOSED
         self.deadline = NEVER
-        if self._outgoing is None:
-            self._close_transport()
-
-    def _flushed(self) -> None:
-        """The last response has left the outbox."""
-        if self._state == CLOSED:
-            self._close_transport()
-
-    def _close_transport(self) -> None:
         transport = self._transport
         if transport.is_closing():
             return  # asyncio's over TLS is of no use after a second close

@@ -103,7 +103,6 @@ class Http1Lifecycle(Http1Ending):
             or not self._transport.can_write_eof()
             or not exchange.half_close()
         ):
-            self.flush()  # the transport ends as soon as this returns
             self._close()
             return False
         self._eof = True

@@ -149,11 +149,6 @@ class Http1Writer(Http1Peer):
             self._outgoing = None
             self._write = self._transport.write
             self._write(data)
-            self._flushed()
-
-    def _flushed(self) -> None:
-        """What had to wait for the response can be done."""
-        raise NotImplementedError
 
     def _begin_unbounded(self, status: int, content: bytes) -> bytes:
         """Choose how content of unknown length will end (RFC 9112 §6.3)."""
