@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
-from katana_asgi.errors import StartupError
+from katana_asgi.errors import ConfigurationError, StartupError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,16 +20,17 @@ __all__ = ["launch"]
 NO_METRICS: Final = (
     "setting admin_bind: needs prometheus_client; use pip install 'katana-asgi[metrics]'"
 )
-"""Said by the supervisor itself: its first worker would have to fail for it."""
 
 
 def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
     """Serve in this process, or with more than one worker under a supervisor.
 
     ``reload`` reads the settings again, where that can be done. Returns the exit status of the
-    service. Raises ``ConfigurationError`` for certificates that cannot be used, and nothing
-    else for what a user can get wrong.
+    service. Raises ``ConfigurationError`` for certificates that cannot be used and for a library
+    that is missing, and nothing else for what a user can get wrong.
     """
+    if config.admin_bind and find_spec("prometheus_client") is None:
+        raise ConfigurationError(NO_METRICS)
     # Imported here: a supervisor has no use for an event loop, one worker none for a supervisor.
     from katana_asgi.observe.logs import configure_logging
     from katana_asgi.supervisor import identity
@@ -48,9 +49,6 @@ def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
         )
         configure_logging(config)
         identity.settle_in(config)
-        if config.admin_bind and find_spec("prometheus_client") is None:
-            logging.getLogger("katana_asgi.error").error("%s", NO_METRICS)
-            return 2
         with _shared(config):
             return supervisor.run()
     except StartupError as error:

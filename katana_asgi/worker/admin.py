@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from katana_asgi.config.model import Config
-from katana_asgi.errors import ConfigurationError
 from katana_asgi.net.admin_socket import admin_socket
 from katana_asgi.net.sockets import describe, remove_unix_socket
 from katana_asgi.observe.fleet import Fleet
@@ -37,12 +36,9 @@ logger = logging.getLogger("katana_asgi.error")
 
 
 def _admin_server(config: Config, fleet: Fleet) -> Server:
-    try:
-        from katana_asgi.admin.app import AdminApplication
-    except ImportError as error:
-        raise ConfigurationError(
-            f"setting admin_bind: needs {error.name}; use pip install 'katana-asgi[metrics]'"
-        ) from None
+    # Imported here: only who asks for the listener needs the library that it needs.
+    from katana_asgi.admin.app import AdminApplication
+
     application: Any = AdminApplication(fleet, config.admin_token)
     return Server(
         Config(
@@ -62,7 +58,7 @@ def _admin_server(config: Config, fleet: Fleet) -> Server:
 async def observed(server: Server, channel: Channel | None) -> AsyncIterator[Publisher | None]:
     """Have ``server`` measured where its settings ask for it, and alone show what it measures.
 
-    Raises ``ConfigurationError`` without the library, ``StartupError`` for an address.
+    Raises ``StartupError`` where the address cannot be bound.
     """
     config = server.config
     if server.metrics is None:
