@@ -20,7 +20,7 @@ class ProxyProtocolSettings:
         False,
         "boolean",
         "Expect a PROXY protocol header, version 1 or 2, from the proxies of "
-        "forwarded-allow-ips; connections of others are served without one.",
+        "forwarded-allow-ips, also at redirect-bind; connections of others are served without one.",
     )
     timeout_proxy_header: float = setting(
         5.0, "duration", "Time a trusted proxy has to send its PROXY header.", minimum=0.001

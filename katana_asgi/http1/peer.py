@@ -15,6 +15,7 @@ from katana_asgi.net.tls_details import tls_details
 if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.http.message import RequestHead
+    from katana_asgi.net.proxy_protocol import Origin
     from katana_asgi.observe.record import Outcome
     from katana_asgi.routes.static import CachedResponse
 
@@ -38,6 +39,14 @@ class Http1Peer(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
         self._transport = cast("asyncio.Transport", transport)
+
+    def take_origin(self, origin: Origin) -> None:
+        """Believe the addresses of a PROXY header; called before ``connection_made``."""
+        source, destination = origin.source, origin.destination
+        if source is not None:
+            self._client = source if isinstance(source, tuple) else None
+        if destination is not None:
+            self._server = destination if isinstance(destination, tuple) else (destination, None)
 
     def make_scope(self, head: RequestHead) -> dict[str, Any]:
         """The scope of a request on this connection."""

@@ -30,7 +30,7 @@ def proxied_factory(
     settings: Http1Settings,
     *,
     plain: Callable[..., Http1Connection] | None = None,
-    proxied: Callable[..., ProxiedConnection] | None = None,
+    proxied: Callable[..., Http1Connection] | None = None,
 ) -> Callable[[], asyncio.Protocol]:
     """A factory of protocols that read a PROXY header first, where the peer is trusted.
 
@@ -72,15 +72,8 @@ class ProxiedConnection(CountedConnection):
             self._requests_left = sys.maxsize
 
     def take_origin(self, origin: Origin) -> None:
-        """Believe the header; called before ``connection_made``.
-
-        Raises ``ProxyHeaderError`` for a header whose details are malformed.
-        """
-        source, destination = origin.source, origin.destination
-        if source is not None:
-            self._client = source if isinstance(source, tuple) else None
-        if destination is not None:
-            self._server = destination if isinstance(destination, tuple) else (destination, None)
+        """Believe the whole header. Raises ``ProxyHeaderError`` where its details are malformed."""
+        super().take_origin(origin)
         self._details = proxy_details(origin)
 
     def make_scope(self, head: RequestHead) -> dict[str, Any]:

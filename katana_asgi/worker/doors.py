@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
+from katana_asgi.http1.proxied import proxied_factory
 from katana_asgi.http1.redirect import RedirectConnection
 from katana_asgi.http1.settings import Http1Settings
 from katana_asgi.net.listener import bound_unsent, listen
@@ -69,8 +69,14 @@ async def listen_for_redirects(
     hsts = b"".join(
         [f"{name}: {value}\r\n".encode("latin-1") for name, value in hsts_field(config)]
     )
+
+    def redirecting(*_: object) -> RedirectConnection:
+        return RedirectConnection(context, settings, port, hsts)
+
+    factory: Callable[[], asyncio.Protocol] = redirecting
+    if settings.proxy_trusts is not None:
+        factory = proxied_factory(context, settings, plain=redirecting, proxied=redirecting)
     sock = redirect_socket(config)
-    factory = partial(RedirectConnection, context, settings, port, hsts)
     return await listen(context.loop, factory, sock, config.backlog), sock
 
 

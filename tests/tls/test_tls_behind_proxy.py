@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 import ssl
 import struct
@@ -90,6 +91,43 @@ async def test_a_peer_that_is_not_trusted_begins_with_its_handshake(site):
         async with await server.connect() as client:
             await client.send(V1)
             assert (await client.response()).status == 400
+
+
+def redirects(server) -> int:
+    return int(server.server.redirects.rpartition(":")[2])
+
+
+@pytest.mark.parametrize("header", [V1, V2])
+async def test_a_redirect_comes_behind_a_header_too_and_is_logged_for_its_client(
+    site, header, caplog
+):
+    caplog.set_level(logging.INFO, "katana_asgi.access")
+    settings = {"redirect_bind": "127.0.0.1:0", "access_log": True}
+    async with behind(site, **settings) as server:
+        async with await Connection.open("127.0.0.1", redirects(server)) as client:
+            await client.send(*(bytes((byte,)) for byte in header), get("/x"))
+            response = await client.response()
+            assert response.status == 308
+            assert response.header(b"location") == b"https://example:%d/x" % server.port
+    assert "192.0.2.1:4711" in caplog.text
+
+
+async def test_a_redirect_waits_for_the_header_of_a_trusted_peer_and_no_longer(site):
+    settings = {"redirect_bind": "127.0.0.1:0", "timeout_proxy_header": 0.2}
+    async with behind(site, **settings) as server:
+        for data in (V1[:9], get("/x")):
+            async with await Connection.open("127.0.0.1", redirects(server)) as client:
+                await client.send(data)
+                assert await client.closed()
+
+
+async def test_a_redirect_for_a_peer_that_is_not_trusted_needs_no_header(site):
+    settings = {"redirect_bind": "127.0.0.1:0", "forwarded_allow_ips": ["203.0.113.1"]}
+    async with behind(site, **settings) as server:
+        for data, status in ((get("/x"), 308), (V1 + get("/x"), 400)):
+            async with await Connection.open("127.0.0.1", redirects(server)) as client:
+                await client.send(data)
+                assert (await client.response()).status == status
 
 
 @pytest.mark.parametrize("data", [b"\x16\x03\x01\x00\x05hello", b"PROXY TCP4 nobody\r\n", get()])
