@@ -92,6 +92,10 @@ def _reopen(_number: int, _frame: Any) -> None:
 class Stoppable(Protocol):
     """What a signal stops."""
 
+    @property
+    def started(self) -> bool:
+        """Whether it serves."""
+
     def stop(self, *, force: bool = False, farewell: Farewell = Farewell.PROMPT) -> None:
         """Stop, gracefully or at once."""
 
@@ -127,7 +131,10 @@ class _Stops:
 
         def stop() -> None:
             self.heard = max(self.heard, seen)
-            logger.info("Received %s, stopping%s", name, " at once" if again else "")
+            # Without force it may come from a supervisor, and means a worker that is starting,
+            # or from a service manager that signals every process, and means nothing new.
+            if self._force or again or self._server.started:
+                logger.info("Received %s, stopping%s", name, " at once" if again else "")
             self._server.stop(force=again, farewell=farewell)
 
         with suppress(RuntimeError):  # the loop has been closed in between

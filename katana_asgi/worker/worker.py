@@ -125,7 +125,8 @@ async def _serve(
             started = asyncio.ensure_future(server.wait_started())
             await asyncio.wait((serving, started), return_when=asyncio.FIRST_COMPLETED)
             started.cancel()
-            if server.started:
+            ready = server.started
+            if ready:
                 _started(server, channel)
                 if publisher is not None:
                     publisher.start()
@@ -138,6 +139,8 @@ async def _serve(
                 publisher.close()
         if channel is not None:
             asyncio.get_running_loop().remove_reader(channel.fileno())
+            if not ready:
+                logger.info("Stopped before it was ready")
         else:
             logger.info("Stopped")
 

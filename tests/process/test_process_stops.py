@@ -75,6 +75,16 @@ def test_a_request_that_outlives_the_budget_is_cancelled(place):
     assert "shutdown" in server.stderr
 
 
+def test_a_worker_that_is_stopped_before_it_was_ready_says_so_and_nothing_else(module):
+    startup = "import asyncio, sys\nasync def app(scope, receive, send):\n"
+    startup += "    print('starting', file=sys.stderr)\n    await asyncio.sleep(3600)\n"
+    with ServerProcess("main:app", "--supervise", cwd=module(startup)) as server:
+        server.wait_for("^starting")
+        assert server.stop() == 0
+    assert server.stderr.count("Received SIGTERM, stopping") == 1  # the supervisor
+    assert server.stderr.count("Stopped before it was ready") == 1
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("target", ["/stubborn", "/thread"])
 def test_an_application_that_does_not_give_way_cannot_stop_the_end(place, target, workers):

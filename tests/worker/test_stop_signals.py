@@ -18,7 +18,8 @@ from tests.support import within
 class Stoppable:
     """Notes how it is asked to stop."""
 
-    def __init__(self) -> None:
+    def __init__(self, started: bool = True) -> None:
+        self.started = started
         self.asked: asyncio.Queue[bool] = asyncio.Queue()
 
     def stop(self, *, force: bool = False, farewell: Farewell = Farewell.PROMPT) -> None:
@@ -50,6 +51,16 @@ async def test_the_first_signal_asks_and_the_second_forces(first, second, caplog
         f"Received {first.name}, stopping",
         f"Received {second.name}, stopping at once",
     ]
+
+
+@pytest.mark.parametrize("started", [True, False])
+async def test_only_a_worker_that_serves_says_that_a_signal_stops_it(started, caplog):
+    caplog.set_level(logging.INFO, "katana_asgi.error")
+    server = Stoppable(started)
+    with stop_on_signals(server, force=False):  # as under a supervisor
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await within(server.asked.get()) is False
+    assert caplog.messages == ["Received SIGTERM, stopping"] * started
 
 
 async def test_the_handlers_of_before_are_put_back():
