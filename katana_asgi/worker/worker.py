@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 from contextlib import nullcontext, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from katana_asgi.asgi.loader import ApplicationImportError, load_application
@@ -112,6 +113,7 @@ async def _serve(
     quick = (QUICK_STOP,) if QUICK_STOP is not None else ()
     budgets = Budgets.of(config)
     limit = max(budgets.http, budgets.streams) + budgets.lifespan
+    notifier = Notifier(None if alone else {})  # a supervisor speaks for its workers
     with interrupted_by(numbers):
         server.load()
     with stop_on_signals(server, (*numbers, *quick), force=alone, limit=limit if alone else None):
@@ -119,7 +121,8 @@ async def _serve(
             obedience = _Obedience(server, channel)
             asyncio.get_running_loop().add_reader(channel.fileno(), obedience.read)
         elif server.config.scheme == "https" and hasattr(signal, "SIGHUP"):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.reload_certificates)
+            reread = partial(_reread_certificates, server, notifier)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reread)
         async with observed(server, channel) as publisher:
             serving = asyncio.ensure_future(server.serve(sockets, signals=False))
             started = asyncio.ensure_future(server.wait_started())
@@ -131,7 +134,7 @@ async def _serve(
                 if publisher is not None:
                     publisher.start()
                 if alone:
-                    notifier = _tell_manager(server)
+                    _tell_manager(server, notifier)
                     await server.wait_stopping()
                     notifier.stopping()
             await serving
@@ -166,12 +169,20 @@ def _started(server: Server, channel: Channel | None) -> None:
     server.every_tick(DescriptorWatch(asyncio.get_running_loop()).tick)
 
 
-def _tell_manager(server: Server) -> Notifier:
-    notifier = Notifier()
+def _tell_manager(server: Server, notifier: Notifier) -> None:
     notifier.ready(f"Listening on {', '.join(server.places)}")
     if notifier.watchdog:
         server.every_tick(notifier.alive)
-    return notifier
+
+
+def _reread_certificates(server: Server, notifier: Notifier) -> None:
+    """Read the files again; a service manager that waits for it is told when it is over."""
+    told = server.started
+    if told:
+        notifier.reloading()
+    server.reload_certificates()
+    if told:
+        notifier.ready(f"Listening on {', '.join(server.places)}")
 
 
 class _Housekeeping:

@@ -101,6 +101,31 @@ def test_sighup_reads_the_certificates_again(serve, site):
     assert server.stop() == 0
 
 
+def test_a_service_manager_is_told_of_sighup_also_where_certificates_are_refused(
+    serve, site, tmp_path_factory
+):
+    name = str(tmp_path_factory.mktemp("n") / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(name)
+        manager.settimeout(TIMEOUT)
+        server, _ = serve(env={"NOTIFY_SOCKET": name})
+        ready = manager.recv(999)
+        assert ready.startswith(b"READY=1\n")
+        for spoil in (False, True):
+            if spoil:
+                site.files.key.write_text("nonsense")
+            before = time.monotonic_ns() // 1000
+            server.signal(signal.SIGHUP)
+            first, second = manager.recv(999).split(b"\n")
+            assert first == b"RELOADING=1"
+            assert int(second.removeprefix(b"MONOTONIC_USEC=")) >= before
+            assert manager.recv(999) == ready
+        server.wait_for("Certificates read again")
+        server.wait_for("Certificates not changed")
+        assert server.stop() == 0
+        assert manager.recv(999).startswith(b"STOPPING=1\n")
+
+
 def test_every_worker_looks_at_the_files(serve, site):
     server, port = serve("--workers", "2")
     site.add("site", "localhost")
