@@ -169,6 +169,7 @@ def test_nobody_waits_for_redirects_that_the_settings_want_no_more(serve, site):
     redirects = int(re.search(r"Redirecting from \S+:(\d+)", server.stderr)[1])
     config.write_text("")
     new = upgrade(server, server.process.pid)
+    server.process.wait(TIMEOUT)  # it closes the socket behind its last words
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", redirects), TIMEOUT)
     assert ask(port, site.trust)[0].isdigit()
