@@ -51,11 +51,6 @@ def check_together(values: Mapping[str, Any], given: Mapping[str, str]) -> None:
             f"{_origin(given, 'access_log_fields')}: fields are those of JSON lines; "
             "use json or auto as access_log_format"
         )
-    if len(values["bind"]) > 1 and values["reload"]:
-        raise ConfigurationError(
-            f"{_origin(given, 'bind')}: {len(values['bind'])} places are not allowed with "
-            "reload; use one"
-        )
     if values["interface"] == "wsgi" and values["lifespan"] == "on":
         raise ConfigurationError(
             f"{_origin(given, 'lifespan')}: 'on' is not allowed with interface wsgi, which has no "
@@ -71,11 +66,6 @@ def _check_metrics(values: Mapping[str, Any], given: Mapping[str, str]) -> None:
         raise ConfigurationError(
             f"{_origin(given, 'admin_bind')}: {shown(bind)} can be reached from other machines; "
             "use a loopback address or unix:PATH, or set admin-token"
-        )
-    if bind and values["reload"]:
-        raise ConfigurationError(
-            f"{_origin(given, 'admin_bind')}: {shown(bind)} cannot be combined with reload; "
-            "use one of them"
         )
     if len(values["metrics_routes"]) > MAX_ROUTES:
         raise ConfigurationError(

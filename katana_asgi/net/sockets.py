@@ -79,8 +79,6 @@ def _bind_places(config: Config, count: int) -> list[list[socket.socket]]:
     try:
         for place in config.bind:
             found += _bind_place(place, config, count)
-        if len(found) > 1 and config.reload:
-            raise StartupError(f"cannot listen on {place}: with reload there can be one socket")
     except BaseException:
         for column in found:
             for sock in column:

@@ -34,7 +34,8 @@ class AdminSlot(Slot):
 
     def __init__(self, config: Config, now: float) -> None:
         """Bind the listener. Raises ``StartupError``."""
-        super().__init__(0, admin_socket(config), now)
+        super().__init__(0, [admin_socket(config)], now)
+        self.name = "admin process"
         self.entry = _run_admin
         self.restarts = 0
 

@@ -113,7 +113,7 @@ class Changes:
         except OSError as error:
             logger.error("Cannot add a worker: %s", error)
             return False
-        self._slots.append(Slot(number, own[0], 0.0, *own[1:]))
+        self._slots.append(Slot(number, own, 0.0))
         self._slots[-1].was_ready = any(each.was_ready for each in self._slots)
         return True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -62,7 +63,8 @@ class Ends(Orders):
         now = time.monotonic()
         if self._stopping or worker in slot.leaving or slot not in self._all_slots:
             slot.leaving.discard(worker)
-            level = logging.INFO if self._stopping or code == 0 else logging.ERROR
+            told = self._stopping or code in (0, -signal.SIGTERM)
+            level = logging.INFO if told else logging.ERROR
             logger.log(level, "%s ended (%s)", capital(worker), describe_end(code))
             return
         if worker.ready_at is not None:
@@ -101,8 +103,8 @@ class Ends(Orders):
         if delay is None:
             logger.error("%s", what)
             logger.critical(
-                "Giving up: worker %d ended %d times in a row and was never ready for %g s",
-                slot.number,
+                "Giving up: %s ended %d times in a row and was never ready for %g s",
+                slot.name,
                 slot.backoff.deaths,
                 STABLE_AFTER,
             )

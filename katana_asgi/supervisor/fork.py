@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import NoReturn, TypeAlias
 
     from katana_asgi.config.model import Config
+    from katana_asgi.supervisor.slot import Slot
 
     Entry: TypeAlias = Callable[[Config, list[socket.socket], Channel], int]
 
@@ -60,13 +61,9 @@ def preload(config: Config) -> None:
 
 
 def fork_worker(
-    entry: Entry,
-    config: Config,
-    sockets: Sequence[socket.socket],
-    number: int,
-    release: Callable[[], None],
+    entry: Entry, config: Config, slot: Slot, release: Callable[[], None]
 ) -> tuple[int, Channel]:
-    """Start worker ``number``: it runs ``entry`` on ``sockets``, its status is what that returns.
+    """Start a process for ``slot``: it runs ``entry``, its status is what that returns.
 
     ``release`` closes, in the child, what only the supervisor needs. Returns the process id
     and the supervisor's end of the control channel. Raises ``OSError`` where the system has
@@ -87,11 +84,11 @@ def fork_worker(
                 reset_in_child(mask, survive=FORWARDED)
                 here.close()
                 release()
-                set_title(f"worker {number}")
-                if config.cpu_affinity:
-                    bind_to_cpu(number)
+                set_title(slot.name)
+                if config.cpu_affinity and slot.number:
+                    bind_to_cpu(slot.number)
 
-            _live(entry, config, sockets, there, settle)
+            _live(entry, config, slot.sockets, there, settle)
     there.close()
     return pid, here
 

@@ -60,8 +60,12 @@ class WorkerProcess:
         self.complaint = ""
 
     def __str__(self) -> str:
-        name = f"worker {self.slot.number}" if self.slot.number else "admin process"
-        return f"{name} [{self.pid}]"
+        return f"{self.slot.name} [{self.pid}]"
+
+    @property
+    def awaited(self) -> bool:
+        """Whether the worker is to become ready, and has not."""
+        return self.ready_at is None and self not in self.slot.leaving
 
     def ready_for(self, now: float) -> float:
         """Return the seconds since the worker became ready, 0 before."""
@@ -125,33 +129,28 @@ class Slot:
 
     ``start_at`` is when the next worker is to start, ``None`` while none is wanted. Where
     there is a ``worker``, the next one is its ``successor`` until it is ready. ``leaving`` are
-    workers that drain. ``sock`` and ``others`` are the slot's own sockets, one for each place;
-    ``sockets`` has them and those left over from slots that are no more.
+    workers that drain. ``own`` are the slot's own sockets, one for each place; ``sockets`` has
+    them and those left over from slots that are no more.
     """
 
-    def __init__(
-        self, number: int, sock: socket.socket, now: float, *others: socket.socket
-    ) -> None:
+    def __init__(self, number: int, own: Sequence[socket.socket], now: float) -> None:
         self.number = number
-        self.own = (sock, *others)
+        self.name = f"worker {number}"
+        self.own = tuple(own)
         self.sockets = [*self.own]
         self.worker: WorkerProcess | None = None
         self.successor: WorkerProcess | None = None
         self.leaving: set[WorkerProcess] = set()
+        self.leaving_limit = LEAVING_LIMIT
         self.backoff = Backoff()
         self.was_ready = False
         self.start_at: float | None = now
         self.entry: Entry | None = None  # what runs in it; None: what runs in every other
 
     @property
-    def sock(self) -> socket.socket:
-        """The slot's own socket; where there are several places, that of the first."""
-        return self.own[0]
-
-    @property
     def due_at(self) -> float | None:
         """When to start a worker; ``None`` where first another has to end."""
-        many = len(self.leaving) + (self.worker is not None) > LEAVING_LIMIT
+        many = len(self.leaving) + (self.worker is not None) > self.leaving_limit
         return None if many else self.start_at
 
     @property
@@ -171,6 +170,18 @@ class Slot:
             self.worker = worker
         else:
             self.successor = worker
+
+    def give_up_start(self) -> WorkerProcess | None:
+        """Return the worker that is still starting, if one is: it has to go."""
+        starting = self.successor or self.worker
+        if starting is None or starting.ready_at is not None:
+            return None
+        if starting is self.successor:
+            self.successor = None
+        else:
+            self.worker = None
+        self.leaving.add(starting)
+        return starting
 
     def hand_over(self) -> WorkerProcess | None:
         """The successor is ready and takes the place; returns the worker that has to go."""

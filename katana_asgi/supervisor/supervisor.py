@@ -96,7 +96,7 @@ class Supervisor(Ends):
         the system has no ``fork`` or this is not the main thread.
         """
         if not hasattr(os, "fork"):
-            raise StartupError("more than one worker needs POSIX")
+            raise StartupError("a supervisor needs POSIX")
         self._selector = selectors.PollSelector()  # has no descriptor that a fork would share
         with SignalWatch() as self._signals:
             self._selector.register(self._signals, selectors.EVENT_READ, self._on_signals)
@@ -119,9 +119,7 @@ class Supervisor(Ends):
             for sock in predecessor.sockets:
                 own_unix_file(sock)
             rows = in_slots(predecessor.sockets)
-        self._slots += [
-            Slot(number, first, now, *others) for number, (first, *others) in enumerate(rows, 1)
-        ]
+        self._slots += [Slot(number, row, now) for number, row in enumerate(rows, 1)]
         self._changes.resize(config.workers)  # one slot may have several sockets
         logger.info("Started supervisor [%d]", os.getpid())
         set_title("supervisor")
@@ -133,7 +131,7 @@ class Supervisor(Ends):
     def _open_admin(self) -> None:
         """Raises ``StartupError``."""
         self._admin = AdminSlot(self._config, time.monotonic())
-        logger.info("Admin listener on %s", describe(self._admin.sock))
+        logger.info("Admin listener on %s", describe(self._admin.own[0]))
 
     def _take_over_admin(self, now: float) -> None:
         """After an upgrade: open the admin listener once the predecessor has closed its own."""
@@ -190,17 +188,13 @@ class Supervisor(Ends):
         config = self._config if slot.worker is None else self._changes.config
         try:
             pid, channel = fork_worker(
-                slot.entry or self._entry,
-                config,
-                slot.sockets,
-                slot.number,
-                partial(self._release_in_child, slot),
+                slot.entry or self._entry, config, slot, partial(self._release_in_child, slot)
             )
         except OSError as error:
             slot.start_at = None
             if not slot.was_ready:
                 raise StartupError(f"cannot start a worker process: {error}") from error
-            self._try_again(slot, 0.0, f"Worker {slot.number} cannot be started: {error}")
+            self._try_again(slot, 0.0, f"{slot.name.capitalize()} cannot be started: {error}")
             return
         now = time.monotonic()
         worker = self._workers[pid] = WorkerProcess(slot, pid, channel, config, now)
@@ -245,10 +239,10 @@ class Supervisor(Ends):
         now = worker.heard_at = time.monotonic()
         slot = worker.slot
         match message["type"]:
-            case "ready" if not self._stopping and worker.ready_at is None:
+            case "ready" if not self._stopping and worker.awaited:
                 worker.became_ready(now)
                 logger.info("%s is ready after %.1f s", capital(worker), now - worker.started_at)
-                if slot is self._admin:
+                if slot.entry is not None:
                     return
                 if worker is slot.successor and (before := slot.hand_over()) is not None:
                     self._stop_workers([before])
@@ -275,7 +269,8 @@ class Supervisor(Ends):
     def _announce(self, slot: Slot, message: Message) -> None:
         if not self._announced:
             self._announced = True
-            words = [f"{len(self._slots)} workers"]
+            count = len(self._slots)
+            words = [f"{count} worker{'s' if count > 1 else ''}"]
             words += [str(message[key]) for key in ("loop", "parser") if key in message]
             places = [describe(sock, self._config.scheme) for sock in slot.own]
             for where in places:
@@ -315,7 +310,7 @@ class Supervisor(Ends):
                 else:
                     remove_unix_socket(sock)
         if self._admin is not None:
-            remove_unix_socket(self._admin.sock)
+            remove_unix_socket(self._admin.own[0])
         remove_pid_file(self._config.pid_file)
         self._selector.close()
         self._notifier.close()

@@ -144,7 +144,6 @@ def test_a_name_that_no_socket_has_is_an_error_with_those_there_are(place):
         (("--bind", "8000"), "use HOST:PORT"),
         (("--bind", "a:70000"), "use HOST:PORT"),
         (("--bind", "a:1", "--host", "b"), "cannot be combined"),
-        (("--bind", "a:1", "--bind", "a:2", "--reload"), "2 places are not allowed with reload"),
         (("--uds-mode", "rw"), "use three octal digits"),
     ],
 )

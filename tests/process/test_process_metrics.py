@@ -161,6 +161,28 @@ async def test_a_dead_worker_is_replaced_counted_and_its_sums_stay(tmp_path: Pat
         assert process.stop() == 0
 
 
+async def test_with_reload_the_sums_stay_when_the_worker_is_another(tmp_path: Path) -> None:
+    pytest.importorskip("watchfiles")
+    with serve(tmp_path, "--reload") as process:
+        admin = Admin(process)
+        url = process.wait_listening()
+        admin.eventually(lambda status: bool(status["ready"]))
+        await ask(url, ["/"] * 5)
+        before = admin.eventually(lambda status: status["requests"] == {"GET 200": 5})
+        (tmp_path / "measured.py").write_text(APPLICATION.replace("hello", "hello again"))
+        admin.eventually(
+            lambda status: (
+                [each["pid"] for each in status["workers"]]
+                not in ([], [each["pid"] for each in before["workers"]])
+            )
+        )
+        await ask(url, ["/"])
+        after = admin.eventually(lambda status: status["requests"] == {"GET 200": 6})
+        assert after["restarts"] == 0
+        assert admin.get("/readyz")[0] == 200
+        assert process.stop() == 0
+
+
 async def test_the_admin_listener_answers_after_an_upgrade(tmp_path: Path) -> None:
     with serve(tmp_path, "--workers", "2") as process:
         admin = Admin(process)
@@ -247,7 +269,6 @@ def test_statsd_gets_what_was_counted(tmp_path: Path) -> None:
         (["--admin-bind", "example.org:9100"], "set admin-token"),
         (["--admin-bind", "9100"], "use HOST:PORT"),
         (["--admin-bind", "127.0.0.1:99999"], "use HOST:PORT"),
-        (["--admin-bind", "127.0.0.1:0", "--reload"], "cannot be combined with reload"),
         (["--metrics-routes", "api"], "start with a slash"),
         (["--metrics-routes", ",".join(f"/{n}" for n in range(17))], "16 at most"),
         (["--statsd", "nowhere"], "use HOST:PORT"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import socket
 import subprocess
 import sys
@@ -36,6 +39,9 @@ async def app(scope, receive, send):
 """
 
 
+ENDLESS = "import sys, time; print('importing', file=sys.stderr); time.sleep(3600)\n"
+
+
 def save(place: Path, answer: str) -> None:
     (place / "main.py").write_text(APPLICATION.format(answer=answer))
 
@@ -66,6 +72,14 @@ def get_until(url: str, answer: str) -> None:
     while get(url) != answer:
         assert time.monotonic() < deadline, answer
         time.sleep(0.01)
+
+
+def read_all(sock: socket.socket) -> bytes:
+    """Everything until the server closes."""
+    data = b""
+    while more := sock.recv(65536):
+        data += more
+    return data
 
 
 class Client(threading.Thread):
@@ -152,7 +166,7 @@ def test_an_import_error_is_shown_and_the_old_state_serves_until_it_is_mended(
     url = server.wait_listening()
     (place / "main.py").write_text("import nowhere_to_be_found\n")
     server.wait_for("nowhere_to_be_found")
-    server.wait_for("the old one serves on until a file changes")
+    server.wait_for(r"worker 1 \[\d+\] goes on serving")
     assert get(url) == "one"
     save(place, "mended")
     get_until(url, "mended")
@@ -195,6 +209,98 @@ def test_a_first_start_that_fails_waits_for_its_correction(place: Path) -> None:
         server.wait_for("requests wait until a file changes")
         save(place, "mended")
         assert get(server.wait_listening()) == "mended"
+        assert server.stop() == 0
+
+
+def test_every_place_is_served_by_the_new_code(place: Path) -> None:
+    path = place / "s"
+    binds = ("--bind", "127.0.0.1:0", "--bind", "127.0.0.1:0", "--bind", f"unix:{path}")
+    (place / "main.py").write_text("this is no Python\n")
+    with (
+        ServerProcess("main:app", "--reload", *binds, cwd=place, port=False) as server,
+        closing(socket.socket(socket.AF_UNIX)) as peer,
+    ):
+        server.wait_for("requests wait until a file changes")
+        peer.settimeout(TIMEOUT)
+        peer.connect(str(path))
+        peer.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        save(place, "mended")
+        assert read_all(peer).endswith(b"mended")
+        urls = [server.wait_listening() for _ in range(3)]
+        assert urls.pop() == f"unix:{path}"
+        for url in urls:
+            assert get(url) == "mended"
+        save(place, "again")
+        for url in urls:
+            get_until(url, "again")
+        assert server.stop() == 0
+    assert not path.exists()
+
+
+def test_an_import_that_does_not_end_is_given_up_for_the_next_change(
+    server: ServerProcess, place: Path
+) -> None:
+    url = server.wait_listening()
+    (place / "main.py").write_text(ENDLESS)
+    server.wait_for("^importing")
+    assert get(url) == "one"
+    save(place, "mended")
+    get_until(url, "mended")
+
+
+def test_a_first_import_that_does_not_end_waits_for_its_correction(place: Path) -> None:
+    (place / "main.py").write_text(ENDLESS)
+    with ServerProcess("main:app", "--reload", cwd=place) as server:
+        server.wait_for("^importing")
+        save(place, "mended")
+        assert get(server.wait_listening()) == "mended"
+        assert server.stop() == 0
+
+
+def test_requests_of_a_worker_that_died_wait_for_the_next_change(
+    server: ServerProcess, place: Path
+) -> None:
+    url = server.wait_listening()
+    (pid,) = re.findall(r"Worker 1 \[(\d+)\] is ready", server.stderr)
+    os.kill(int(pid), signal.SIGKILL)
+    server.wait_for(rf"Worker 1 \[{pid}\] died \(SIGKILL\) .*; requests wait until a file changes")
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port)), TIMEOUT) as client:
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        save(place, "three")
+        assert read_all(client).endswith(b"three")
+
+
+def test_no_change_is_missed_where_the_watcher_dies(server: ServerProcess, place: Path) -> None:
+    pid = int(server.wait_for(r"Watcher of files \[(\d+)\] is ready")[1])
+    url = server.wait_listening()
+    os.kill(pid, signal.SIGSTOP)
+    save(place, "two")
+    os.kill(pid, signal.SIGKILL)
+    server.wait_for(rf"Watcher of files \[{pid}\] died \(SIGKILL\) .*; replacing it now")
+    get_until(url, "two")
+    save(place, "three")
+    get_until(url, "three")
+
+
+def test_signals_of_a_service_change_nothing_but_log_files(
+    server: ServerProcess, place: Path
+) -> None:
+    url = server.wait_listening()
+    for number in (signal.SIGHUP, signal.SIGTTIN, signal.SIGUSR2, signal.SIGUSR1):
+        server.signal(number)
+    server.wait_for("All log files reopened")
+    save(place, "three")
+    get_until(url, "three")
+    assert server.stderr.count("Started worker") == 2
+
+
+def test_code_is_new_although_the_settings_ask_for_preload(place: Path) -> None:
+    env = {"PYTHONDONTWRITEBYTECODE": "1"}
+    with ServerProcess("main:app", "--reload", "--preload", cwd=place, env=env) as server:
+        url = server.wait_listening()
+        save(place, "three")
+        get_until(url, "three")
         assert server.stop() == 0
 
 

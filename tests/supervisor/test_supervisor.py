@@ -66,7 +66,7 @@ class Service:
 
     def expect_port(self) -> int:
         """Read until the first worker is ready; return the port."""
-        return int(self.expect(r"Listening on http://127.0.0.1:(\d+) \(\d+ workers\)")[1])
+        return int(self.expect(r"Listening on http://127.0.0.1:(\d+) \(\d+ workers?\)")[1])
 
     def ready_workers(self) -> list[int]:
         """Return the process ids of the workers that became ready in the lines read so far."""
