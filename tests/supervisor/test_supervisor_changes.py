@@ -127,6 +127,7 @@ def test_a_successor_that_fails_leaves_the_old_worker_serving_and_says_why(place
         change_version(place)
         server.signal(signal.SIGHUP)
         server.wait_for("Reloaded: all 1 workers are new")
+        server.wait_for(r"Worker 1 \[\d+\] ended")  # until it hears of it, it may still accept
         assert ask(url).startswith(b"22 ")
         assert server.stop() == 0
 
