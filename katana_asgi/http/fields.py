@@ -22,7 +22,7 @@ TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 
 _match_token: Final = re.compile(TOKEN).fullmatch
 _match_name_and_port: Final = re.compile(
-    rb"((?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)(?::([0-9]{0,5}))?"
+    rb"(?!:)((?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)(?::([0-9]{0,5}))?"
 ).fullmatch
 _match_literal_and_port: Final = re.compile(rb"\[([0-9A-Fa-f:.]+)\](?::([0-9]{0,5}))?").fullmatch
 
@@ -73,7 +73,11 @@ def is_token(value: bytes) -> bool:
 
 
 def is_valid_host(value: bytes) -> bool:
-    """Whether ``value`` is ``uri-host [ ":" port ]`` (RFC 9110 §7.2); empty is valid."""
+    """Whether ``value`` is ``uri-host [ ":" port ]`` (RFC 9110 §7.2).
+
+    Empty is valid: the target has no authority. A port alone is not (§4.2.1): a URI made of it
+    would have no host.
+    """
     match = _match_name_and_port(value)
     if match is None:
         match = _match_literal_and_port(value)

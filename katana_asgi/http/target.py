@@ -41,7 +41,7 @@ def parse_target(target: bytes, method: str) -> Target:
         raise RemoteProtocolError("invalid request target")
     authority, raw_path, query = match[1], match[2] or b"/", match[3] or b""
     # RFC 9110 §4.2.1: an http URI with an empty host is invalid. §4.2.4: so is userinfo.
-    if authority[:1] in (b"", b":") or not is_valid_host(authority):
+    if not authority or not is_valid_host(authority):
         raise RemoteProtocolError("invalid authority in the request target")
     if method == "OPTIONS" and not match[2] and match[3] is None:
         raw_path = b"*"  # RFC 9112 §3.2.4: no path and no query means the server as a whole

@@ -82,6 +82,8 @@ def test_valid_hosts(host):
         b"\xe9",
         b"a\n",
         b"http://a",
+        b":",
+        b":80",
     ],
 )
 def test_invalid_hosts(host):

@@ -432,7 +432,9 @@ async def test_a_request_that_is_known_from_redirects_is_answered_over_tls(site,
             assert (await client.response()).status == 200
 
 
-@pytest.mark.parametrize("host", ["", "Host: a b", "Host: a\r\nHost: b", "Host:", "Host: a@b"])
+@pytest.mark.parametrize(
+    "host", ["", "Host: a b", "Host: a\r\nHost: b", "Host:", "Host: a@b", "Host: :80"]
+)
 async def test_no_redirect_without_one_valid_host(site, host):
     settings = {"redirect_bind": "127.0.0.1:0", "redirect_port": 443, **site.settings}
     async with running(app, lifespan="off", **settings) as server:
