@@ -58,7 +58,10 @@ TIMES: Final = {
 
 def render(fleet: Fleet, accept: str) -> tuple[bytes, str]:
     """The metrics in the format that ``accept`` prefers, and its content type."""
-    encoder, content_type = exposition.choose_encoder(accept)
+    try:
+        encoder, content_type = exposition.choose_encoder(accept)
+    except (TypeError, ValueError):  # what the library makes of a version that is no number
+        encoder, content_type = exposition.choose_encoder("")
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Workers(fleet))
     return encoder(registry), content_type

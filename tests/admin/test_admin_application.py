@@ -80,3 +80,12 @@ async def test_a_name_that_may_have_been_rebound_is_not_answered(host: str) -> N
 async def test_addresses_are_answered(host: str) -> None:
     async with admin() as server:
         assert (await server.exchange(asking("/status.json", host=host))).status == 200
+
+
+@pytest.mark.parametrize("version", ["abc", "2.0,abc", "1.0.0; escaping=,", "\xff"])
+async def test_a_client_that_asks_for_a_version_that_is_none_gets_the_usual_one(
+    version: str,
+) -> None:
+    line = f"Accept: application/openmetrics-text; version={version}, text/plain;version={version}"
+    async with admin() as server:
+        assert (await server.exchange(asking("/metrics", line))).status == 200
