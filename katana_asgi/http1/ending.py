@@ -164,6 +164,7 @@ class Http1Ending(Http1Records):
 
     def _end_idle(self) -> None:
         """Close; but linger while the answer is on its way: requests behind it would reset it."""
+        self.flush()
         transport = self._transport
         # Over TLS nothing tells the peer of a lingering close, so that is for what waits here only.
         tells = transport.can_write_eof()
