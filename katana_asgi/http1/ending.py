@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from katana_asgi.http1.records import Http1Records
 from katana_asgi.net.clock import NEVER
-from katana_asgi.net.reset import reset
+from katana_asgi.net.reset import end_writing, reset
 from katana_asgi.net.stall import WriteStall, unsent
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Http1Ending(Http1Records):
         self._resume_reading()
         self.flush()
         if self._transport.can_write_eof():  # over TLS the answer's own length has to tell
-            self._transport.write_eof()
+            end_writing(self._transport)
 
     def _linger_received(self, data: bytes) -> None:
         self._unread -= len(data)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from katana_asgi.net.clock import NEVER
 from katana_asgi.net.parts import parts_writer
-from katana_asgi.net.reset import reset
+from katana_asgi.net.reset import end_writing, reset
 from katana_asgi.net.stall import WriteStall, unsent
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Http1Tunnel(asyncio.Protocol):
     def end_writing(self) -> None:
         """Send what is buffered, then the end; go on reading where the transport can."""
         if self._transport.can_write_eof():
-            self._transport.write_eof()
+            end_writing(self._transport)
         else:
             self.close()
 

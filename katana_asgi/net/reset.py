@@ -1,4 +1,4 @@
-"""Ending a connection so that the peer notices: with RST rather than FIN."""
+"""Ending a connection, or our side of it, so that the peer notices."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["reset"]
+__all__ = ["end_writing", "reset"]
 
 _LINGER_ZERO: Final = struct.pack("ii", 1, 0)
+
+
+def end_writing(transport: asyncio.Transport) -> None:
+    """Send what waits, then FIN; the peer may go on sending."""
+    with suppress(OSError):  # it has gone, and asyncio's transports are told so only here
+        transport.write_eof()
 
 
 def reset(transport: asyncio.Transport) -> None:

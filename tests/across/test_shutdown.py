@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 
 import pytest
 
@@ -287,6 +289,27 @@ async def test_a_client_that_does_not_read_cannot_outstay_the_budget(http):
         assert isinstance(await probe.end(), asyncio.CancelledError)
         assert server.server.connections == 0
         client.reset()
+
+
+async def test_a_client_that_has_gone_with_the_last_turn_does_not_disturb_the_end(http, caplog):
+    sent = asyncio.Event()
+
+    async def app(scope, receive, send):
+        await respond(send, bytes(32 * 1024))
+        sent.set()
+
+    async with running(app, http=http, lifespan="off") as server:
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", server.port))
+            client.sendall(get())
+            await within(sent.wait())
+            await asyncio.sleep(0)  # ... and it leaves the outbox
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # The reset has arrived, and the event loop has not been told.
+        await within(server.server.close())
+        assert server.server.connections == 0
+    assert caplog.records == []
 
 
 async def test_a_forced_stop_does_not_wait_for_the_budget(http):
