@@ -58,6 +58,10 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
+PAUSE = 0.005
+"""Seconds between an answer and the next request of a client."""
+
+
 class Instance:
     """One of the servers behind the balancer, on a port that stays the same."""
 
@@ -117,7 +121,10 @@ def accepts(port: int) -> bool:
 
 
 class Load:
-    """Clients that ask without pause, each on a kept connection, and remember what went wrong."""
+    """Clients that ask all the time, each on a kept connection, and remember what went wrong.
+
+    They leave time for the servers that start meanwhile, on a machine with two cores.
+    """
 
     def __init__(self, port: int, clients: int = 4) -> None:
         self._port = port
@@ -163,6 +170,7 @@ class Load:
                     self.failures.append(f"{response.status} {body!r}")
                 self.bodies.add(body)
                 self.answered += 1
+                self._end.wait(PAUSE)
 
 
 def ask(port: int, method: str = "GET", body: bytes | None = None) -> bytes:
