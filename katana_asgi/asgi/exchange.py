@@ -272,35 +272,23 @@ class Exchange:
             raise LocalProtocolError("response content is shorter than its content-length")
         return left
 
-    # -- the call ----------------------------------------------------------------------------
+    # -- how a call ends (see ``call.py``) -----------------------------------------------------
 
-    async def run(self) -> None:
-        """Call the application and answer for it where it fails."""
-        try:
-            await self._context.application(self.scope, self.receive, self.send)
-        except asyncio.CancelledError:
-            self._cancelled()
-        except BaseException as error:  # noqa: BLE001 - nothing an application raises ends a worker
-            self._failed(error)
-        else:
-            if self.state != COMPLETE and not self.disconnected:
-                self._returned_early()
-        finally:
-            self._context.exchange_finished()
-
-    def _cancelled(self) -> None:
+    def cancelled(self) -> None:
         """The grace of a vanished peer or the shutdown budget is over, or it cancelled itself."""
         if self.state != COMPLETE and not self.disconnected:
             self._writer.fail(500)
 
-    def _failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException) -> None:
+        """The application raised."""
         if self.disconnected and says_gone(error):
             return  # what send() raised came out again: nobody is there to be told
         logger.error("Exception in ASGI application", exc_info=error)
         if self.state != COMPLETE and not self.disconnected:
             self._writer.fail(500)
 
-    def _returned_early(self) -> None:
+    def returned_early(self) -> None:
+        """The application returned, and its response is not complete."""
         if self.state == INITIAL:
             logger.error("ASGI application returned without starting a response")
         else:

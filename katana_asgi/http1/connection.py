@@ -14,6 +14,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from katana_asgi.asgi.call import call
 from katana_asgi.asgi.exchange import HIGH_WATER, Exchange
 from katana_asgi.asgi.scope import fresh_scope
 from katana_asgi.asgi.start import start
@@ -312,7 +313,7 @@ class Http1Connection(Http1Lifecycle):
         context.running += 1
         if context.timed:
             exchange.began = perf_counter()
-        exchange.task = start(exchange.run(), context.loop, context.variables.copy())
+        exchange.task = start(call(exchange, context), context.loop, context.variables.copy())
 
     def _answer_held(self) -> None:
         """Go on with the held bytes until they are used up or a request needs an exchange."""

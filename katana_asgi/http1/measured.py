@@ -10,6 +10,7 @@ from math import log2
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from katana_asgi.asgi.call import call
 from katana_asgi.asgi.start import start
 from katana_asgi.http1.connection import Http1Connection
 from katana_asgi.http1.counted import CountedConnection
@@ -82,7 +83,7 @@ class Measuring(Http1Connection):
         context.running += 1
         self._metrics.received += 1
         exchange.began = perf_counter()
-        exchange.task = start(exchange.run(), context.loop, context.variables.copy())
+        exchange.task = start(call(exchange, context), context.loop, context.variables.copy())
 
     def send_response(
         self,

@@ -229,19 +229,19 @@ class WebSocketSession(WebSocketLifecycle):
 
     # -- the call ----------------------------------------------------------------------------
 
-    def _cancelled(self) -> None:
+    def cancelled(self) -> None:
         self._finish(SERVICE_RESTART if self._context.draining else INTERNAL_ERROR)
 
-    def _failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException) -> None:
         if self._close is None or not says_gone(error):
             logger.error("Exception in ASGI application", exc_info=error)
         self._finish(INTERNAL_ERROR)
 
-    def _returned_early(self) -> None:
+    def returned_early(self) -> None:
         if self._phase != CONNECTING:
             self._finish(NORMAL)
         elif self.state != INITIAL:
-            super()._returned_early()
+            super().returned_early()
         else:
             logger.error("ASGI application returned without answering the WebSocket handshake")
             self._finish(INTERNAL_ERROR)

@@ -12,12 +12,14 @@ import logging
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
-from katana_asgi.asgi.exchange import STREAMING, Exchange
+from katana_asgi.asgi.call import call
+from katana_asgi.asgi.exchange import STREAMING
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from katana_asgi.asgi.context import WorkerContext
+    from katana_asgi.asgi.exchange import Exchange
     from katana_asgi.asgi.lifespan import Lifespan
     from katana_asgi.config.model import Config
 
@@ -124,11 +126,10 @@ def _calls(context: WorkerContext) -> list[tuple[asyncio.Task[Any], Exchange]]:
     calls = []
     for task in asyncio.all_tasks():
         frame = getattr(task.get_coro(), "cr_frame", None)
-        if frame is None or frame.f_code is not Exchange.run.__code__:
+        if frame is None or frame.f_code is not call.__code__:
             continue
-        exchange: Exchange = frame.f_locals["self"]
-        if exchange._context is context:
-            calls.append((task, exchange))
+        if frame.f_locals["context"] is context:
+            calls.append((task, frame.f_locals["exchange"]))
     return calls
 
 
