@@ -1,29 +1,24 @@
 """Connections that count: what metrics add to a connection, and only where they are on.
 
-Chosen once per listener, so that a connection without metrics has nothing to test.
+One class for plain connections, those with a limit of requests and those behind a PROXY header:
+where metrics are on, a test more is not what counts. The others have nothing to test.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from math import log2
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from katana_asgi.asgi.call import call
 from katana_asgi.asgi.start import start
-from katana_asgi.http1.connection import Http1Connection
-from katana_asgi.http1.counted import CountedConnection
 from katana_asgi.http1.ending import BUSY, DRAINING, READY
-from katana_asgi.http1.proxied import ProxiedConnection, proxied_factory
+from katana_asgi.http1.proxied import ProxiedConnection
 from katana_asgi.http1.records import LEFT
 from katana_asgi.http1.writing import Http1Writer
 from katana_asgi.observe.metrics import route_of
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable
-
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.asgi.exchange import Exchange
     from katana_asgi.asgi.fields import ResponseFields
@@ -34,7 +29,7 @@ if TYPE_CHECKING:
     from katana_asgi.http1.settings import Http1Settings
     from katana_asgi.observe.metrics import WorkerMetrics
 
-__all__ = ["MeasuredConnection", "Measuring", "measured_factory"]
+__all__ = ["MeasuredConnection"]
 
 REASONS: Final = {
     400: "malformed",
@@ -50,12 +45,21 @@ REASONS: Final = {
 _send_response: Final = Http1Writer.send_response  # what nobody in between overrides
 
 
-class Measuring(Http1Connection):
-    """Counts on the way; the subclass below adds it to both kinds of connections."""
+class MeasuredConnection(ProxiedConnection):
+    """Counts on the way."""
 
-    __slots__ = ()  # two bases with slots would not fit together
+    __slots__ = ("_metrics",)
 
-    _metrics: WorkerMetrics
+    def __init__(
+        self,
+        metrics: WorkerMetrics,
+        context: WorkerContext,
+        settings: Http1Settings,
+        server: Endpoint | bool = False,
+        scheme: str = "http",
+    ) -> None:
+        super().__init__(context, settings, server, scheme)
+        self._metrics = metrics
 
     @property
     def queued(self) -> bool:
@@ -175,48 +179,3 @@ class Measuring(Http1Connection):
         if self._exchange is not None:
             self._metrics.answered(self._head.method, LEFT)
         super().connection_lost(exc)
-
-
-class MeasuredConnection(Measuring):
-    """A connection that counts."""
-
-    __slots__ = ("_metrics",)
-
-
-class MeasuredCountedConnection(Measuring, CountedConnection):
-    """A connection that counts and has a limit of requests."""
-
-    __slots__ = ("_metrics",)
-
-
-class MeasuredProxiedConnection(Measuring, ProxiedConnection):
-    """A connection that counts, behind a PROXY header."""
-
-    __slots__ = ("_metrics",)
-
-
-Made = TypeVar("Made", bound=Measuring)
-
-
-def measured_factory(
-    context: WorkerContext,
-    settings: Http1Settings,
-    endpoint: Endpoint | bool,
-    metrics: WorkerMetrics,
-) -> Callable[[], asyncio.Protocol]:
-    """A factory of connections that count, of the kind that the settings ask for."""
-
-    def counting(kind: Callable[..., Made]) -> Callable[..., Made]:
-        def make(*arguments: Any) -> Made:
-            connection = kind(*arguments)
-            connection._metrics = metrics
-            return connection
-
-        return make
-
-    limited = settings.limit_keep_alive_requests
-    plain = counting(MeasuredCountedConnection if limited else MeasuredConnection)
-    if settings.proxy_trusts is not None:
-        proxied = counting(MeasuredProxiedConnection)
-        return proxied_factory(context, settings, plain=plain, proxied=proxied)
-    return partial(plain, context, settings, endpoint, context.scheme)

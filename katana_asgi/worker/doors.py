@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
-from katana_asgi.http1.proxied import proxied_factory
+from katana_asgi.http1.kinds import after_a_header
 from katana_asgi.http1.redirect import RedirectConnection
 from katana_asgi.http1.settings import Http1Settings
 from katana_asgi.net.listener import bound_unsent, listen
@@ -69,13 +70,10 @@ async def listen_for_redirects(
     hsts = b"".join(
         [f"{name}: {value}\r\n".encode("latin-1") for name, value in hsts_field(config)]
     )
-
-    def redirecting(*_: object) -> RedirectConnection:
-        return RedirectConnection(context, settings, port, hsts)
-
+    redirecting = partial(RedirectConnection, context, settings, port, hsts)
     factory: Callable[[], asyncio.Protocol] = redirecting
     if settings.proxy_trusts is not None:
-        factory = proxied_factory(context, settings, plain=redirecting, proxied=redirecting)
+        factory = after_a_header(context, settings, redirecting, redirecting)
     sock = redirect_socket(config)
     return await listen(context.loop, factory, sock, config.backlog), sock
 

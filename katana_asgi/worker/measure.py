@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from katana_asgi.config.metrics_settings import admin_place
 from katana_asgi.http1.lifecycle import Http1Lifecycle
-from katana_asgi.http1.measured import Measuring
+from katana_asgi.http1.measured import MeasuredConnection
 from katana_asgi.observe.statsd import StatsdPush
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def _snapshot(metrics: WorkerMetrics, context: WorkerContext) -> dict[str, Any]:
             gauges["websocket"] += 1
         else:
             gauges["idle" if each.idle_since is not None else "active"] += 1
-            if isinstance(each, Measuring):
+            if isinstance(each, MeasuredConnection):
                 gauges["queue"] += each.queued
     return metrics.snapshot(context.requests, gauges, draining=context.draining)
 

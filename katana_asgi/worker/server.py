@@ -20,11 +20,8 @@ from katana_asgi.asgi.request_ids import identified
 from katana_asgi.config.model import Config
 from katana_asgi.errors import ConfigurationError
 from katana_asgi.http.forwarded import TrustedProxies
-from katana_asgi.http1.connection import Http1Connection
-from katana_asgi.http1.counted import connection_kind
-from katana_asgi.http1.measured import measured_factory
+from katana_asgi.http1.kinds import connection_factory
 from katana_asgi.http1.parser import back_end
-from katana_asgi.http1.proxied import proxied_factory
 from katana_asgi.http1.settings import Http1Settings
 from katana_asgi.net.clock import Clock
 from katana_asgi.net.listener import accept_the_rest, address_of, fixed_endpoint
@@ -230,7 +227,8 @@ class Server:
             context.variables = self._lifespan.variables
             context.clock.start()
             for sock in sockets:
-                factory = self._factory(context, settings, sock)
+                server = fixed_endpoint(sock) or False
+                factory = connection_factory(context, settings, server, self.metrics)
                 self._listeners.append(await open_door(config, context, factory, sock, self._tls))
                 self.addresses.append(address_of(sock))
                 self.places.append(describe(sock, config.scheme))
@@ -340,23 +338,6 @@ class Server:
             trusted,
             AccessLog.from_config(config, loop, trusted),
         )
-
-    def _factory(
-        self, context: WorkerContext, settings: Http1Settings, sock: socket.socket
-    ) -> Callable[[], asyncio.Protocol]:
-        metrics = self.metrics
-        if metrics is not None:
-            return measured_factory(context, settings, fixed_endpoint(sock) or False, metrics)
-        if settings.proxy_trusts is not None:
-            return proxied_factory(context, settings)
-        endpoint = fixed_endpoint(sock) or False
-        scheme = context.scheme
-        kind = connection_kind(settings)
-
-        def connection() -> Http1Connection:
-            return kind(context, settings, endpoint, scheme)
-
-        return connection
 
 
 async def serve(app: ASGIApplication | str | Config, **settings: Any) -> None:

@@ -43,6 +43,34 @@ async def test_every_kind_of_connection_is_counted(settings, first: bytes) -> No
         assert metrics.bytes_out == 10
 
 
+async def tell(scope, receive, send) -> None:
+    """Answer with the client's address and what a PROXY header said."""
+    told = f"{scope['client'][0]} {scope['extensions'].get('proxy_protocol')}"
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": told.encode()})
+
+
+@pytest.mark.parametrize("metrics", [{}, {"statsd": "127.0.0.1:9"}], ids=["uncounted", "counted"])
+async def test_metrics_change_neither_the_limit_of_requests_nor_the_header(metrics) -> None:
+    settings = {"lifespan": "off", "proxy_protocol": True, "limit_keep_alive_requests": 2}
+    async with running(tell, **settings, **metrics) as server:
+        async with await server.connect() as connection:
+            await connection.send(b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n" + GET)
+            response = await connection.response()
+            assert response.body == b"10.0.0.1 {'version': 1, 'tlvs': ()}"
+            assert response.header(b"connection") is None
+            await connection.send(GET)
+            assert (await connection.response()).header(b"connection") == b"close"
+            assert await connection.closed()
+
+
+@pytest.mark.parametrize("metrics", [{}, {"statsd": "127.0.0.1:9"}], ids=["uncounted", "counted"])
+async def test_without_a_header_the_scope_says_nothing_of_one(metrics) -> None:
+    settings = {"lifespan": "off", "proxy_protocol": True, "forwarded_allow_ips": ("10.0.0.9",)}
+    async with running(tell, **settings, **metrics) as server:
+        assert (await server.exchange(GET)).body == b"127.0.0.1 None"
+
+
 async def test_broken_content_of_a_request_that_was_answered_is_not_counted_as_another() -> None:
     async with running(hello, lifespan="off", statsd="127.0.0.1:9") as server:
         async with await server.connect() as connection:
