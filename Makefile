@@ -1,5 +1,6 @@
-# make run    serve the sample application at http://127.0.0.1:8000/
-# make test   everything that is checked: lint, types, tests
+# make run             serve the sample application at http://127.0.0.1:8000/
+# make test            everything that is checked: lint, types, tests
+# make test-compiled   the tests once more, against a compiled request path
 # The first use makes .venv; PYTHON chooses the interpreter (3.11 or later).
 
 PYTHON ?= python3
@@ -9,13 +10,26 @@ PYTEST_FLAGS ?= -n 2
 FUZZ_SECONDS ?= 120
 FUZZ_TARGETS ?= requests connections chunks forwarded frames proxied handshakes preconditions
 
-.PHONY: run test lint format bench bench-full flamegraph syscalls fuzz docs clean
+COMPILED := build/compiled
+
+.PHONY: run test test-compiled lint format bench bench-full flamegraph syscalls fuzz docs clean
 
 run: $(VENV)/installed
 	$(BIN)/katana-asgi examples.welcome:app
 
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+# In a tree where the sources are not: what is installed is what is imported.
+test-compiled:
+	rm -rf $(COMPILED)
+	$(PYTHON) -m venv $(COMPILED)/venv
+	$(COMPILED)/venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	KATANA_ASGI_COMPILE=1 $(COMPILED)/venv/bin/python -m pip install --quiet . --group test
+	mkdir $(COMPILED)/tree
+	cp -R benchmarks docs examples tests *.md *.py pyproject.toml Makefile $(COMPILED)/tree
+	cd $(COMPILED)/tree && ../venv/bin/python -m pytest $(PYTEST_FLAGS) \
+		--ignore=tests/structure --ignore=tests/wheel
 
 lint: $(VENV)/test
 	$(BIN)/ruff check .

@@ -33,7 +33,10 @@ HIGH_WATER: Final = 64 * 1024
 MAX_PIECES: Final = 256
 """Against content that comes a few bytes at a time: each piece has the overhead of an object."""
 
-INITIAL, STARTED, STREAMING, COMPLETE = range(4)
+INITIAL: Final = 0
+STARTED: Final = 1
+STREAMING: Final = 2
+COMPLETE: Final = 3
 
 NONE_AT_ALL: Final = -1
 """Instead of a number of bytes owed: whatever comes is dropped (HEAD, 204, 304)."""
@@ -67,6 +70,7 @@ class Exchange:
         "status",
         "task",
     )
+    __deletable__ = ("_writer",)  # for the compiled build
 
     def __init__(
         self,

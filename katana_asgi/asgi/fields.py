@@ -100,8 +100,8 @@ def _length(value: bytes, before: int | None) -> int:
     return length
 
 
-def check_fields(headers: Iterable[tuple[bytes, bytes]]) -> ResponseFields:
-    """Check an application's headers; see ``_check`` for what is raised."""
+def check_fields(headers: Iterable[Any]) -> ResponseFields:
+    """Check an application's headers, whatever they are; see ``_check`` for what is raised."""
     pairs: list[Field] = []
     content_length: int | None = None
     close = False
@@ -139,7 +139,7 @@ class FieldsMemo:
         self._last_fields = NO_FIELDS
         self._entries: dict[Any, ResponseFields] = {(): NO_FIELDS}
 
-    def __call__(self, headers: Iterable[tuple[bytes, bytes]]) -> ResponseFields:
+    def __call__(self, headers: Iterable[Any]) -> ResponseFields:
         """The checked form of ``headers``; raises what ``check_fields`` raises."""
         if headers == self._last_headers:
             return self._last_fields

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["CONFIG_VARIABLE", "Loaded", "load"]
 
 CONFIG_VARIABLE: Final = "KATANA_CONFIG"
+BUILD_VARIABLE: Final = "KATANA_ASGI_COMPILE"
+"""Of the build (``hatch_build.py``); an image that was built with it may still have it set."""
 """Names the configuration file, as --config does; the one such variable that is no setting."""
 
 
@@ -104,7 +106,7 @@ def _read_environment(from_env_file: frozenset[str]) -> Iterator[tuple[str, Give
 
 def _refuse_unknown_variables() -> None:
     known = {setting.variable: setting.name.upper() for setting in SETTINGS.values()}
-    known[CONFIG_VARIABLE] = CONFIG_VARIABLE.removeprefix(PREFIX)
+    known |= {name: name.removeprefix(PREFIX) for name in (CONFIG_VARIABLE, BUILD_VARIABLE)}
     for variable in sorted(os.environ):
         if variable.startswith(PREFIX) and variable not in known:
             otherwise = f"{PREFIX}* is reserved for settings"

@@ -6,14 +6,14 @@ What an application may change (its ``headers`` list) is copied into the scope.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
     from katana_asgi.http.target import Target
 
 __all__ = ["UNKNOWN", "Field", "Framing", "RequestHead"]
 
-UNKNOWN = object()
+UNKNOWN: Final = object()
 
 Field: TypeAlias = tuple[bytes, bytes]
 """One field line (RFC 9110 §5): a lower-cased name and its value, both bytes."""

@@ -74,7 +74,7 @@ class Http1Connection(Http1Lifecycle):
         self._heads = settings.heads
         # The last read that was one whole head without content, and what became of it.
         self._last_data: bytes | None = None
-        self._last_head: RequestHead | None = None
+        self._last_head = None
         self._last_answer: CachedResponse | None = None
         self._last_batch: Batch | None = None  # ... or several, answered by static routes
         self._last_scope: dict[str, Any] | None = None

@@ -67,7 +67,10 @@ class CountedContent:
         return data[remaining:]
 
 
-_SIZE, _DATA, _DATA_END, _TRAILERS = range(4)
+_SIZE: Final = 0
+_DATA: Final = 1
+_DATA_END: Final = 2
+_TRAILERS: Final = 3
 
 
 class ChunkedContent:

@@ -35,7 +35,12 @@ request on a connection that was accepted when the worker had begun to end."""
 MAX_LINGER_BYTES: Final = 1024 * 1024
 """Against a peer that goes on sending after the last answer."""
 
-READY, RECEIVING, BUSY, DRAINING, LINGERING, CLOSED = range(6)
+READY: Final = 0
+RECEIVING: Final = 1
+BUSY: Final = 2
+DRAINING: Final = 3
+LINGERING: Final = 4
+CLOSED: Final = 5
 
 
 class Http1Ending(Http1Records):

@@ -148,7 +148,8 @@ class HeadMemo:
         if known is None or version != "1.1":
             fields, framing = self._section(section, version)
             return RequestHead(method, target, version, parsed, fields, framing)
-        made = RequestHead(method, target, version, parsed, *known)
+        fields, framing = known
+        made = RequestHead(method, target, version, parsed, fields, framing)
         if b"?" not in target and self._heads.repeats(head) and line_end <= MAX_LINE:
             self._heads.store(head, made)
         return made

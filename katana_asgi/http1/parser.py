@@ -105,6 +105,7 @@ class RequestParser:
         "complete",
         "holds",
     )
+    __deletable__ = ("_deliver", "_sink")  # for the compiled build
 
     def __init__(self, sink: RequestSink, parse_head: HeadParser, limits: HeadLimits) -> None:
         self._sink = sink
@@ -210,7 +211,8 @@ class RequestParser:
         self._sink.request_received(head)
         held = self.holds
         self.holds = held[length:]
-        self._deliver(held[:length])
+        # A slice of all of it would be another copy where this is compiled.
+        self._deliver(held if len(held) == length else held[:length])
         self.complete = True
         self._sink.request_complete()
 

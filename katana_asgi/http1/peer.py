@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.http.message import RequestHead
     from katana_asgi.net.proxy_protocol import Origin
-    from katana_asgi.observe.record import Outcome
     from katana_asgi.routes.static import CachedResponse
 
 __all__ = ["Http1Peer"]
@@ -34,7 +33,9 @@ class Http1Peer(asyncio.Protocol):
         self._server = server
         self._client: Client | bool = False
         self._tls: dict[str, Any] | None = None
-        self._outcome: Outcome | None = None  # the last one in the access log, to come again
+        # The last ``Outcome`` in the access log, to come again as the same object: with the type
+        # of a tuple, compiled code would make a new one each time.
+        self._outcome: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
@@ -109,7 +110,7 @@ class Http1Peer(asyncio.Protocol):
         now = perf_counter() if access.timed else 0.0
         access.add((outcome, now, now, None))
 
-    def _keep(self, outcome: Outcome) -> None:
+    def _keep(self, outcome: Any) -> None:
         """Remember an outcome that may come again; not the fields of a response with it."""
         if outcome[4] is None:
             self._outcome = outcome

@@ -9,7 +9,7 @@ reader that has stopped) is looked at once a tick.
 
 from __future__ import annotations
 
-import time
+from time import time
 from typing import TYPE_CHECKING, Final, Protocol
 
 from katana_asgi.http.dates import http_date
@@ -129,7 +129,7 @@ class Clock:
         self.idle_deadline = self.after(idle_timeout)
         self.fields = b""
         self.variants: tuple[bytes, ...] = ()
-        self._refresh(int(time.time()))
+        self._refresh(int(time()))
 
     def start(self) -> None:
         """Begin to tick."""
@@ -152,7 +152,7 @@ class Clock:
         self.idle_deadline = self.after(self._idle_timeout)
 
     def _on_tick(self) -> None:
-        wall = time.time()
+        wall = time()
         before, now = self.now, self._loop.time()
         self.now = now
         self.lag = max(0.0, now - self._due)

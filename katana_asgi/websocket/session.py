@@ -152,7 +152,7 @@ class WebSocketSession(WebSocketLifecycle):
         else:
             raise LocalProtocolError(f"unexpected message type {kind!r}")
 
-    def _send_late(self, kind: str, message: Message) -> None:
+    def _send_late(self, kind: object, message: Message) -> None:
         """After accept: only a close is left, or nothing at all."""
         if self._application_closed:
             raise LocalProtocolError(f"{kind!r} was sent after websocket.close")

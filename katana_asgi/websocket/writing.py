@@ -21,7 +21,10 @@ __all__ = ["CLOSED", "CLOSING", "CONNECTING", "OPEN", "WebSocketWriter"]
 JOIN_UP_TO: Final = 16 * 1024
 """Bytes of frames that wait for one another; a larger message leaves in two buffers, uncopied."""
 
-CONNECTING, OPEN, CLOSING, CLOSED = range(4)
+CONNECTING: Final = 0
+OPEN: Final = 1
+CLOSING: Final = 2
+CLOSED: Final = 3
 
 
 class WebSocketWriter(Exchange):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import tomllib
+from importlib.abc import FileLoader
+from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 from pathlib import Path
 
 import pytest
@@ -141,6 +144,16 @@ def test_version_names_the_libraries_that_matter(capsys: Capture) -> None:
     assert out.startswith(f"katana-asgi {__version__} (")
     for name in ("Python", "uvloop", "httptools", "h11"):
         assert name in out
+
+
+@pytest.mark.parametrize("loader", [ExtensionFileLoader, SourceFileLoader])
+def test_version_says_whether_the_request_path_is_compiled(
+    loader: type[FileLoader], monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    spec = ModuleSpec("katana_asgi.http1.connection", loader("katana_asgi.http1.connection", "x"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    assert run("--version") == 0
+    assert ("(compiled, " in capsys.readouterr().out) is (loader is ExtensionFileLoader)
 
 
 def test_version_says_which_library_is_not_there(

@@ -36,15 +36,18 @@ class Heard:
 def parser(request):
     """A parser whose sink is ``parser.heard``."""
     sink = Heard()
-    made = Parser(sink, head_parser(request.param, LIMITS, memo=True), LIMITS)
-    made.heard = sink
-    return made
+    return Parser(RequestParser(sink, head_parser(request.param, LIMITS, memo=True), LIMITS), sink)
 
 
-class Parser(RequestParser):
-    """A parser that a test can hang its sink on."""
+class Parser:
+    """A parser and what its sink has heard."""
 
-    heard: Heard
+    def __init__(self, parser: RequestParser, heard: Heard) -> None:
+        self._parser = parser
+        self.heard = heard
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._parser, name)
 
 
 def test_a_new_parser_has_seen_nothing(parser):

@@ -20,9 +20,7 @@ class HandTurnedLoop:
     def __init__(self, monkeypatch) -> None:
         self.now = 500.0
         self.calls: list[SimpleNamespace] = []
-        monkeypatch.setattr(
-            clock_module, "time", SimpleNamespace(time=lambda: NOON + self.now - 500.0)
-        )
+        monkeypatch.setattr(clock_module, "time", lambda: NOON + self.now - 500.0)
 
     def time(self) -> float:
         return self.now
