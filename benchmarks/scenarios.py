@@ -70,8 +70,8 @@ class Scenario:
     """The servers that the quick variant asks, where it has the scenario."""
 
 
-APPS = ("katana", *PEERS)
-ALL = ("katana", "katana-static", *PEERS, "nginx", "bare")
+APPS = ("katana", "katana-compiled", *PEERS)
+ALL = ("katana", "katana-compiled", "katana-static", *PEERS, "nginx", "bare")
 MAIN = ("katana", "uvicorn", "granian")
 ONE = Generator(tool="own", connections=1)
 
@@ -92,7 +92,7 @@ def throughput() -> Iterator[Scenario]:
         name="browser",
         title="ASGI application, browser headers",
         request="browser",
-        servers=("katana", "katana-no-memo", "katana-h11", *PEERS, "bare"),
+        servers=("katana", "katana-compiled", "katana-no-memo", "katana-h11", *PEERS, "bare"),
         quick=("katana", "uvicorn", "granian", "fastpysgi"),
     )
     yield Scenario(

@@ -7,13 +7,19 @@ access log is off for all or on for all.
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = ["CEILINGS", "PEERS", "SERVERS", "Options", "Server"]
+
+KATANA = "katana_asgi"
+COMPILED_PYTHON = "COMPILED_PYTHON"
+"""The variable that names the interpreter of an environment with a compiled katana-asgi."""
 
 KEEP_ALIVE = "75"
 GREETING = "Hello, World!"
@@ -46,7 +52,8 @@ class Server:
     """A server that can take part.
 
     ``needs`` are modules (or, for a program, its name) without which it is skipped. A server
-    with ``runs_apps`` false always answers the greeting. ``logs`` says that it has an access
+    with ``runs_apps`` false always answers the greeting. ``lacks`` says what else is not here, or
+    ``None``. ``logs`` says that it has an access
     log, ``scales`` that it has workers, ``polls`` that it is busy while idle, so that it must not
     run in the turns of others; ``note`` is what a reader of its figures must know.
     """
@@ -55,6 +62,7 @@ class Server:
     command: Callable[[Options], list[str]]
     needs: tuple[str, ...] = ()
     program: str = ""
+    lacks: Callable[[], str | None] = lambda: None
     package: str = ""
     runs_apps: bool = True
     logs: bool = True
@@ -69,7 +77,7 @@ class Server:
         for module in self.needs:
             if importlib.util.find_spec(module) is None:
                 return f"the package {module} is not installed"
-        return None
+        return self.lacks()
 
 
 def module(*arguments: str) -> list[str]:
@@ -83,7 +91,7 @@ def katana(*flags: str, log: bool | None = None) -> Callable[[Options], list[str
     def command(options: Options) -> list[str]:
         access = options.access_log if log is None else log
         return module(
-            "katana_asgi",
+            KATANA,
             options.app,
             f"--port={options.port}",
             f"--workers={options.workers}",
@@ -93,6 +101,24 @@ def katana(*flags: str, log: bool | None = None) -> Callable[[Options], list[str
         )
 
     return command
+
+
+def compiled(options: Options) -> list[str]:
+    """Return the command of the compiled katana-asgi: not the one of this tree, hence ``-I``."""
+    return [os.environ[COMPILED_PYTHON], "-I", *katana()(options)[1:]]
+
+
+def lacks_compiled() -> str | None:
+    """Return why there is no compiled katana-asgi, or ``None``."""
+    python = os.environ.get(COMPILED_PYTHON, "")
+    if not python:
+        return f"{COMPILED_PYTHON} names no interpreter that has a compiled katana-asgi"
+    command = [python, "-I", "-m", KATANA, "--version"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        return f"{COMPILED_PYTHON}: {error}"
+    return None if "(compiled, " in done.stdout else f"{python} has no compiled katana-asgi"
 
 
 def uvicorn(http: str) -> Callable[[Options], list[str]]:
@@ -202,11 +228,16 @@ def bare(name: str, protocol: str, note: str) -> Server:
     )
 
 
-KATANA = "katana_asgi"
 STATIC = f"--static-route=/={GREETING}"
 
 ALL = (
     Server(name="katana", command=katana(), needs=(KATANA,), package="katana-asgi"),
+    Server(
+        name="katana-compiled",
+        command=compiled,
+        lacks=lacks_compiled,
+        note=f"the request path compiled, as installed where {COMPILED_PYTHON} says",
+    ),
     Server(
         name="katana-static",
         command=katana(STATIC),
