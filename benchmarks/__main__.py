@@ -99,7 +99,7 @@ def measure(arguments: argparse.Namespace) -> int:
     run = Run(
         variant=variant.name,
         started=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        command="python -m benchmarks " + " ".join(sys.argv[1:]),
+        command="python -m benchmarks " + " ".join(repeatable(sys.argv[1:])),
         rounds=variant.rounds,
         seconds=variant.seconds,
         server_cores=cores[0],
@@ -116,6 +116,15 @@ def measure(arguments: argparse.Namespace) -> int:
     run.took = time.monotonic() - began
     write(run, arguments.out)
     return 0
+
+
+def repeatable(words: list[str]) -> list[str]:
+    """Return the words of a command line without the place of the report: it changes nothing."""
+    kept = list(words)
+    while "--out" in kept:
+        place = kept.index("--out")
+        del kept[place : place + 2]
+    return [word for word in kept if not word.startswith("--out=")]
 
 
 def adjusted(arguments: argparse.Namespace) -> Variant:

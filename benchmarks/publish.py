@@ -21,7 +21,7 @@ __all__ = ["between_markers", "cpu_times", "how_measured", "publish"]
 SERVERS = ("katana", "katana-compiled", "uvicorn", "granian", "fastpysgi")
 """Columns, where the run has them."""
 
-OURS = ("katana-static", "katana")
+OURS = ("katana", "katana-static")
 """Whose figure stands in the first column: the first that the scenario has."""
 
 

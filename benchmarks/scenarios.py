@@ -165,7 +165,7 @@ def connections() -> Iterator[Scenario]:
         name="churn",
         title="Close-churn: a connection for each request",
         request="closing",
-        servers=("katana", "katana-static", *PEERS, "nginx", "bare-close"),
+        servers=("katana", "katana-compiled", "katana-static", *PEERS, "nginx", "bare-close"),
         quick=(*MAIN, "bare-close"),
     )
     yield Scenario(

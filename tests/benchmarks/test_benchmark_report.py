@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.__main__ import repeatable
 from benchmarks.deployment import ROOT
 from benchmarks.publish import between_markers, cpu_times, how_measured
 from benchmarks.report import markdown, remark, targets_table
@@ -128,6 +129,11 @@ def test_documents_get_the_cpu_times_of_a_run(run: Run) -> None:
     assert head == f"| scenario | katana-asgi | uvicorn | {TIMES} uvicorn |"
     assert browser == "| ASGI application, browser headers | 10.0 | 30.0 | 3.00 |"
     assert run.command in how_measured(run)
+
+
+def test_a_command_is_stored_without_the_place_of_its_report() -> None:
+    words = ["only", "browser", "--out", "somewhere", "--rounds", "3", "--out=elsewhere"]
+    assert repeatable(words) == ["only", "browser", "--rounds", "3"]
 
 
 def test_what_stands_between_markers_is_replaced() -> None:
