@@ -72,6 +72,7 @@ class Scenario:
 
 APPS = ("katana", "katana-compiled", *PEERS)
 ALL = ("katana", "katana-compiled", "katana-static", *PEERS, "nginx", "bare")
+MAIN_PEERS = ("uvicorn", "granian", "fastpysgi")
 MAIN = ("katana", "uvicorn", "granian")
 ONE = Generator(tool="own", connections=1)
 
@@ -87,31 +88,46 @@ def scenarios() -> Iterator[Scenario]:
 
 
 def throughput() -> Iterator[Scenario]:
-    """The target table's first rows."""
+    """What a request costs: traffic that differs first, then repeats."""
     yield Scenario(
-        name="browser",
-        title="ASGI application, browser headers",
-        request="browser",
-        servers=("katana", "katana-compiled", "katana-no-memo", "katana-h11", *PEERS, "bare"),
-        quick=("katana", "uvicorn", "granian", "fastpysgi"),
-    )
-    yield Scenario(
-        name="minimal",
-        title="ASGI application, minimal headers",
-        request="minimal",
+        name="proxied",
+        title="Behind a balancer: 19 fields, 7 of them new",
+        request="proxied",
         servers=(*APPS, "bare"),
+        quick=("katana", *MAIN_PEERS),
     )
     yield Scenario(
         name="varied",
-        title="ASGI application, every request different",
+        title="Six fields; path, query, cookie and trace new",
         request="varied",
-        servers=APPS,
-        quick=MAIN,
+        servers=(*APPS, "bare"),
+        quick=("katana", *MAIN_PEERS),
+    )
+    yield Scenario(
+        name="api",
+        title="POST of 300 bytes of JSON, past two proxies",
+        request="api",
+        servers=(*APPS, "bare"),
+        quick=("katana", *MAIN_PEERS),
+    )
+    yield Scenario(
+        name="browser",
+        title="Twelve browser fields, repeats",
+        request="browser",
+        servers=(*APPS, "katana-h11", "bare"),
+        quick=("katana", *MAIN_PEERS),
+    )
+    yield Scenario(
+        name="plain",
+        title="One field, repeats",
+        request="plain",
+        servers=(*APPS, "bare"),
+        quick=("katana", *MAIN_PEERS),
     )
     yield Scenario(
         name="static",
         title="Static route",
-        request="minimal",
+        request="plain",
         servers=("katana-static", "nginx", "bare", "uvicorn"),
         quick=("katana-static", "nginx", "bare"),
     )
@@ -129,13 +145,13 @@ def latency() -> Iterator[Scenario]:
     yield Scenario(
         name="core",
         title="Core latency, one keep-alive connection",
-        request="minimal",
+        request="plain",
         servers=ALL,
         load=ONE,
         metric="p99",
         quick=("katana", "katana-static", "uvicorn", "granian", "bare"),
     )
-    for size in ("minimal", "medium", "large"):
+    for size in ("plain", "medium", "large"):
         yield Scenario(
             name=f"size-{size}",
             title="Request sizes, one keep-alive connection",
@@ -180,7 +196,7 @@ def connections() -> Iterator[Scenario]:
         yield Scenario(
             name=f"fan-out-{count}",
             title="Fan-out: keep-alive connections",
-            request="minimal",
+            request="plain",
             servers=(*MAIN, "katana-static", "fastpysgi", "nginx", "bare"),
             load=Generator(connections=count),
             group="fan-out",

@@ -22,8 +22,8 @@ LIMITS = HeadLimits(16384, 65536, 128)
 
 def parsers() -> Iterator[Micro]:
     """Yield the cases."""
-    for size in ("minimal", "medium", "browser", "large"):
-        head = REQUESTS[size].template
+    for size in ("plain", "medium", "browser", "large"):
+        head = REQUESTS[size].first()
         for http in ("httptools", "h11"):
             parse = head_parser(http, LIMITS, memo=False)
             name = f"{http}, {size}, {len(head)} bytes"
