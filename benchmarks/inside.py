@@ -21,6 +21,7 @@ from functools import cache, partial
 from itertools import count, islice
 from statistics import median
 from time import perf_counter
+from types import MappingProxyType
 from typing import Any, cast
 
 from benchmarks.apps.plain import app
@@ -28,7 +29,7 @@ from benchmarks.messages import DIFFERENT, REQUESTS
 from katana_asgi import Config, Server, StaticRoute
 from katana_asgi.observe.logs import configure_logging
 
-__all__ = ["CASES", "Case", "Inside", "MemoryTransport", "microseconds", "serving"]
+__all__ = ["CASES", "Case", "Inside", "MemoryTransport", "measure_all", "serving"]
 
 PEER = ("127.0.0.1", 50000)
 """A proxy that is trusted without being named."""
@@ -291,6 +292,21 @@ def microseconds(case: Case, inside: Inside, seconds: float = 1.0) -> tuple[floa
     return min(took), median(took)
 
 
+def measure_all(
+    names: Sequence[str] = (),
+    seconds: float = 0.5,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+) -> list[dict[str, Any]]:
+    """Measure cases, by default all, and show each."""
+    measured = []
+    for case in [CASES[name] for name in names or CASES]:
+        for inside in serving(**{**case.settings, **settings}):
+            least, middle = microseconds(case, inside, seconds)
+            print(f"  {case.name:<18}{least:>8.2f}{middle:>8.2f}", flush=True)
+            measured.append({"name": case.name, "least": least, "median": middle})
+    return measured
+
+
 def main() -> int:
     """Print what requests cost; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.inside", description=__doc__)
@@ -302,12 +318,8 @@ def main() -> int:
         print(f"no such case: {', '.join(unknown)}; there are {', '.join(CASES)}")
         return 2
     given = dict(setting.split("=", 1) for setting in arguments.set)
-    print(f"{'microseconds a request, in memory':<36}{'least':>8}{'median':>8}")
-    for name in arguments.names:
-        case = CASES[name]
-        for inside in serving(**{**case.settings, **given}):
-            least, middle = microseconds(case, inside, arguments.seconds)
-            print(f"{name:<36}{least:>8.2f}{middle:>8.2f}", flush=True)
+    print("microseconds a request, in memory: the least and the median of batches")
+    measure_all(arguments.names, arguments.seconds, given)
     return 0
 
 

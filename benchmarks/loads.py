@@ -1,7 +1,7 @@
 """Runs one load against one server and returns what happened, with the server's CPU time.
 
-Three tools: wrk for most requests, the own generator for exact latencies, and connections that
-stay open for the memory they cost.
+Four tools: wrk for most requests, the own generator for exact latencies, h2load for HTTP/2, and
+connections that stay open for the memory they cost.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from benchmarks import http2
 from benchmarks.deployment import ROOT, Deployment, pinned
 from benchmarks.distribution import summary
-from benchmarks.messages import Request, save_requests
+from benchmarks.messages import Request, load_requests, save_requests
 from benchmarks.processes import core_seconds
 from benchmarks.responses import Framing
 from benchmarks.results import Turn
@@ -84,7 +85,9 @@ def run(shot: Shot, deployment: Deployment) -> tuple[Turn, array[int]]:
     cores = deployment.settings.cores
     busy, before = core_seconds(cores), deployment.usage()
     spent = _spent_by_generators()
-    if shot.generator.tool == "wrk" and have_wrk():
+    if shot.generator.tool == "h2load":
+        turn, samples = h2load(shot, deployment.port), array("Q")
+    elif shot.generator.tool == "wrk" and have_wrk():
         turn, samples = wrk(shot, deployment.port), array("Q")
     else:
         turn, samples = own(shot, deployment.port)
@@ -132,6 +135,27 @@ def wrk(shot: Shot, port: int) -> Turn:
         errors={kind: count for kind, count in data["errors"].items() if count},
         latency=data["latency_us"],
     )
+
+
+def h2load(shot: Shot, port: int) -> Turn:
+    """Load with h2load over HTTP/2; the fields are those of the first request, the paths differ."""
+    generator = shot.generator
+    requests = load_requests(file_of(shot.request))
+    _, fields = http2.split(requests[0])
+    address = http2.ADDRESS.format(port=port)
+    with tempfile.NamedTemporaryFile("w", suffix=".paths") as paths:
+        paths.writelines(f"{address}{http2.split(each)[0]}\n" for each in requests)
+        paths.flush()
+        command = http2.command(
+            Path(paths.name), fields, generator.connections, generator.streams, shot.seconds
+        )
+        text = _output(pinned(command, shot.cores), b"", shot.seconds).decode()
+    shot.raw(text)
+    try:
+        requests_done, errors = http2.parse(text)
+    except ValueError as error:
+        raise LoadFailed(str(error)) from error
+    return Turn(requests=requests_done, seconds=max(round(shot.seconds), 1), errors=errors)
 
 
 def own(shot: Shot, port: int) -> tuple[Turn, array[int]]:

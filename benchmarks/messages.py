@@ -193,6 +193,13 @@ def proxied(random: Random) -> bytes:
     return balanced(random, f"GET /shop/{letters(random, 6)}/items/{item}?ref={letters(random, 8)}")
 
 
+def browsing(random: Random) -> bytes:
+    """Return a browser's request of which only path and query are new, a trace id in them."""
+    item = random.randrange(1, 1 << 31)
+    line = f"GET /shop/{letters(random, 6)}/items/{item}?trace={hexadecimal(random, 32)}"
+    return message(line, BROWSER_FIELDS)
+
+
 def proxied_item(random: Random) -> bytes:
     """Return a browser's request to the endpoint of the FastAPI application."""
     return balanced(random, f"GET /items/42?wanted=true&ref={letters(random, 8)}")
@@ -306,6 +313,7 @@ REQUESTS: dict[str, Request] = {
     "medium": Request(message("GET /", MEDIUM_FIELDS)),
     "browser": Request(message("GET /", BROWSER_FIELDS)),
     "large": Request(message("GET /", LARGE_FIELDS)),
+    "browsing": Request(browsing),
     "varied": Request(varied),
     "proxied": Request(proxied),
     "proxied-static": Request(proxied_static),

@@ -148,7 +148,7 @@ def main() -> int:
     tools = parser.add_subparsers(dest="tool", required=True)
     flame = tools.add_parser("flamegraph", help="py-spy on a server under load, as SVG")
     flame.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/flamegraph.svg")
-    flame.add_argument("--scenario", default="browser", choices=sorted(SCENARIOS))
+    flame.add_argument("--scenario", default="proxied", choices=sorted(SCENARIOS))
     flame.add_argument("--server", default="katana", choices=sorted(SERVERS))
     flame.add_argument("--seconds", type=int, default=5)
     flame.add_argument("--rate", type=int, default=500, help="samples a second")
