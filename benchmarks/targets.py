@@ -68,6 +68,7 @@ class Target:
     def holds(self, ratio: float, factor: float | None = None) -> bool:
         """Return whether a ratio meets the target, or another factor in its place."""
         factor = self.must if factor is None else factor
+        ratio = round(ratio, 9)  # 0.3 / 0.1 is no 3
         return ratio >= factor if self.at_least else ratio <= factor
 
     def words(self) -> str:

@@ -13,15 +13,17 @@ import pytest
 from benchmarks.instructions import BUDGETS, version
 
 CASES = (
-    "static",
-    "static-pipelined",
-    "minimal",
+    "proxied",
+    "plain",
     "browser",
     "varied",
-    "echo-1k",
+    "api",
     "churn",
-    "logged-short",
-    "minimal-measured",
+    "static",
+    "static-proxied",
+    "static-pipelined",
+    "logged-combined",
+    "measured",
 )
 
 
