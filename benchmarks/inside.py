@@ -244,6 +244,7 @@ CASES: dict[str, Case] = {
         Case("logged-combined", "proxied", settings=_logged("combined")),
         Case("logged-json", "proxied", settings=_logged("json")),
         Case("logged-static", "proxied-static", static=True, settings=_logged("short")),
+        Case("identified", "proxied", settings={"request_id": "trust"}),
         Case("measured", "proxied", settings=MEASURED),
         Case("measured-static", "proxied-static", static=True, settings=MEASURED),
     )
