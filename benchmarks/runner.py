@@ -45,7 +45,7 @@ VARIANTS = {
         seconds=1,
         warm_up=0.2,
         fresh=False,
-        about="the main scenarios in three minutes",
+        about="the main scenarios in six minutes",
     ),
     "targets": Variant(
         name="targets",

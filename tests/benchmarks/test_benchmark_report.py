@@ -13,7 +13,7 @@ import pytest
 from benchmarks.__main__ import repeatable
 from benchmarks.deployment import ROOT
 from benchmarks.messages import REQUESTS
-from benchmarks.publish import between_markers, cpu_times, how_measured
+from benchmarks.publish import between_markers, cpu_times, how_measured, publish
 from benchmarks.report import markdown, remark, targets_table, verdicts
 from benchmarks.results import Row, Run, Turn, load, save
 from benchmarks.scenarios import SCENARIOS
@@ -226,6 +226,23 @@ def test_what_stands_between_markers_is_replaced() -> None:
 def test_the_documents_have_the_markers(name: str, marker: str) -> None:
     text = (ROOT / name).read_text()
     assert between_markers(text, marker, "x") != text
+
+
+def test_a_run_is_published_into_both_documents(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("README.md", "docs/performance.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    monkeypatch.setattr("benchmarks.publish.ROOT", tmp_path)
+    table = deepcopy(run.tables[0])
+    table.name, table.group, table.column, table.axis = "http2-32", "http2", "32", "streams"
+    run.tables.append(table)
+    assert publish(run) == ["README.md", "docs/performance.md"]
+    assert cpu_times(run) in (tmp_path / "README.md").read_text()
+    performance = (tmp_path / "docs/performance.md").read_text()
+    assert verdicts(run) in performance
+    assert "| streams | 32 |" in performance
 
 
 def test_plots_are_drawn_for_what_was_measured(run: Run, tmp_path: Path) -> None:

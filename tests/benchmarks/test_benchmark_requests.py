@@ -97,5 +97,7 @@ def test_each_request_of_a_case_in_memory_is_answered(case: Case) -> None:
     for inside in serving(**case.settings):
         case.check(case.send(inside, 0, count), count)
         case.check(case.send(inside, DIFFERENT - 1, count), count)
+        logged = inside.log.read_bytes().count(b"\n")
+        assert logged == (2 * count if "access_log" in case.settings else 0)
     reads = case.reads(0, count)
     assert (len(set(reads)) == 1) == REQUESTS[case.request].repeats
