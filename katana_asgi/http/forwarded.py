@@ -16,6 +16,8 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from urllib.parse import unquote_to_bytes
 
+from katana_asgi.codec import FORWARDED_FIELDS, parse_node
+from katana_asgi.codec.nodes import IPAddress, unmapped
 from katana_asgi.errors import ConfigurationError
 from katana_asgi.http.fields import TOKEN, is_valid_host
 
@@ -29,18 +31,6 @@ __all__ = ["FORWARDED_FIELDS", "Address", "Forwarded", "TrustedProxies", "resolv
 Address: TypeAlias = tuple[str, int]
 """Host and port; port 0 where the proxy did not say."""
 
-FORWARDED_FIELDS: Final = frozenset(
-    {
-        b"forwarded",
-        b"x-forwarded-for",
-        b"x-forwarded-host",
-        b"x-forwarded-port",
-        b"x-forwarded-prefix",
-        b"x-forwarded-proto",
-    }
-)
-"""The fields that ``resolve`` reads; a head without any of them need not be resolved."""
-
 _LONGEST_WALK: Final = 64
 """Hops looked at: more than any real path has; a client may name trusted hops by the thousand."""
 
@@ -49,16 +39,9 @@ _MOST_VERDICTS: Final = 1024
 
 _SCHEMES: Final = {b"http": "http", b"https": "https", b"ws": "http", b"wss": "https"}
 
-_LONGEST_NODE: Final = 128
-"""Bytes of one hop; an address with a port needs 54. Keeps matching cheap whatever arrives."""
-
 _LONGEST_HOST: Final = 261
 """Bytes of a host: a name has 255 at most (RFC 1035 §2.3.4), a colon and a port six more."""
 
-_PORT: Final = rb"(?::([0-9]{1,5}|_[A-Za-z0-9._-]+))?"
-_match_ipv4: Final = re.compile(rb"([0-9.]+)" + _PORT).fullmatch
-_match_bracketed: Final = re.compile(rb"\[([0-9A-Fa-f:.]+)\]" + _PORT).fullmatch
-_match_ipv6: Final = re.compile(rb"([0-9A-Fa-f]*:[0-9A-Fa-f:.]*)()").fullmatch  # no port
 _match_pair: Final = re.compile(
     # for=192.0.2.1:80 ought to be quoted, but is often not: unquoted values may hold :[]
     rb"[ \t]*(" + TOKEN + rb')=(?:"((?:[^"\\]|\\.)*)"|([^\s"\\]+))[ \t]*'
@@ -96,7 +79,7 @@ class TrustedProxies:
         names = {entry.strip() for entry in entries}
         self._everyone = "*" in names
         self._unix = self._everyone or "unix" in names
-        self._addresses: set[_IPAddress] = set()
+        self._addresses: set[IPAddress] = set()
         self._networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
         self._verdicts: dict[str, bool] = {}
         for name in sorted(names - {"*", "unix", ""}):
@@ -104,7 +87,7 @@ class TrustedProxies:
                 if "/" in name:
                     self._networks.append(ipaddress.ip_network(name))
                 else:
-                    self._addresses.add(_unmapped(ipaddress.ip_address(name)))
+                    self._addresses.add(unmapped(ipaddress.ip_address(name)))
             except ValueError:
                 raise ConfigurationError(
                     f"setting forwarded_allow_ips: {name!r} is not an address, a network without "
@@ -127,7 +110,7 @@ class TrustedProxies:
 
     def _judge(self, host: str) -> bool:
         try:
-            address = _unmapped(ipaddress.ip_address(host.partition("%")[0]))
+            address = unmapped(ipaddress.ip_address(host.partition("%")[0]))
         except ValueError:
             return False
         return address in self._addresses or any(address in network for network in self._networks)
@@ -161,7 +144,6 @@ def resolve(
     return Forwarded(client or peer, proto or scheme, host, port, prefix)
 
 
-_IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Findings: TypeAlias = tuple[Address | None, str | None, bytes | None, int | None]
 
 
@@ -222,37 +204,13 @@ def _walk(hops: list[bytes], trusted: TrustedProxies) -> tuple[Address | None, i
     client: Address | None = None
     reached = -1
     for reached in range(-1, -len(hops) - 1, -1):
-        address = _parse_node(hops[reached])
+        address = parse_node(hops[reached])
         if address is None:
             break
         client = address
         if not trusted.trusts(address[0]):
             break
     return client, reached
-
-
-def _parse_node(node: bytes) -> Address | None:
-    """``192.0.2.1``, ``192.0.2.1:80``, ``2001:db8::1``, ``[2001:db8::1]:80``, else ``None``."""
-    if len(node) > _LONGEST_NODE:
-        return None
-    match = _match_ipv4(node) or _match_bracketed(node) or _match_ipv6(node)
-    if match is None:
-        return None
-    try:
-        address = _unmapped(ipaddress.ip_address(match[1].decode("ascii")))
-    except ValueError:
-        return None
-    port = match[2]
-    if not port or port.startswith(b"_"):  # RFC 7239 §6.3: an obfuscated port
-        return str(address), 0
-    return (str(address), int(port)) if int(port) <= 65535 else None
-
-
-def _unmapped(address: _IPAddress) -> _IPAddress:
-    """A dual-stack listener sees IPv4 peers as ``::ffff:192.0.2.1``: take them for IPv4."""
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
 
 
 def _parse_host(value: bytes) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from katana_asgi.codec import check_sizes
 from katana_asgi.errors import RemoteProtocolError
 
 __all__ = ["HeadLimits"]
@@ -20,7 +21,8 @@ class HeadLimits:
     def check(self, head: bytes | bytearray) -> None:
         """Refuse a head, or the beginning of one, that is over a limit: 414 or 431."""
         line_end = head.find(b"\r\n")
-        self.check_sizes(line_end, len(head), head.count(b"\n", line_end))
+        lines = head.count(b"\n", line_end)
+        check_sizes(head, line_end, lines, self.line, self.size, self.count)
 
     def check_sizes(self, line_end: int, size: int, lines: int) -> None:
         """The same, from where the request line ends (-1: not yet), the bytes of the head, and
