@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
 from katana_asgi.asgi.request_ids import TRUSTED
-from katana_asgi.http.forwarded import resolve
+from katana_asgi.http.forwarded import positions_of, resolve
 
 if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
@@ -85,7 +85,9 @@ def _apply_forwarded(
         return  # no peer of a Unix socket, but one that has gone before it could be looked up
     if not trusted.trusts(client[0] if client else None):
         return
-    forwarded = resolve(head.fields, client, scope["scheme"], trusted)
+    # To be replaced by the positions that the scan of the head found.
+    positions = positions_of(head.fields)
+    forwarded = resolve(head.fields, positions, client, scope["scheme"], trusted)
     scope["client"] = forwarded.client
     scope["scheme"] = forwarded.scheme
     if forwarded.host is not None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from katana_asgi.http.forwarded import TrustedProxies, resolve
+from katana_asgi.http.forwarded import TrustedProxies, positions_of, resolve
 from katana_asgi.http.status import reason_phrase
 from katana_asgi.http.trace_context import trace_id
 from katana_asgi.observe.escapes import REDACTED, redactor
@@ -132,7 +132,9 @@ class Values:
     def _client(self, peer: tuple[Any, RequestHead]) -> Any:
         client, head = peer
         if head.forwarded and self._trusted is not None:
-            return resolve(head.fields, client, "http", self._trusted).client
+            # To be replaced by the positions that the scan of the head found.
+            positions = positions_of(head.fields)
+            return resolve(head.fields, positions, client, "http", self._trusted).client
         return client
 
 

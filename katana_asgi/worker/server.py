@@ -328,7 +328,11 @@ class Server:
             shortest_timeout=min(filter(None, (getattr(config, name) for name in TIMED))),
         )
         routes = RouteTable.from_config(config)
-        trusted = TrustedProxies(config.forwarded_allow_ips) if config.proxy_headers else None
+        trusted = (
+            TrustedProxies(config.forwarded_allow_ips, config.forwarded_fields)
+            if config.proxy_headers
+            else None
+        )
         return WorkerContext(
             config,
             identified(config, application),
