@@ -83,9 +83,10 @@ class AccessFormat:
     """Makes lines of records.
 
     ``text`` is a format or the name of one, ``keys`` are those of JSON lines. ``reads_fields``
-    says that a line needs fields of the request, ``reads_sent`` those of the response, ``reads_ids`` that it
-    has the request id, ``timed`` that it tells durations or milliseconds: else the time of
-    day is that of the batch. Where it has neither an id nor is timed, it does not vary:
+    says that a line needs fields of the request, ``reads_sent`` those of the response,
+    ``reads_ids`` that it has the request id, ``timed`` that it tells durations or milliseconds:
+    else the time of day is that of the batch. Where it has neither an id nor is timed, it does
+    not vary:
     outcomes are all that it needs.
     """
 

@@ -337,7 +337,11 @@ class Server:
         )
         clock.every_second.append(defaults.refresh)
         routes = RouteTable.from_config(config)
-        trusted = TrustedProxies(config.forwarded_allow_ips) if config.proxy_headers else None
+        trusted = (
+            TrustedProxies(config.forwarded_allow_ips, config.forwarded_fields)
+            if config.proxy_headers
+            else None
+        )
         observers: list[Observer] = []
         if self.metrics is not None:
             observers.append(MetricsObserver(self.metrics))
