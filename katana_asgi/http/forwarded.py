@@ -15,10 +15,11 @@ from __future__ import annotations
 import ipaddress
 import re
 from functools import partial
-from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from urllib.parse import unquote_to_bytes
 
+from katana_asgi.codec import FORWARDED_FIELDS, parse_node
 from katana_asgi.errors import ConfigurationError
 from katana_asgi.http.fields import TOKEN, is_valid_host
 
@@ -33,8 +34,6 @@ __all__ = [
     "Address",
     "Forwarded",
     "TrustedProxies",
-    "parse_node",
-    "positions_of",
     "resolve",
 ]
 
@@ -58,9 +57,6 @@ FIELD_NAMES: Final = {
 }
 """The fields that can be believed, by their names in the setting ``forwarded_fields``."""
 
-FORWARDED_FIELDS: Final = frozenset(FIELD_NAMES.values())
-"""The fields that ``resolve`` reads; a head without any of them need not be resolved."""
-
 _LONGEST_WALK: Final = 64
 """Hops that are read: more than any real path has; a client may name trusted hops by the
 thousand."""
@@ -70,16 +66,12 @@ _MOST_VERDICTS: Final = 1024
 
 _SCHEMES: Final = {b"http": "http", b"https": "https", b"ws": "http", b"wss": "https"}
 
-_LONGEST_NODE: Final = 128
-"""Bytes of one hop; an address with a port needs 54. Keeps parsing cheap whatever arrives."""
-
 _LONGEST_HOST: Final = 261
 """Bytes of a host: a name has 255 at most (RFC 1035 §2.3.4), a colon and a port six more."""
 
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 """The first bytes of an IPv4 address in IPv6 form (RFC 4291 §2.5.5.2)."""
 
-_match_obfuscated: Final = re.compile(r"_[A-Za-z0-9._-]+").fullmatch
 _match_pair: Final = re.compile(
     # for=192.0.2.1:80 ought to be quoted, but is often not: unquoted values may hold :[]
     rb"[ \t]*(" + TOKEN + rb')=(?:"((?:[^"\\]|\\.)*)"|([^\s"\\]+))[ \t]*'
@@ -198,14 +190,6 @@ def _believed(names: Iterable[str]) -> frozenset[bytes]:
                 f"{', '.join(FIELD_NAMES)}, all and none"
             )
     return frozenset(believed)
-
-
-def positions_of(fields: Sequence[Field]) -> tuple[int, ...]:
-    """Where in ``fields`` forwarding fields stand.
-
-    For callers whose parser does not say; to go once every parser does.
-    """
-    return tuple(position for position, (name, _) in enumerate(fields) if name in FORWARDED_FIELDS)
 
 
 def resolve(
@@ -358,54 +342,6 @@ def _walk(hops: bytes, trusted: TrustedProxies) -> tuple[Address | None, int]:
             return address, reached
         client = address
         reached -= 1
-
-
-def parse_node(node: bytes) -> Address | None:
-    """``192.0.2.1``, ``192.0.2.1:80``, ``2001:db8::1``, ``[2001:db8::1]:80``, else ``None``.
-
-    Addresses come out in their canonical form (RFC 5952), those of IPv4 in IPv6 form as IPv4.
-    Zone identifiers and leading zeros of IPv4 are refused; an obfuscated port is 0.
-    """
-    if len(node) > _LONGEST_NODE:
-        return None
-    try:
-        host, port = node.decode("ascii"), 0
-        colons = host.count(":")
-        if colons == 1 or "[" in host:  # an IPv6 address has no port without brackets
-            host, port = _split_port(host)
-            colons = host.count(":")
-        if not colons:
-            inet_pton(AF_INET, host)  # which takes the canonical form only
-            return host, port
-        packed = inet_pton(AF_INET6, host)
-    except (OSError, ValueError):
-        return None
-    host = inet_ntop(AF_INET6, packed)
-    if "." not in host:
-        return host, port
-    if packed.startswith(_MAPPED):
-        return inet_ntop(AF_INET, packed[12:]), port
-    # ::192.0.2.1, a form that is deprecated (RFC 4291 §2.5.5.1)
-    return f"::{packed[12] << 8 | packed[13]:x}:{packed[14] << 8 | packed[15]:x}", port
-
-
-def _split_port(node: str) -> Address:
-    """The address, not yet checked, and the port. Raises ``ValueError``."""
-    if not node.startswith("["):
-        host, _, text = node.partition(":")
-        return host, _parse_node_port(text)
-    host, bracket, rest = node[1:].partition("]")
-    if not bracket or (rest and not rest.startswith(":")):
-        raise ValueError(node)
-    return host, _parse_node_port(rest[1:]) if rest else 0
-
-
-def _parse_node_port(text: str) -> int:
-    if text.isdigit() and len(text) <= 5 and int(text) <= 65535:
-        return int(text)
-    if _match_obfuscated(text):  # RFC 7239 §6.3
-        return 0
-    raise ValueError(text)
 
 
 def _unmapped(packed: bytes) -> bytes:
