@@ -158,8 +158,8 @@ def test_an_unknown_variable_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
     assert refusal() == "unknown variable 'KATANA_ZZZZZZ'; KATANA_* is reserved for settings"
 
 
-def test_the_variable_of_a_compiled_build_may_stay_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KATANA_ASGI_COMPILE", "1")
+def test_the_variable_of_a_build_may_stay_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KATANA_ASGI_NATIVE", "1")
     assert load({"app": ["main:app"]}).config.app == "main:app"
 
 
