@@ -49,6 +49,7 @@ class RequestReader:
         "_line_end",
         "_lines",
         "_pace",
+        "_proxy_reason",
         "_scan",
         "_start",
         "_transport",
@@ -60,6 +61,7 @@ class RequestReader:
     def __init__(self, settings: Http1Settings) -> None:
         self._scan = settings.scan_head
         self._limits = settings.head_limits
+        self._proxy_reason = settings.proxy_reason
         self._data = b""  # read, and not used yet from ...
         self._start = 0  # ... here on
         self._beginning: bytearray | None = None  # of a head that has not come whole
@@ -127,6 +129,8 @@ class RequestReader:
         try:
             head, self.framing = self._scan(block, *self._limits)
         except RemoteProtocolError as error:
+            if is_proxy_header(block):
+                raise RemoteProtocolError(self._proxy_reason) from None
             error.without_content = block.startswith(b"HEAD ")
             raise
         length = head.content_length
@@ -187,6 +191,8 @@ class RequestReader:
         if not beginning or beginning == b"\r":
             return
         if beginning[0] not in _TCHAR:
+            if is_proxy_header(beginning):
+                raise RemoteProtocolError(self._proxy_reason)
             raise RemoteProtocolError("invalid request line")
         # A CR at the end of what was checked may be half of a line end.
         new = bytes(beginning[checked - (checked > 0 and beginning[checked - 1] == _CR) :])
@@ -201,7 +207,7 @@ class RequestReader:
         if first and self._line_end >= 0:
             line = bytes(beginning[: self._line_end])
             if is_proxy_header(line):
-                raise RemoteProtocolError("PROXY header from an address that is not trusted")
+                raise RemoteProtocolError(self._proxy_reason)
             method, target, _ = split_request_line(line)
             parse_target(target, method)
         ends = new.count(b"\r\n")

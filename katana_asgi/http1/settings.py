@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from katana_asgi.http1.default_lines import DefaultLines
 from katana_asgi.http1.scanning import head_scanner
+from katana_asgi.net.proxy_protocol import NOT_SPOKEN, NOT_TRUSTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +42,7 @@ class Http1Settings:
         "limit_keep_alive_requests",
         "limit_unread",
         "meter",
+        "proxy_reason",
         "redirect",
         "scan_head",
         "timeout_body",
@@ -66,6 +68,8 @@ class Http1Settings:
             config.limit_header_size,
             config.limit_header_count,
         )
+        # Of the refusal of a PROXY header where a request should be.
+        self.proxy_reason = NOT_TRUSTED if config.proxy_protocol else NOT_SPOKEN
         self.defaults = DefaultLines(defaults, without)
         self.upgrade = upgrade
         self.redirect = redirect

@@ -17,7 +17,7 @@ from zlib import crc32
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http.conditional import failed_precondition
 from katana_asgi.http.fields import is_valid_host
-from katana_asgi.http.forwarded import FORWARDED_FIELDS, TrustedProxies, positions_of, resolve
+from katana_asgi.http.forwarded import FORWARDED_FIELDS, TrustedProxies, resolve
 from katana_asgi.http.trace_context import trace_id
 from katana_asgi.http1.content import ChunkedContent
 from katana_asgi.http1.limits import HeadLimits
@@ -181,7 +181,7 @@ def forwarded(data: bytes) -> None:
     """
     fields = [(_NAMES[line[0] % len(_NAMES)], line[1:]) for line in data.split(b"\n") if line]
     proxy = ("10.0.0.1", 5000)
-    positions = positions_of(fields)
+    positions = range(len(fields))
     verdict = resolve(fields, positions, proxy, "http", _TRUSTED)
     client = verdict.client
     assert client is not None
