@@ -37,7 +37,8 @@ class RequestReader:
     """Turns the bytes of one connection into requests, one after the other.
 
     ``framing`` are the bits of the present request's framing (see ``codec``). ``complete`` says
-    that all of it has come. After a ``RemoteProtocolError`` it is of no further use.
+    that all of it has come, ``more`` that bytes were read and not used yet. After a
+    ``RemoteProtocolError`` it is of no further use.
     """
 
     __slots__ = (
@@ -55,6 +56,7 @@ class RequestReader:
         "_transport",
         "complete",
         "framing",
+        "more",
         "paused",
     )
 
@@ -73,6 +75,7 @@ class RequestReader:
         self._transport: asyncio.Transport | None = None
         self.complete = True
         self.framing = 0
+        self.more = False
         self.paused = False
 
     def connected(self, transport: asyncio.Transport) -> None:
@@ -83,10 +86,11 @@ class RequestReader:
 
     def add(self, data: bytes) -> None:
         """Bytes were read."""
-        if self._start < len(self._data):
+        if self.more:
             data = self._data[self._start :] + data
         self._data = data
         self._start = 0
+        self.more = True
 
     @property
     def held(self) -> int:
@@ -96,14 +100,19 @@ class RequestReader:
     @property
     def fresh(self) -> bool:
         """Whether not a byte of a further request has come."""
-        return not self._beginning and self._start >= len(self._data)
+        return not self.more and not self._beginning
 
     def take_held(self) -> bytes:
         """Give away what is held: another protocol goes on from here."""
-        data = self._data[self._start :]
+        data = self._data[self._start :] if self._start else self._data
+        self._forget()
+        return data
+
+    def _forget(self) -> None:
+        """All that was read is used."""
         self._data = b""
         self._start = 0
-        return data
+        self.more = False
 
     # -- heads ---------------------------------------------------------------------------------
 
@@ -112,41 +121,50 @@ class RequestReader:
 
         Raises ``RemoteProtocolError``.
         """
-        data, start = self._data, self._start
-        if self._beginning is not None or data[start : start + 1] in (b"\r", b"\n"):
+        if self._beginning is not None:
             return self._next_gathered()
-        end = data.find(HEAD_END, start)
-        if end < 0:
-            if start < len(data):
-                self._gather(data[start:])
-            return None
-        end += 4
-        self._start = end
-        block = data if end - start == len(data) else data[start:end]
-        return self._accept(block)
-
-    def _accept(self, block: bytes) -> RequestHead:
+        data, start = self._data, self._start
+        end = data.find(HEAD_END, start) + 4
+        if end < 4:
+            return self._next_gathered() if self.more else None
+        if end == len(data):
+            self._data = b""
+            self._start = 0
+            self.more = False
+            if start:
+                data = data[start:]
+        else:
+            self._start = end
+            data = data[start:end]
         try:
-            head, self.framing = self._scan(block, *self._limits)
+            head, self.framing = self._scan(data, *self._limits)
         except RemoteProtocolError as error:
-            if is_proxy_header(block):
-                raise RemoteProtocolError(self._proxy_reason) from None
-            error.without_content = block.startswith(b"HEAD ")
-            raise
-        length = head.content_length
-        if length == 0:
+            return self._refused(data, error)
+        if head.content_length == 0:
             self.complete = True
         else:
-            self.complete = False
-            self._content = ChunkedContent() if length is None else CountedContent(length)
-            self._pace = None
+            self._expect_content(head.content_length)
         return head
+
+    def _refused(self, data: bytes, error: RemoteProtocolError) -> RequestHead | None:
+        """What looked like a head is none: it has empty lines before it, or it is wrong."""
+        if data[0] in b"\r\n":
+            self._data = data + self.take_held()
+            self.more = True
+            return self._next_gathered()
+        if is_proxy_header(data):
+            raise RemoteProtocolError(self._proxy_reason)
+        error.without_content = data.startswith(b"HEAD ")
+        raise error
+
+    def _expect_content(self, length: int | None) -> None:
+        self.complete = False
+        self._content = ChunkedContent() if length is None else CountedContent(length)
+        self._pace = None
 
     def _next_gathered(self) -> RequestHead | None:
         """As ``next_head``, where a part has come before or an empty line comes first."""
-        data = self._data[self._start :]
-        self._data = b""
-        self._start = 0
+        data = self.take_held()
         beginning = self._beginning
         if beginning is not None and len(beginning) == 1 and beginning[0] == _CR:
             # half an empty line
@@ -154,29 +172,25 @@ class RequestReader:
             beginning = self._beginning = None
         if beginning is None:
             data = _skip_empty_lines(data)
-            end = data.find(HEAD_END)
-            if end < 0:
-                if data:
-                    self._gather(data)
+            if not data:
+                return None
+            if data.find(HEAD_END) < 0:
+                self._gather(data)
                 return None
         else:
             # Search again from three bytes back: the end may be cut anywhere.
             start = max(0, len(beginning) - 3)
             beginning += data
-            end = beginning.find(HEAD_END, start)
-            if end < 0:
+            if beginning.find(HEAD_END, start) < 0:
                 self._check_beginning(beginning)
                 return None
             data = bytes(beginning)
             self._beginning = None
-        self._data = data
-        self._start = end + 4
-        return self._accept(data[: end + 4])
+        self.add(data)
+        return self.next_head()
 
     def _gather(self, data: bytes) -> None:
         """Keep the beginning of a head."""
-        self._data = b""
-        self._start = 0
         self._checked = self._lines = 0
         self._line_end = -1
         beginning = self._beginning = bytearray(data)
@@ -231,6 +245,8 @@ class RequestReader:
         if content is None:
             return b""
         piece, self._start = content.feed(self._data, self._start)
+        if self._start >= len(self._data):
+            self._forget()
         if content.complete:
             self._content = None
             self.complete = True
@@ -265,8 +281,7 @@ class RequestReader:
 
     def close(self) -> None:
         """Let go of everything."""
-        self._data = b""
-        self._start = 0
+        self._forget()
         self._content = self._beginning = self._transport = None
 
 
