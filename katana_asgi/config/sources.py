@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["CONFIG_VARIABLE", "Loaded", "load"]
 
 CONFIG_VARIABLE: Final = "KATANA_CONFIG"
-BUILD_VARIABLE: Final = "KATANA_ASGI_COMPILE"
+BUILD_VARIABLE: Final = "KATANA_ASGI_NATIVE"
 """Of the build (``hatch_build.py``); an image that was built with it may still have it set."""
 """Names the configuration file, as --config does; the one such variable that is no setting."""
 

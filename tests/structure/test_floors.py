@@ -14,24 +14,25 @@ FLOORS = {
     "config": 0,
     "errors": 0,
     "asgi_types": 0,
-    "http": 1,
-    "routes": 2,
-    "net": 2,
-    "observe": 2,
-    "admin": 3,
-    "asgi": 3,
-    "http1": 4,
-    "websocket": 4,
-    "worker": 5,
-    "supervisor": 6,
-    "launch": 7,
-    "cli": 7,
-    "inspect_cli": 7,
-    "__init__": 7,
-    "__main__": 7,
+    "codec": 1,
+    "http": 2,
+    "routes": 3,
+    "net": 3,
+    "observe": 3,
+    "admin": 4,
+    "asgi": 4,
+    "http1": 5,
+    "websocket": 5,
+    "worker": 6,
+    "supervisor": 7,
+    "launch": 8,
+    "cli": 8,
+    "inspect_cli": 8,
+    "__init__": 8,
+    "__main__": 8,
 }
 
-TOP = 7
+TOP = 8
 """The modules of the package itself; they are one room."""
 
 DOORS = {
