@@ -119,12 +119,12 @@ def _is_chunked(transfer: bytes | None, length: bool, version: str) -> bool:
         raise RemoteProtocolError("Transfer-Encoding in HTTP/1.0")
     if transfer.lower() == b"chunked":
         return True
-    codings = list_members(transfer)
-    if codings[-1:] != [b"chunked"] or b"chunked" in codings[:-1]:
+    codings = [coding.strip(b" \t") for coding in transfer.lower().split(b",")]
+    if b"" in codings:
+        raise RemoteProtocolError("empty member in Transfer-Encoding")
+    if codings[-1] != b"chunked" or b"chunked" in codings[:-1]:
         # §6.3: there is no way to tell where such content ends.
         raise RemoteProtocolError("chunked is not the last transfer coding")
-    if len(codings) == 1:
-        raise RemoteProtocolError("empty member in Transfer-Encoding")
     raise RemoteProtocolError("transfer coding not supported", 501)
 
 
