@@ -69,8 +69,6 @@ def _apply_forwarded(
     client, server = peer.client, peer.server
     if client is None and server is not None and server[1] is not None:
         return  # no peer of a Unix socket, but one that has gone before it could be asked
-    if not trusted.trusts(client[0] if client else None):
-        return
     forwarded = resolve(head.fields, head.forwarded, client, scope["scheme"], trusted)
     scope["client"] = forwarded.client
     scope["scheme"] = forwarded.scheme

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from katana_asgi.codec import check_sizes
+from katana_asgi.codec import check_sizes, scan_head
 from katana_asgi.codec.heads import split_request_line
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http.target import parse_target
@@ -54,6 +54,7 @@ class RequestReader:
         "_scan",
         "_start",
         "_transport",
+        "_whole",
         "complete",
         "framing",
         "more",
@@ -62,6 +63,7 @@ class RequestReader:
 
     def __init__(self, settings: Http1Settings) -> None:
         self._scan = settings.scan_head
+        self._whole = settings.scans_whole
         self._limits = settings.head_limits
         self._proxy_reason = settings.proxy_reason
         self._data = b""  # read, and not used yet from ...
@@ -123,23 +125,38 @@ class RequestReader:
         """
         if self._beginning is not None:
             return self._next_gathered()
+        data = self._data
+        if self._whole and not self._start and data.endswith(HEAD_END):
+            # Nearly always one head and nothing else; the scanner declines what is more.
+            line, size, count = self._limits
+            found = self._scan(data, line, size, count)
+            if found is not None:
+                self._data = b""
+                self.more = False
+                head, self.framing = found
+                if head.content_length == 0:
+                    self.complete = True
+                else:
+                    self._expect_content(head.content_length)
+                return head
+        return self._next_found()
+
+    def _next_found(self) -> RequestHead | None:
+        """As ``next_head``, where other bytes may stand before or behind."""
         data, start = self._data, self._start
         end = data.find(HEAD_END, start) + 4
         if end < 4:
             return self._next_gathered() if self.more else None
+        block = data[start:end]
+        self._start = end
         if end == len(data):
-            self._data = b""
-            self._start = 0
-            self.more = False
-            if start:
-                data = data[start:]
-        else:
-            self._start = end
-            data = data[start:end]
+            self._forget()
+        line, size, count = self._limits
         try:
-            head, self.framing = self._scan(data, *self._limits)
+            found = self._scan(block, line, size, count) or scan_head(block, line, size, count)
         except RemoteProtocolError as error:
-            return self._refused(data, error)
+            return self._refused(block, error)
+        head, self.framing = found
         if head.content_length == 0:
             self.complete = True
         else:
