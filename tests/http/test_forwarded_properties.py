@@ -8,6 +8,7 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from katana_asgi.codec import parse_node
 from katana_asgi.http.fields import is_valid_host
 from katana_asgi.http.forwarded import (
     FIELD_NAMES,
@@ -15,10 +16,9 @@ from katana_asgi.http.forwarded import (
     Address,
     Forwarded,
     TrustedProxies,
-    parse_node,
-    positions_of,
 )
 from katana_asgi.http.forwarded import resolve as resolve_at
+from tests.heads import positions_of
 
 TRUSTED = TrustedProxies(["10.0.0.0/8", "::1"], ["all"])
 PROXY = ("10.0.0.1", 5000)

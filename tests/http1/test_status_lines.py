@@ -6,10 +6,10 @@ import h11
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from katana_asgi.asgi.fields import check_fields
-from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http1.encoder import LAST_CHUNK, encode_chunk, encode_prefix, refusal
+
+from katana_asgi.errors import RemoteProtocolError
 
 
 @given(st.lists(st.binary(min_size=1, max_size=300), max_size=5))
