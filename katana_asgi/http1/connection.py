@@ -315,6 +315,7 @@ class Http1Connection(asyncio.Protocol):
         self._head = head
         self.state = BUSY
         self.deadline = NEVER
+        self.writing.flush_batch()  # static responses in front of it
         self.writing.open(head, keep_alive=self._persists(framing))
         redirect = self._settings.redirect
         refusal = refusal_for(context, head) if redirect is None else redirect(head)
