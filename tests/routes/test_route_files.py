@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from route_requests import answered, get, parts
+from route_requests import answered, get, values
 
 from katana_asgi.config.model import Config, StaticRoute
 from katana_asgi.errors import ConfigurationError
@@ -43,9 +43,9 @@ def test_a_configuration_gives_its_routes_and_its_files(tmp_path: Path) -> None:
     )
     routes = RouteTable.from_config(config)
     assert len(routes) == 2
-    assert (answered(routes, get(b"/healthz"))).content == b"ok"
+    assert answered(routes, get(b"/healthz")).content == b"ok"
     file.write_bytes(b"changed")
-    response = (answered(routes, get(b"/robots.txt")))
+    response = answered(routes, get(b"/robots.txt"))
     assert response.content == b"User-agent: *\n"  # read once
     assert values(response, b"content-type") == [b"text/plain; charset=utf-8"]
 
