@@ -6,10 +6,18 @@ import h11
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from katana_asgi.asgi.fields import check_fields
-from katana_asgi.http1.encoder import LAST_CHUNK, encode_chunk, encode_prefix, refusal
 
-from katana_asgi.errors import RemoteProtocolError
+from katana_asgi.http.refusal import Refusal
+from katana_asgi.http1.status_lines import (
+    LAST_CHUNK,
+    STATUS_LINES,
+    encode_chunk,
+    encode_last_chunk,
+    informational,
+    refusal_bytes,
+    status_line,
+)
+from tests.memory import InMemory
 
 
 @given(st.lists(st.binary(min_size=1, max_size=300), max_size=5))
@@ -28,40 +36,81 @@ def test_chunks_are_what_h11_reads(pieces: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "length", "chunked", "expected"),
+    ("status", "line"),
     [
-        (200, 3, False, b"HTTP/1.1 200 OK\r\nx: 1\r\ncontent-length: 3\r\n"),
-        (200, None, True, b"HTTP/1.1 200 OK\r\nx: 1\r\ntransfer-encoding: chunked\r\n"),
-        (200, None, False, b"HTTP/1.1 200 OK\r\nx: 1\r\n"),
-        (599, 0, False, b"HTTP/1.1 599 \r\nx: 1\r\ncontent-length: 0\r\n"),
+        (200, b"HTTP/1.1 200 OK\r\n"),
+        (404, b"HTTP/1.1 404 Not Found\r\n"),
+        (599, b"HTTP/1.1 599 \r\n"),
+        (999, b"HTTP/1.1 999 \r\n"),
     ],
 )
-def test_a_head_begins_with_status_fields_and_framing(status, length, chunked, expected):
-    fields = check_fields([(b"X", b"1")])
-    for _ in range(2):
-        assert encode_prefix(status, fields, length, chunked=chunked) == expected
+def test_a_status_line_has_the_phrase_of_the_registry_or_none(status, line):
+    assert STATUS_LINES[status] == status_line(status) == line
 
 
-def test_heads_of_one_list_do_not_mix_and_do_not_pile_up():
-    fields = check_fields([])
-    for length in range(1000):
-        encode_prefix(200, fields, length, chunked=False)
-    assert len(fields.prefixes) < 1000
-    for (status, length, chunked), prefix in fields.prefixes.items():
-        assert (status, chunked) == (200, False)
-        assert prefix.endswith(b"content-length: %d\r\n" % length)
+def test_an_informational_response_is_a_head():
+    assert informational(100, ()) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    fields = ((b"link", b"</a>; rel=preload"),)
+    assert informational(103, fields) == (
+        b"HTTP/1.1 103 Early Hints\r\nlink: </a>; rel=preload\r\n\r\n"
+    )
+
+
+def test_trailers_stand_behind_the_last_chunk():
+    assert encode_last_chunk(((b"a", b"b"), (b"c", b""))) == b"0\r\na: b\r\nc: \r\n\r\n"
+    assert encode_last_chunk(()) == LAST_CHUNK
 
 
 def test_a_refusal_is_a_whole_response_that_closes():
-    error = RemoteProtocolError("no such thing", 404)
-    whole = refusal(error, b"date: now\r\n", head=False)
+    refusal = Refusal(404, "no such thing", ((b"retry-after", b"1"),))
+    whole = refusal_bytes(refusal, b"date: now\r\n", head=False)
     head, _, content = whole.partition(b"\r\n\r\n")
     assert content == b"no such thing\n"
     assert head.split(b"\r\n") == [
         b"HTTP/1.1 404 Not Found",
         b"date: now",
+        b"retry-after: 1",
         b"content-type: text/plain; charset=utf-8",
         b"content-length: 14",
         b"connection: close",
     ]
-    assert refusal(error, b"date: now\r\n", head=True) == head + b"\r\n\r\n"
+    assert refusal_bytes(refusal, b"date: now\r\n", head=True) == head + b"\r\n\r\n"
+
+
+# -- heads of responses, as a connection sends them
+
+
+async def application(scope, receive, send) -> None:
+    """Answers as the path says: status, content in one piece or two, with a length or without."""
+    status, pieces, length = scope["path"].removeprefix("/").split("/")
+    headers = [(b"X", b"1")]
+    if length:
+        headers.append((b"Content-Length", length.encode()))
+    await send({"type": "http.response.start", "status": int(status), "headers": headers})
+    if pieces == "2":
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+    await send({"type": "http.response.body", "body": b"abc"})
+
+
+@pytest.mark.parametrize(
+    ("path", "version", "expected"),
+    [
+        (b"200/1/", b"1.1", b"200 OK\r\nx: 1\r\ncontent-length: 3\r\n\r\nabc"),
+        (b"200/1/3", b"1.1", b"200 OK\r\nx: 1\r\ncontent-length: 3\r\n\r\nabc"),
+        (b"200/2/3", b"1.1", b"200 OK\r\nx: 1\r\ncontent-length: 3\r\n\r\nabc"),
+        (
+            b"200/2/",
+            b"1.1",
+            b"200 OK\r\nx: 1\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        ),
+        (b"200/2/", b"1.0", b"200 OK\r\nx: 1\r\nconnection: close\r\n\r\nabc"),
+        (b"204/2/", b"1.1", b"204 No Content\r\nx: 1\r\n\r\n"),
+        (b"204/1/3", b"1.1", b"204 No Content\r\nx: 1\r\n\r\n"),
+        (b"304/1/3", b"1.1", b"304 Not Modified\r\nx: 1\r\ncontent-length: 3\r\n\r\n"),
+        (b"599/1/", b"1.1", b"599 \r\nx: 1\r\ncontent-length: 3\r\n\r\nabc"),
+    ],
+)
+async def test_a_head_says_how_its_content_ends(path, version, expected):
+    async with InMemory(application, date_header=False, server_header=False) as memory:
+        sent = await memory.served(b"GET /%b HTTP/%b\r\nHost: a\r\n\r\n" % (path, version))
+    assert sent == b"HTTP/1.1 " + expected
