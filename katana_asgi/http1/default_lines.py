@@ -30,13 +30,14 @@ class DefaultLines:
     def __init__(self, fields: DefaultFields, without: frozenset[bytes] = frozenset()) -> None:
         self._fields = fields
         self._without = without
-        self._refresh()
+        self.variants = self._render()
         fields.listeners.append(self._refresh)
 
     def _refresh(self) -> None:
-        self.variants = tuple(
-            field_lines(self._fields.pairs(own, self._without)) for own in range(4)
-        )
+        self.variants = self._render()
+
+    def _render(self) -> tuple[bytes, ...]:
+        return tuple(field_lines(self._fields.pairs(own, self._without)) for own in range(4))
 
     def without(self, names: frozenset[bytes]) -> bytes:
         """The lines but for the fields named."""
