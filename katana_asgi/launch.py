@@ -38,7 +38,7 @@ def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
     supervised = config.workers > 1 or config.supervise or config.reload
     try:
         if not supervised:
-            identity.settle_in(config)
+            identity.prepare_process(config)
             return _serve_alone(config)
         from katana_asgi.supervisor.reload import ReloadSupervisor
         from katana_asgi.supervisor.supervisor import Supervisor
@@ -48,7 +48,7 @@ def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
             ReloadSupervisor(config) if config.reload else Supervisor(config, reload=reload)
         )
         configure_logging(config)
-        identity.settle_in(config)
+        identity.prepare_process(config)
         with _shared(config):
             return supervisor.run()
     except StartupError as error:
