@@ -46,7 +46,8 @@ def _end_children() -> None:
         return
     from multiprocessing import active_children
 
-    children = active_children()
+    # Daemonic ones are ended by multiprocessing, and those of a pool would leave its lock taken.
+    children = [child for child in active_children() if not child.daemon]
     if children:
         logger.warning("Ending %d processes of the application that outlive it", len(children))
     for child in children:

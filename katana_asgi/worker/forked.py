@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import stat
 import sys
+import threading
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from katana_asgi.worker.signals import reset_in_fork
 
@@ -33,11 +35,29 @@ CAME_BACK: Final = 70
 """Exit status of a forked process that comes back into the event loop of the server: the two
 would share what the loop waits for, and take it from each other (EX_SOFTWARE)."""
 
+TURNS: Final = 3
+"""Turns of the loop until then."""
+
 _kept: Final[list[Kept]] = []
 _loops: Final[list[asyncio.AbstractEventLoop]] = []
 _registered: Final[list[bool]] = []
-_forking_in: Final[list[asyncio.AbstractEventLoop]] = []
-"""The loop that runs in the thread that forks; the new process has forgotten it."""
+
+HELD_BACK: Final = {
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2")
+    if hasattr(signal, name)
+}
+"""Signals that a new process gets once it has handlers of its own: before, they would be lost."""
+
+
+class _Fork(NamedTuple):
+    """A fork under way in one thread: its signal mask, and the loop that runs in it, if any."""
+
+    mask: set[signal.Signals] | set[int]
+    loop: asyncio.AbstractEventLoop | None
+
+
+_forks: Final[dict[int, _Fork]] = {}
 
 
 @contextmanager
@@ -49,7 +69,7 @@ def released_in_forks(kept: Sequence[Kept]) -> Iterator[None]:
     if not _registered and hasattr(os, "register_at_fork"):
         _registered.append(True)  # there is no way to take it back
         os.register_at_fork(
-            before=_note_loop, after_in_parent=_forking_in.clear, after_in_child=_leave_everything
+            before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child
         )
     _kept.extend(kept)
     try:
@@ -71,37 +91,49 @@ def loop_kept_from_forks(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
             _loops.remove(loop)
 
 
-def _note_loop() -> None:
-    running = asyncio._get_running_loop()
-    if running is not None and running in _loops:
-        _forking_in[:] = [running]
+def _before() -> None:
+    if _kept:
+        loop = asyncio._get_running_loop()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+        _forks[threading.get_ident()] = _Fork(mask, loop if loop in _loops else None)
 
 
-def _leave_everything() -> None:
+def _after_in_parent() -> None:
+    fork = _forks.pop(threading.get_ident(), None)
+    if fork is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, fork.mask)
+
+
+def _after_in_child() -> None:
     """In the new process, before anything else runs in it. No lock may be taken here."""
-    loops = _forking_in.copy()
-    _forking_in.clear()
-    if not _kept:
+    fork = _forks.get(threading.get_ident())
+    _forks.clear()
+    if fork is None:
         return
     reset_in_fork()
+    signal.pthread_sigmask(signal.SIG_SETMASK, fork.mask)
     numbers = {each.fileno() for each in _kept}
     places = {_place(each) for each in _kept if isinstance(each, socket.socket)} - {None}
     numbers.update(_connections_to(places))
     _kept.clear()
     _put_null_in_place(numbers - {-1})
-    for loop in loops:
-        loop.call_soon(_end_here, os.getpid())
+    if fork.loop is not None:
+        fork.loop.call_soon(_end_here, fork.loop, os.getpid(), TURNS)
 
 
-def _end_here(pid: int) -> None:
-    if os.getpid() == pid:  # a child that shares our memory has put it into our own queue
-        with suppress(Exception):
-            sys.stderr.write(
-                "A process that the application has forked came back into the event loop of the "
-                "server; it ends\n"
-            )
-            sys.stderr.flush()
-        os._exit(CAME_BACK)
+def _end_here(loop: asyncio.AbstractEventLoop, pid: int, turns: int) -> None:
+    if os.getpid() != pid:  # a child that shares our memory has put it into our own queue
+        return
+    if turns:  # of the loop, in which an exit that is under way comes first
+        loop.call_soon(_end_here, loop, pid, turns - 1)
+        return
+    with suppress(Exception):
+        sys.stderr.write(
+            "A process that the application has forked came back into the event loop of the "
+            "server; it ends\n"
+        )
+        sys.stderr.flush()
+    os._exit(CAME_BACK)
 
 
 def _place(sock: socket.socket) -> Any:
