@@ -37,6 +37,7 @@ def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
 
     supervised = config.workers > 1 or config.supervise or config.reload
     try:
+        identity.check_descriptors()
         if not supervised:
             identity.prepare_process(config)
             return _serve_alone(config)

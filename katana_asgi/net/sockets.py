@@ -372,7 +372,7 @@ def _authority(host: str, port: int) -> str:
 def _complaint(where: str, error: OSError | None, port: int = 0) -> str:
     reason = "the host has no address"
     if error is not None:
-        reason = REASONS.get(error.errno or 0) or error.strerror or str(error)
+        reason = REASONS.get(error.errno or 0) or reason_of(error)
         if error.errno == errno.EACCES and 0 < port < 1024:
             reason = "permission denied; ports below 1024 need privileges"
     return f"cannot listen on {where}: {reason}"

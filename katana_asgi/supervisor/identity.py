@@ -6,7 +6,7 @@ import errno
 import logging
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from katana_asgi.errors import StartupError
 
@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 __all__ = [
     "become",
     "bind_to_cpu",
+    "check_descriptors",
     "enter",
     "prepare_process",
     "remove_pid_file",
     "set_title",
     "write_pid_file",
 ]
+
+DESCRIPTORS: Final = 32
+"""The least number of descriptors with which a worker starts, and can answer a few clients."""
 
 logger = logging.getLogger("katana_asgi.error")
 
@@ -44,6 +48,24 @@ def prepare_process(config: Config) -> None:
     if config.umask:
         os.umask(int(config.umask.lower().removeprefix("0o"), 8))
     enter(config)
+
+
+def check_descriptors() -> None:
+    """Have room for the least that a service needs. Raises ``StartupError``."""
+    try:
+        from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit
+    except ImportError:
+        return
+    soft, hard = getrlimit(RLIMIT_NOFILE)
+    if soft >= DESCRIPTORS or soft == RLIM_INFINITY:
+        return
+    if hard == RLIM_INFINITY or hard >= DESCRIPTORS:
+        with suppress(OSError, ValueError):
+            setrlimit(RLIMIT_NOFILE, (DESCRIPTORS, hard))
+            return
+    raise StartupError(
+        f"the limit of open files is {soft}, and a service needs {DESCRIPTORS} at least (ulimit -n)"
+    )
 
 
 def become(config: Config) -> None:

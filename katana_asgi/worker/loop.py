@@ -46,9 +46,9 @@ def loop_name(loop: asyncio.AbstractEventLoop) -> str:
 
 
 def run_to_end(
-    work: Coroutine[Any, Any, None], factory: Callable[[], asyncio.AbstractEventLoop]
+    work: Callable[[], Coroutine[Any, Any, None]], factory: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:
-    """Run ``work`` on a loop of its own, then end what it left behind.
+    """Run ``work()`` on a loop of its own, then end what it left behind.
 
     ``asyncio.Runner`` waits without end for tasks that swallow their cancellation and for busy
     threads; this does not. Raises what ``work`` raises, and ``StartupError`` where the system
@@ -57,12 +57,11 @@ def run_to_end(
     try:
         loop = factory()
     except OSError as error:
-        work.close()
-        raise StartupError(f"cannot make an event loop: {reason_of(error)}") from error
+        raise StartupError(f"cannot make an event loop: {reason_of(error)}") from None
     try:
         asyncio.set_event_loop(loop)
         with loop_kept_from_forks(loop):
-            run_until_done(loop, loop.create_task(work))
+            run_until_done(loop, loop.create_task(work()))
     finally:
         try:
             loop.run_until_complete(_end_the_rest(loop))

@@ -25,7 +25,7 @@ from katana_asgi.http1.parser import back_end
 from katana_asgi.http1.settings import Http1Settings
 from katana_asgi.net.clock import Clock
 from katana_asgi.net.listener import accept_the_rest, address_of, fixed_endpoint
-from katana_asgi.net.sockets import bind_sockets, describe, remove_unix_socket
+from katana_asgi.net.sockets import bind_sockets, describe, reason_of, remove_unix_socket
 from katana_asgi.net.tls_prepared import tls_for
 from katana_asgi.observe.access import AccessLog
 from katana_asgi.observe.metrics import WorkerMetrics
@@ -208,7 +208,7 @@ class Server:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            run_to_end(self.serve(sockets), loop_factory(self.config.loop))
+            run_to_end(lambda: self.serve(sockets), loop_factory(self.config.loop))
         else:
             raise RuntimeError("an event loop is running here already: use await server.serve()")
 
@@ -275,8 +275,12 @@ class Server:
 
     def load(self) -> None:
         """Import the application now rather than in ``start``; raises ``StartupError``."""
-        if self._application is None:
+        if self._application is not None:
+            return
+        try:
             self._application = load_application(self.config)
+        except FileNotFoundError:  # of os.getcwd; what the application raises is wrapped
+            raise StartupError("the working directory does not exist any more") from None
 
     async def start(self, sockets: Sequence[socket.socket] | None = None) -> None:
         """Bind, run lifespan startup, then accept."""
@@ -315,10 +319,12 @@ class Server:
                 self.addresses.append(address_of(sock))
                 self.places.append(describe(sock, config.scheme))
             await self._start_tls(context)
-        except BaseException:
+        except BaseException as error:
             self._force.set()
             with anyio.CancelScope(shield=True):
                 await self._end()
+            if isinstance(error, OSError):
+                raise StartupError(f"cannot start: {reason_of(error)}") from error
             raise
 
     async def _start_tls(self, context: WorkerContext) -> None:

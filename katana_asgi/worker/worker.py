@@ -77,7 +77,8 @@ def run_worker(
             nullcontext() if channel is None else released_in_forks([channel]),
         ):
             run_to_end(
-                inspected(_serve(config, sockets, channel, orders), config, supervisor), factory
+                lambda: inspected(_serve(config, sockets, channel, orders), config, supervisor),
+                factory,
             )
     except KeyboardInterrupt:
         logger.info("Stopped while importing the application")
