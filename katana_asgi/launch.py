@@ -48,8 +48,8 @@ def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
         supervisor = (
             ReloadSupervisor(config) if config.reload else Supervisor(config, reload=reload)
         )
-        configure_logging(config)
         identity.prepare_process(config)
+        configure_logging(config)  # in that directory
         with _shared(config):
             return supervisor.run()
     except StartupError as error:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from katana_asgi.config.model import SETTINGS
+from katana_asgi.config.reading import read_file
 from katana_asgi.config.refusal import suggestion
 from katana_asgi.config.values import from_toml
 from katana_asgi.errors import ConfigurationError
@@ -82,7 +82,7 @@ def _parse(path: str) -> dict[str, object]:
     import tomllib  # most services have no file
 
     try:
-        return tomllib.loads(Path(path).read_bytes().decode("utf-8"))
+        return tomllib.loads(read_file(path).decode("utf-8"))
     except OSError as error:
         raise ConfigurationError(f"file {path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of a path with NUL

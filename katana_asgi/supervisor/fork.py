@@ -17,7 +17,7 @@ from signal import SIGINT
 from typing import TYPE_CHECKING
 
 from katana_asgi.errors import StartupError
-from katana_asgi.supervisor.identity import become, bind_to_cpu, set_title
+from katana_asgi.supervisor.identity import become, bind_to_cpu, enter, set_title
 from katana_asgi.supervisor.signals import FORWARDED, STOPS, held_back, reset_in_child
 from katana_asgi.worker.channel import Channel
 from katana_asgi.worker.exiting import (
@@ -94,13 +94,19 @@ def fork_with_channel(child: Callable[[Channel, set[Signals]], NoReturn]) -> tup
 
 
 def fork_worker(
-    entry: Entry, config: Config, slot: Slot, release: Callable[[], None]
+    entry: Entry, config: Config, slot: Slot, start: str, release: Callable[[], None]
 ) -> tuple[int, Channel]:
     """Start a process for ``slot``: it runs ``entry``, its status is what that returns.
 
-    ``release`` closes, in the child, what only the supervisor needs. Returns the process id
-    and the supervisor's end of the control channel. Raises ``OSError``.
+    ``start`` is the directory the service was started in; ``release`` closes, in the child,
+    what only the supervisor needs. Returns the process id and the supervisor's end of the
+    control channel. Raises ``OSError``.
     """
+
+    def run(config: Config, sockets: list[socket.socket], channel: Channel) -> int:
+        enter(config, start)
+        become(config)
+        return entry(config, sockets, channel)
 
     def child(channel: Channel, mask: set[Signals]) -> NoReturn:
         def prepare() -> None:
@@ -110,7 +116,7 @@ def fork_worker(
             if config.cpu_affinity and slot.number:
                 bind_to_cpu(slot.number)
 
-        _live(entry, config, slot.sockets, channel, prepare)
+        _live(run, config, slot.sockets, channel, prepare)
 
     return fork_with_channel(child)
 
@@ -150,7 +156,6 @@ def _forget_exit_functions() -> None:
 def _run(entry: Entry, config: Config, sockets: list[socket.socket], channel: Channel) -> int:
     """Run the worker; an exception becomes a status and, for the supervisor, a reason."""
     try:
-        become(config)
         return entry(config, sockets, channel)
     except SystemExit as error:
         if isinstance(error.code, int):

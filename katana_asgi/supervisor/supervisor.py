@@ -29,7 +29,7 @@ from katana_asgi.supervisor.changes import Changes
 from katana_asgi.supervisor.ends import Ends, capital
 from katana_asgi.supervisor.fork import fork_worker, preload, run_worker
 from katana_asgi.supervisor.heartbeat import check_heartbeats, next_check
-from katana_asgi.supervisor.identity import enter, remove_pid_file, set_title, write_pid_file
+from katana_asgi.supervisor.identity import remove_pid_file, set_title, write_pid_file
 from katana_asgi.supervisor.signals import SignalWatch
 from katana_asgi.supervisor.slot import Slot, WorkerProcess
 from katana_asgi.supervisor.upgrade import Predecessor
@@ -54,7 +54,10 @@ EXIT_GRACE: Final = 5.0
 FAULT_PAUSE: Final = 1.0
 """Seconds until the next turn after a fault of our own, against one that comes back each turn."""
 
-OWN_DELAY: Final = 3.0
+ROUND: Final = 1.0
+"""Seconds between two turns at most, so that the supervisor notices when it did not run."""
+
+OWN_DELAY: Final = 2.0
 """Seconds by which the supervisor itself is late when it was stopped, or had no processor: what
 its workers did meanwhile it could not see, and nothing of it is held against them."""
 
@@ -202,10 +205,11 @@ class Supervisor(Ends):
     def _wait(self) -> None:
         """Wait for signals, messages and deadlines, and do what they ask for."""
         began, timeout = time.monotonic(), self._time_to_next_deadline()
+        if timeout is not None:
+            timeout = min(timeout, ROUND)
         ready = self._selector.select(timeout)
-        now = time.monotonic()
-        late = now - began - timeout if timeout is not None else 0.0
-        if late > OWN_DELAY:
+        late = time.monotonic() - began - ROUND
+        if timeout is not None and late > OWN_DELAY:
             logger.warning("The supervisor did not run for %.1f s", late)
             for worker in self._workers.values():
                 worker.excuse(late)
@@ -233,9 +237,9 @@ class Supervisor(Ends):
         config = self._config if slot.worker is None else self._changes.config
         slot.start_at = None  # whatever comes: not again in the next turn
         try:
-            pid, channel = fork_worker(
-                slot.entry or self._entry, config, slot, partial(self._prepare_child, slot, config)
-            )
+            entry = slot.entry or self._entry
+            release = partial(self._release_in_child, slot)
+            pid, channel = fork_worker(entry, config, slot, self._directory, release)
         except OSError as error:
             self._not_started(slot, config, reason_of(error))
             return
@@ -259,8 +263,8 @@ class Supervisor(Ends):
         else:
             raise StartupError(f"cannot start a worker process: {reason}")
 
-    def _prepare_child(self, slot: Slot, config: Config) -> None:
-        """Close what a new worker has no use for, and enter the directory of the service.
+    def _release_in_child(self, slot: Slot) -> None:
+        """Close what a new worker has no use for.
 
         Above all the channels: a worker learns of the supervisor's death by end of file,
         which does not come while a sibling has a copy of the supervisor's end.
@@ -276,7 +280,6 @@ class Supervisor(Ends):
             for sock in other.sockets:
                 if sock not in slot.sockets:
                     sock.close()
-        enter(config, self._directory)
 
     # What workers say
 
