@@ -7,7 +7,8 @@ import pytest
 from katana_asgi import StaticRoute
 from katana_asgi.http.default_fields import DefaultFields
 from katana_asgi.http1.default_lines import DefaultLines
-from katana_asgi.http1.static_bytes import CLOSE, KEEP_ALIVE, PERSISTENT, static_bytes
+from katana_asgi.http1.default_lines import CLOSE, KEEP_ALIVE, PERSISTENT
+from katana_asgi.http1.static_bytes import static_bytes
 from katana_asgi.routes.static import StaticResponse
 from tests.memory import InMemory
 
