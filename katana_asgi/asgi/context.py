@@ -39,6 +39,7 @@ class WorkerContext:
         "grace",
         "limit_body",
         "limit_concurrency",
+        "limited",
         "loop",
         "observer",
         "outbox",
@@ -87,6 +88,7 @@ class WorkerContext:
         self.scheme = config.scheme  # of connections, before a proxy is believed
         self.limit_body = config.limit_body_size
         self.limit_concurrency = config.limit_concurrency
+        self.limited = bool(self.limit_body or self.limit_concurrency)
         self.timeout_disconnect = config.timeout_disconnect
         self.raises_disconnect = config.disconnect == "raise"
         # ASGI HTTP 2.4 made send() raise after a disconnect; 2.3 is what most expect.

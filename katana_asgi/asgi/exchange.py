@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from katana_asgi.asgi.failures import log_failure, log_unfinished, passes_on_disconnect
 from katana_asgi.asgi.request_ids import own_fields
-from katana_asgi.codec import check_fields
+from katana_asgi.codec import check_fields, try_check_fields
 from katana_asgi.errors import ClientDisconnected, LocalProtocolError, RemoteProtocolError
 from katana_asgi.http.refusal import Blame, Refusal
 from katana_asgi.http.status import FIRST_FINAL, LAST, NO_CONTENT
@@ -56,7 +56,6 @@ class Exchange:
         "_context",
         "_delivered",
         "_event",
-        "_head_request",
         "_left",
         "_writer",
         "began",
@@ -94,11 +93,10 @@ class Exchange:
         self.client: Client = scope["client"]
         self.content_complete = head.content_length == 0
         self.continue_due = False  # the client waits for 100 before it sends content
-        self._head_request = head.method == "HEAD"
         self.state = INITIAL
         self.status = 0
         self.fields: ResponseFields | None = None
-        self._left: int | None = None  # content bytes owed; None: unknown; NONE_AT_ALL
+        self._left: int | None = None  # response content owed; None: unknown; NONE_AT_ALL
         self._content: list[bytes] | None = None
         self.buffered = 0  # bytes of request content that wait for the application
         self.received = 0  # ... and all that came
@@ -229,11 +227,10 @@ class Exchange:
             raise LocalProtocolError("http.response.start was sent before")
         else:
             status = message["status"]
-            if type(status) is not int:
+            if type(status) is not int or not 200 <= status <= 999:
                 status = _as_status(status)
-            if not FIRST_FINAL <= status <= LAST:
-                raise LocalProtocolError(f"status must be from 200 to 999, not {status}")
-            self.fields = check_fields(message.get("headers", ()))
+            headers = message.get("headers", ())
+            self.fields = try_check_fields(headers) or check_fields(headers)
             self.status = status
             self.state = STARTED
 
@@ -256,43 +253,43 @@ class Exchange:
         if type(body) is not bytes:
             body = _as_bytes(body)
         more = bool(message.get("more_body", False))
-        state = self.state
-        if state == STREAMING:
+        if self.state != STARTED:
             self._send_further(body, more)
             return
-        if state != STARTED:
-            raise LocalProtocolError(
-                "the response is complete"
-                if state == COMPLETE
-                else "http.response.body was sent before http.response.start"
-            )
         fields = self.fields
         assert fields is not None  # noqa: S101 - set together with STARTED
         length = None
-        if self._head_request or self.status in NO_CONTENT:
+        announced = fields.content_length
+        if self.status in NO_CONTENT or self.head.method == "HEAD":
+            # RFC 9110 §9.3.2, §15.3.5, §15.4.5: no content, whatever the application sends.
             self._left = NONE_AT_ALL
-            if self.status == 204 and fields.content_length is not None:
+            if announced is None and body and not more and self.status not in NO_CONTENT:
+                length = len(body)
+            elif announced is not None and self.status == 204:
                 # RFC 9110 §8.6: never in a 204.
                 fields = check_fields([pair for pair in fields.pairs if pair[0] != CONTENT_LENGTH])
-            elif fields.content_length is None and body and not more:
-                length = None if self.status in NO_CONTENT else len(body)
-            body = b""  # RFC 9110 §9.3.2, §15.3.5, §15.4.5, whatever the application sends
-        elif fields.content_length is not None:
-            if more or fields.content_length != len(body):
-                self._left = self._owed(fields.content_length, len(body), more)
-        elif not more:
-            length = len(body)
+            body = b""
+        elif announced is None:
+            if not more:
+                length = len(body)
+        elif more or announced != len(body):
+            self._left = self._owed(announced, len(body), more)
         self.sent = len(body)
         if more:
             self.state = STREAMING
-            self._writer.send_response(self.status, fields, length, body, True)
         else:
             self.state = COMPLETE
-            self._writer.send_response(self.status, fields, length, body, False)
             if self._event is not None:
                 self._event.set()
+        self._writer.send_response(self.status, fields, length, body, more)
 
     def _send_further(self, body: bytes, more: bool) -> None:
+        if self.state != STREAMING:
+            raise LocalProtocolError(
+                "the response is complete"
+                if self.state == COMPLETE
+                else "http.response.body was sent before http.response.start"
+            )
         left = self._left
         if left is not None:
             if left == NONE_AT_ALL:
@@ -359,7 +356,9 @@ class Exchange:
 def _as_status(status: object) -> int:
     """An ``http.HTTPStatus`` or another kind of int as a plain one."""
     if isinstance(status, int) and not isinstance(status, bool):
-        return int(status)
+        if FIRST_FINAL <= status <= LAST:
+            return int(status)
+        raise LocalProtocolError(f"status must be from 200 to 999, not {status}")
     raise TypeError(f"status must be an int, not {type(status).__name__}")
 
 

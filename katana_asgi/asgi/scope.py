@@ -22,22 +22,22 @@ __all__ = ["http_scope", "websocket_scope"]
 
 def http_scope(context: WorkerContext, head: RequestHead, peer: Peer) -> dict[str, Any]:
     """Build the scope of a request that came from ``peer``."""
-    client = peer.client
+    client, server, scheme, extended = peer.facts or peer.read()
     scope: dict[str, Any] = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": context.spec_version},
         "http_version": head.version,
         "method": head.method,
-        "scheme": peer.scheme,
+        "scheme": scheme,
         "path": head.path,
         "raw_path": head.raw_path,
         "query_string": head.query,
         "root_path": context.root_path,
         "headers": head.fields[:],
         "client": client,
-        "server": peer.server,
+        "server": server,
         "state": context.state.copy(),
-        "extensions": peer.extensions(),
+        "extensions": peer.extensions() if extended else {},
     }
     trusted = context.trusted
     if context.trusts_ids:
@@ -69,8 +69,6 @@ def _apply_forwarded(
     client, server = peer.client, peer.server
     if client is None and server is not None and server[1] is not None:
         return  # no peer of a Unix socket, but one that has gone before it could be asked
-    if not trusted.trusts(client[0] if client else None):
-        return
     forwarded = resolve(head.fields, head.forwarded, client, scope["scheme"], trusted)
     scope["client"] = forwarded.client
     scope["scheme"] = forwarded.scheme

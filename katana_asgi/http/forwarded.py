@@ -170,10 +170,10 @@ class TrustedProxies:
             return False
         if packed in self._addresses:
             return True
-        size, number = len(packed), int.from_bytes(packed, "big")
-        return any(
-            size == length and number & mask == first for length, mask, first in self._networks
-        )
+        for length, mask, first in self._networks:  # a generator would cost more than the rest
+            if length == len(packed) and int.from_bytes(packed, "big") & mask == first:
+                return True
+        return False
 
 
 def _believed(names: Iterable[str]) -> frozenset[bytes]:
@@ -224,12 +224,12 @@ def resolve(
     hops = values.get(_FOR)
     client, count, reached = peer, 0, -1
     if hops is not None:
-        count = hops.count(b",") + 1
-        if count == 1:
-            client = parse_node(hops.strip(b" \t")) or peer
-        else:
-            found, reached = _walk(hops, trusted)
+        if b"," in hops:
+            found, count, reached = _walk(hops, trusted)
             client = found or peer
+        else:
+            count = 1
+            client = parse_node(hops.strip(b" \t")) or peer
     if proto is not None:
         scheme = _SCHEMES.get(proto) or _SCHEMES.get(_pick(proto, count, reached).lower(), scheme)
     if len(values) == (hops is not None) + (proto is not None):
@@ -291,7 +291,9 @@ def _from_elements(
     client: Address | None = None
     proto: str | None = None
     host: bytes | None = None
-    for element in reversed(_last(elements)):
+    # Split at every comma, quoted or not: no parameter of RFC 7239 can hold one, and a quote
+    # that a client left open must not swallow the elements which proxies appended.
+    for element in reversed(elements.rsplit(b",", _LONGEST_WALK)[-_LONGEST_WALK:]):
         parameters = _parse_element(element)
         proto = _SCHEMES.get(parameters.get(b"proto", b"").lower(), proto)
         host = _parse_host(parameters.get(b"host", b"")) or host
@@ -302,15 +304,6 @@ def _from_elements(
         if not trusted.trusts(address[0]):
             break
     return client, proto, host
-
-
-def _last(members: bytes) -> list[bytes]:
-    """The members that a walk may read.
-
-    Split at every comma, quoted or not: no parameter of RFC 7239 can hold one, and a quote that
-    a client left open must not swallow the elements which proxies appended.
-    """
-    return members.rsplit(b",", _LONGEST_WALK)[-_LONGEST_WALK:]
 
 
 def _parse_element(element: bytes) -> dict[bytes, bytes]:
@@ -328,18 +321,25 @@ def _parse_element(element: bytes) -> dict[bytes, bytes]:
     return parameters
 
 
-def _walk(hops: bytes, trusted: TrustedProxies) -> tuple[Address | None, int]:
-    """Walk from the right; the client found, and the hop where the walk ended (-1 is the last)."""
-    members = _last(hops)
+def _walk(hops: bytes, trusted: TrustedProxies) -> tuple[Address | None, int, int]:
+    """Walk from the right: the client found, the number of hops, and the hop where it ended.
+
+    The last hop is -1.
+    """
+    members = hops.rsplit(b",", _LONGEST_WALK)
+    count = len(members)
+    if count > _LONGEST_WALK:
+        count = hops.count(b",") + 1
+        del members[0]
     leftmost = -len(members)
     client: Address | None = None
     reached = -1
     while True:
         address = parse_node(members[reached].strip(b" \t"))
         if address is None:
-            return client, reached
+            return client, count, reached
         if reached == leftmost or not trusted.trusts(address[0]):
-            return address, reached
+            return address, count, reached
         client = address
         reached -= 1
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from katana_asgi.http1.settings import Http1Settings
     from katana_asgi.net.peer import Endpoint
     from katana_asgi.net.proxy_protocol import Origin
+    from katana_asgi.routes.table import RouteTable
 
 __all__ = ["Http1Connection"]
 
@@ -77,6 +78,7 @@ class Http1Connection(asyncio.Protocol):
         "_linger_end",
         "_meter",
         "_requests_left",
+        "_routes",
         "_serving",
         "_settings",
         "_since",
@@ -110,6 +112,7 @@ class Http1Connection(asyncio.Protocol):
         self.deadline = NEVER
         self._exchange: Exchange | None = None
         self._head: RequestHead | None = None  # of the present or the last request
+        self._routes = context.routes if settings.redirect is None else None
         self._requests_left = settings.limit_keep_alive_requests  # 0: no limit
         self._meter = settings.meter  # counts bytes, where metrics are on
         self._serving = False  # ``_serve`` is at work, and looks at the state when it comes back
@@ -168,7 +171,7 @@ class Http1Connection(asyncio.Protocol):
             if not reading.complete:
                 self._take_content()
         exchange = self._exchange
-        if exchange is not None and (exchange.buffered or reading.held):
+        if exchange is not None and (reading.more or exchange.buffered):
             self._throttle()
 
     def eof_received(self) -> bool:
@@ -238,27 +241,30 @@ class Http1Connection(asyncio.Protocol):
             return
         self._serving = True
         reading, writing = self.reading, self.writing
+        routes = self._routes
         begun = 0
         try:
             while self.state <= RECEIVING and not writing.write_paused:
-                if begun == AT_ONCE and reading.held:
-                    self._context.loop.call_soon(self._serve)
-                    break
                 head = reading.next_head()
                 if head is None:
-                    self._wait_for_head(begun)
+                    self._wait_for_head()
                     break
-                if self._answer_static(head):
-                    continue
-                begun += 1
-                self._begin(head)
+                if routes is None or not self._answer_static(routes, head):
+                    self._begin(head)
+                    begun += 1
+                if not reading.more and not self._eof:
+                    break
+                if begun == AT_ONCE:
+                    self._context.loop.call_soon(self._serve)
+                    break
         except RemoteProtocolError as error:
             self.refuse(refusal_of(error), without_content=error.without_content)
         finally:
             self._serving = False
-        writing.flush_batch()
+        if writing.batched:
+            writing.flush_batch()
 
-    def _wait_for_head(self, begun: int) -> None:
+    def _wait_for_head(self) -> None:
         """There is no whole head."""
         if self._eof:
             self._close()
@@ -268,26 +274,25 @@ class Http1Connection(asyncio.Protocol):
             self.state = RECEIVING
             self.deadline = self._context.clock.after(self._settings.timeout_header)
 
-    def _answer_static(self, head: RequestHead) -> bool:
+    def _answer_static(self, routes: RouteTable, head: RequestHead) -> bool:
         """Answer from a static route, where one matches."""
-        context = self._context
-        routes = context.routes
-        if routes is None or self._settings.redirect is not None:
+        route = routes.find(head)
+        if route is None:
             return False
         framing = self.reading.framing
         simple = head.content_length == 0 and not framing & (EXPECT_CONTINUE | UPGRADE)
-        response = routes.match(head, simple=simple)
+        response = route.respond(head, simple=simple)
         if response is None:
             return False
-        writing = self.writing
+        context, writing = self._context, self.writing
         context.requests += 1
         self._head = head
         keep_alive = self._persists(framing) and simple  # what follows otherwise is not wanted
         if context.draining:
             response = response.while_draining()
             keep_alive = False
-        writing.open(head, keep_alive=keep_alive)
-        writing.write_static(response, alone=not self.reading.held)
+        writing.open(head, keep_alive)
+        writing.write_static(response, head, alone=not self.reading.more)
         if context.observer is not None:
             context.observer.answered(self.peer, head, response)
         if keep_alive:
@@ -309,35 +314,36 @@ class Http1Connection(asyncio.Protocol):
 
     def _begin(self, head: RequestHead) -> None:
         """Refuse a request, or call the application for it."""
-        context = self._context
+        context, writing = self._context, self.writing
         framing = self.reading.framing
         context.requests += 1
         self._head = head
         self.state = BUSY
         self.deadline = NEVER
-        self.writing.flush_batch()  # static responses in front of it
-        self.writing.open(head, keep_alive=self._persists(framing))
+        if writing.batched:
+            writing.flush_batch()
+        writing.open(head, self._persists(framing))
         redirect = self._settings.redirect
-        refusal = refusal_for(context, head) if redirect is None else redirect(head)
-        if refusal is not None:
-            self.refuse(refusal)
-            return
+        if context.limited or redirect is not None:
+            refusal = refusal_for(context, head) if redirect is None else redirect(head)
+            if refusal is not None:
+                self.refuse(refusal)
+                return
         exchange: Exchange | None = None
         if framing & UPGRADE and self._settings.upgrade is not None:
             exchange = self._settings.upgrade(self, head)
         if exchange is None:
-            exchange = open_exchange(context, self.writing, head, self.peer)
+            exchange = open_exchange(context, writing, head, self.peer)
         self._exchange = exchange
         if head.content_length != 0:
             self.deadline = EVERY_TICK
             exchange.continue_due = framing & EXPECT_CONTINUE != 0
-            if self.reading.held:
+            if self.reading.more:
                 self._take_content()
-        if self.state != BUSY:
-            return  # what came of its content was refused
         if self._eof:
             exchange.half_close()
-        begin(context, exchange)
+        if not exchange.disconnected:  # else what came of its content was refused
+            begin(context, exchange)
 
     def _take_content(self) -> None:
         """Give content to the exchange, or drop it where the application did not want it."""
@@ -355,6 +361,8 @@ class Http1Connection(asyncio.Protocol):
             if self._unread < 0:
                 self._linger()
             elif reading.complete:
+                self.state = READY
+                self.deadline = self._context.clock.idle_deadline
                 self._next_request()
         elif reading.complete:
             exchange.request_complete()
@@ -373,12 +381,18 @@ class Http1Connection(asyncio.Protocol):
         context = self._context
         if context.observer is not None:
             context.observer.done(exchange)
-        if not self.writing.keep_alive or self.must_close():
+        if not self.writing.keep_alive:
             self._exchange = None
             self._finish()
         elif self.reading.complete:
             self._exchange = None
-            self._next_request()
+            self.state = READY
+            self.deadline = context.clock.idle_deadline
+            if not self._serving or self._timer is not None:
+                self._next_request()
+        elif self.must_close():
+            self._exchange = None
+            self._finish()
         else:
             self._exchange = None
             self.state = DRAINING
@@ -388,15 +402,12 @@ class Http1Connection(asyncio.Protocol):
 
     def _next_request(self) -> None:
         """Wait for another request; one that is held already begins in a turn of its own."""
-        self.state = READY
-        self.deadline = self._context.clock.idle_deadline
         if self._timer is not None:
             self._set_timer(None)
-        reading = self.reading
         if not self._serving:
-            if not reading.fresh or self._eof:
+            if not self.reading.fresh or self._eof:
                 self._context.loop.call_soon(self._serve)
-            if reading.paused:
+            if self.reading.paused:
                 self._throttle()
 
     def must_close(self) -> bool:
@@ -639,7 +650,7 @@ class Http1Connection(asyncio.Protocol):
     @property
     def queued(self) -> bool:
         """Whether bytes of a further request wait for the exchange that is under way."""
-        return self._exchange is not None and self.reading.complete and self.reading.held > 0
+        return self._exchange is not None and self.reading.complete and self.reading.more
 
     def shutdown(self) -> None:
         """No further request: close at once when idle, else after the present response."""
@@ -674,7 +685,7 @@ class Http1Connection(asyncio.Protocol):
         tls = not self._transport.can_write_eof()
         asked = not reading.framing & KEEP_ALIVE
         old = head is not None and head.version == "1.0"
-        if reading.complete and not reading.held and (asked or tls):
+        if reading.complete and not reading.more and (asked or tls):
             self._close()
         elif old and tls:
             self._close()  # nothing else may tell where the content ends

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from katana_asgi.codec import check_sizes
+from katana_asgi.codec import check_sizes, scan_head
 from katana_asgi.codec.heads import split_request_line
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http.target import parse_target
@@ -37,7 +37,8 @@ class RequestReader:
     """Turns the bytes of one connection into requests, one after the other.
 
     ``framing`` are the bits of the present request's framing (see ``codec``). ``complete`` says
-    that all of it has come. After a ``RemoteProtocolError`` it is of no further use.
+    that all of it has come, ``more`` that bytes were read and not used yet. After a
+    ``RemoteProtocolError`` it is of no further use.
     """
 
     __slots__ = (
@@ -49,17 +50,22 @@ class RequestReader:
         "_line_end",
         "_lines",
         "_pace",
+        "_proxy_reason",
         "_scan",
         "_start",
         "_transport",
+        "_whole",
         "complete",
         "framing",
+        "more",
         "paused",
     )
 
     def __init__(self, settings: Http1Settings) -> None:
         self._scan = settings.scan_head
+        self._whole = settings.scans_whole
         self._limits = settings.head_limits
+        self._proxy_reason = settings.proxy_reason
         self._data = b""  # read, and not used yet from ...
         self._start = 0  # ... here on
         self._beginning: bytearray | None = None  # of a head that has not come whole
@@ -71,6 +77,7 @@ class RequestReader:
         self._transport: asyncio.Transport | None = None
         self.complete = True
         self.framing = 0
+        self.more = False
         self.paused = False
 
     def connected(self, transport: asyncio.Transport) -> None:
@@ -81,10 +88,11 @@ class RequestReader:
 
     def add(self, data: bytes) -> None:
         """Bytes were read."""
-        if self._start < len(self._data):
+        if self.more:
             data = self._data[self._start :] + data
         self._data = data
         self._start = 0
+        self.more = True
 
     @property
     def held(self) -> int:
@@ -94,14 +102,19 @@ class RequestReader:
     @property
     def fresh(self) -> bool:
         """Whether not a byte of a further request has come."""
-        return not self._beginning and self._start >= len(self._data)
+        return not self.more and not self._beginning
 
     def take_held(self) -> bytes:
         """Give away what is held: another protocol goes on from here."""
-        data = self._data[self._start :]
+        data = self._data[self._start :] if self._start else self._data
+        self._forget()
+        return data
+
+    def _forget(self) -> None:
+        """All that was read is used."""
         self._data = b""
         self._start = 0
-        return data
+        self.more = False
 
     # -- heads ---------------------------------------------------------------------------------
 
@@ -110,39 +123,65 @@ class RequestReader:
 
         Raises ``RemoteProtocolError``.
         """
-        data, start = self._data, self._start
-        if self._beginning is not None or data[start : start + 1] in (b"\r", b"\n"):
+        if self._beginning is not None:
             return self._next_gathered()
-        end = data.find(HEAD_END, start)
-        if end < 0:
-            if start < len(data):
-                self._gather(data[start:])
-            return None
-        end += 4
-        self._start = end
-        block = data if end - start == len(data) else data[start:end]
-        return self._accept(block)
+        data = self._data
+        if self._whole and not self._start and data.endswith(HEAD_END):
+            # Nearly always one head and nothing else; the scanner declines what is more.
+            line, size, count = self._limits
+            found = self._scan(data, line, size, count)
+            if found is not None:
+                self._data = b""
+                self.more = False
+                head, self.framing = found
+                if head.content_length == 0:
+                    self.complete = True
+                else:
+                    self._expect_content(head.content_length)
+                return head
+        return self._next_found()
 
-    def _accept(self, block: bytes) -> RequestHead:
+    def _next_found(self) -> RequestHead | None:
+        """As ``next_head``, where other bytes may stand before or behind."""
+        data, start = self._data, self._start
+        end = data.find(HEAD_END, start) + 4
+        if end < 4:
+            return self._next_gathered() if self.more else None
+        block = data[start:end]
+        self._start = end
+        if end == len(data):
+            self._forget()
+        line, size, count = self._limits
         try:
-            head, self.framing = self._scan(block, *self._limits)
+            found = self._scan(block, line, size, count) or scan_head(block, line, size, count)
         except RemoteProtocolError as error:
-            error.without_content = block.startswith(b"HEAD ")
-            raise
-        length = head.content_length
-        if length == 0:
+            return self._refused(block, error)
+        head, self.framing = found
+        if head.content_length == 0:
             self.complete = True
         else:
-            self.complete = False
-            self._content = ChunkedContent() if length is None else CountedContent(length)
-            self._pace = None
+            self._expect_content(head.content_length)
         return head
+
+    def _refused(self, data: bytes, error: RemoteProtocolError) -> RequestHead | None:
+        """What looked like a head is none: it has empty lines before it, or it is wrong."""
+        if data[0] in b"\r\n":
+            self._data = data + self.take_held()
+            self.more = True
+            return self._next_gathered()
+        if is_proxy_header(data):
+            raise RemoteProtocolError(self._proxy_reason)
+        error.without_content = data.startswith(b"HEAD ")
+        raise error
+
+    def _expect_content(self, length: int | None) -> None:
+        self.complete = False
+        self._content = ChunkedContent() if length is None else CountedContent(length)
+        self._pace = None
 
     def _next_gathered(self) -> RequestHead | None:
         """As ``next_head``, where a part has come before or an empty line comes first."""
-        data = self._data[self._start :]
-        self._data = b""
-        self._start = 0
+        data = self.take_held()
         beginning = self._beginning
         if beginning is not None and len(beginning) == 1 and beginning[0] == _CR:
             # half an empty line
@@ -150,29 +189,25 @@ class RequestReader:
             beginning = self._beginning = None
         if beginning is None:
             data = _skip_empty_lines(data)
-            end = data.find(HEAD_END)
-            if end < 0:
-                if data:
-                    self._gather(data)
+            if not data:
+                return None
+            if data.find(HEAD_END) < 0:
+                self._gather(data)
                 return None
         else:
             # Search again from three bytes back: the end may be cut anywhere.
             start = max(0, len(beginning) - 3)
             beginning += data
-            end = beginning.find(HEAD_END, start)
-            if end < 0:
+            if beginning.find(HEAD_END, start) < 0:
                 self._check_beginning(beginning)
                 return None
             data = bytes(beginning)
             self._beginning = None
-        self._data = data
-        self._start = end + 4
-        return self._accept(data[: end + 4])
+        self.add(data)
+        return self.next_head()
 
     def _gather(self, data: bytes) -> None:
         """Keep the beginning of a head."""
-        self._data = b""
-        self._start = 0
         self._checked = self._lines = 0
         self._line_end = -1
         beginning = self._beginning = bytearray(data)
@@ -187,6 +222,8 @@ class RequestReader:
         if not beginning or beginning == b"\r":
             return
         if beginning[0] not in _TCHAR:
+            if is_proxy_header(beginning):
+                raise RemoteProtocolError(self._proxy_reason)
             raise RemoteProtocolError("invalid request line")
         # A CR at the end of what was checked may be half of a line end.
         new = bytes(beginning[checked - (checked > 0 and beginning[checked - 1] == _CR) :])
@@ -201,7 +238,7 @@ class RequestReader:
         if first and self._line_end >= 0:
             line = bytes(beginning[: self._line_end])
             if is_proxy_header(line):
-                raise RemoteProtocolError("PROXY header from an address that is not trusted")
+                raise RemoteProtocolError(self._proxy_reason)
             method, target, _ = split_request_line(line)
             parse_target(target, method)
         ends = new.count(b"\r\n")
@@ -225,6 +262,8 @@ class RequestReader:
         if content is None:
             return b""
         piece, self._start = content.feed(self._data, self._start)
+        if self._start >= len(self._data):
+            self._forget()
         if content.complete:
             self._content = None
             self.complete = True
@@ -259,8 +298,7 @@ class RequestReader:
 
     def close(self) -> None:
         """Let go of everything."""
-        self._data = b""
-        self._start = 0
+        self._forget()
         self._content = self._beginning = self._transport = None
 
 

@@ -11,41 +11,33 @@ if TYPE_CHECKING:
     from katana_asgi.http1.default_lines import DefaultLines
     from katana_asgi.routes.static import StaticResponse
 
-__all__ = ["CLOSE", "KEEP_ALIVE", "PERSISTENT", "static_bytes"]
-
-PERSISTENT: Final = 0  # HTTP/1.1: a connection persists unless someone says close
-KEEP_ALIVE: Final = 1  # HTTP/1.0: it persists only where the server says so, too
-CLOSE: Final = 2
-
-_ENDS: Final = (b"\r\n", b"connection: keep-alive\r\n\r\n", b"connection: close\r\n\r\n")
+__all__ = ["static_bytes"]
 
 ROOM: Final = "http1"
 
 
 class _Rendered:
-    """What was made of one static response; its parts that never change are kept apart."""
+    """What was made of one static response; the part that never changes is kept apart."""
 
-    __slots__ = ("first", "last", "stamp", "whole")
+    __slots__ = ("first", "stamp", "whole")
 
     def __init__(self, response: StaticResponse) -> None:
-        self.first = status_line(response.status)
-        self.last = field_lines(response.pairs)
+        self.first = status_line(response.status) + field_lines(response.pairs)
         self.stamp: object = None  # the default lines that ``whole`` was rendered with
-        self.whole: list[bytes | None] = [None, None, None]
+        self.whole: dict[int, bytes] = {}  # by how the connection goes on
 
 
-def static_bytes(response: StaticResponse, defaults: DefaultLines, persistence: int) -> bytes:
-    """The whole response, for a connection that persists or ends behind it."""
+def static_bytes(response: StaticResponse, defaults: DefaultLines, end: int) -> bytes:
+    """The whole response; ``end`` says what becomes of the connection (see ``DefaultLines``)."""
     rendered = response.rendered.get(ROOM)
     if rendered is None:
         rendered = response.rendered[ROOM] = _Rendered(response)
     if rendered.stamp is not defaults.variants:
         rendered.stamp = defaults.variants
-        rendered.whole = [None, None, None]
-    whole: bytes | None = rendered.whole[persistence]
+        rendered.whole = {}
+    whole: bytes | None = rendered.whole.get(end)
     if whole is None:
-        lines = defaults.without(response.own) if response.own else defaults.variants[0]
-        whole = rendered.whole[persistence] = b"".join(
-            (rendered.first, lines, rendered.last, _ENDS[persistence], response.content)
-        )
+        own = response.own
+        last = defaults.without(own, end) if own else defaults.variants[end]
+        whole = rendered.whole[end] = b"".join((rendered.first, last, response.content))
     return whole

@@ -48,17 +48,10 @@ def informational(status: int, fields: tuple[Field, ...]) -> bytes:
     return STATUS_LINES[status] + field_lines(fields) + b"\r\n"
 
 
-def refusal_bytes(refusal: Refusal, defaults: bytes, *, head: bool) -> bytes:
-    """A whole response of the server's own that closes the connection.
+def refusal_bytes(refusal: Refusal, last: bytes, *, head: bool) -> bytes:
+    """A whole response of the server's own.
 
-    ``defaults`` are field lines such as Date; ``head`` leaves the content out.
+    ``last`` are the default fields and what ends the head; ``head`` leaves the content out.
     """
-    return b"".join(
-        (
-            STATUS_LINES[refusal.status],
-            defaults,
-            field_lines(refusal.pairs),
-            b"connection: close\r\n\r\n",
-            b"" if head else refusal.content,
-        )
-    )
+    fields = field_lines(refusal.pairs)
+    return STATUS_LINES[refusal.status] + fields + last + (b"" if head else refusal.content)

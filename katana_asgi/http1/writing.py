@@ -7,11 +7,12 @@ written. What happens behind the last byte is the connection's business.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from katana_asgi.codec import render_head
 from katana_asgi.http.status import NO_CONTENT
-from katana_asgi.http1.static_bytes import CLOSE, KEEP_ALIVE, PERSISTENT, static_bytes
+from katana_asgi.http1.default_lines import CLOSE, KEEP_ALIVE, PERSISTENT
+from katana_asgi.http1.static_bytes import static_bytes
 from katana_asgi.http1.status_lines import (
     LAST_CHUNK,
     STATUS_LINES,
@@ -23,8 +24,6 @@ from katana_asgi.http1.status_lines import (
 from katana_asgi.net.parts import write_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.http.message import Field, RequestHead, ResponseFields
     from katana_asgi.http.refusal import Refusal
@@ -40,8 +39,7 @@ JOIN_UP_TO: Final = 32 * 1024
 BATCH: Final = 64 * 1024
 """Bytes of pipelined static responses written at once, before the peer is asked to take more."""
 
-_CLOSE: Final = b"connection: close\r\n\r\n"
-_KEEP_ALIVE: Final = b"connection: keep-alive\r\n\r\n"
+_CHUNKED: Final = b"transfer-encoding: chunked\r\n"
 
 
 class Http1Writer:
@@ -52,26 +50,23 @@ class Http1Writer:
 
     __slots__ = (
         "_batch",
-        "_batched",
         "_chunked",
         "_connection",
         "_context",
         "_defaults",
         "_head",
-        "_old",
         "_outgoing",
         "_probes",
         "_queue",
         "_queued",
         "_transport",
         "_writable",
-        "_write",
+        "batched",
         "keep_alive",
         "write_paused",
     )
 
     _transport: asyncio.Transport
-    _write: Callable[[bytes], None]
 
     def __init__(
         self, connection: Http1Connection, context: WorkerContext, defaults: DefaultLines
@@ -80,11 +75,10 @@ class Http1Writer:
         self._context = context
         self._defaults = defaults
         self._head: RequestHead | None = None  # of the present request
-        self._old = False  # ... which is of HTTP/1.0
         self._chunked = False
         self._probes = 0  # zeros sent in front of the next chunk's size
         self._batch: list[bytes] | None = None  # static responses to leave in one write
-        self._batched = 0  # bytes of them
+        self.batched = 0  # bytes of them
         self._queue: list[bytes] | None = None  # content of this turn; None: none was sent in it
         self._queued = 0  # bytes of it
         self._outgoing: bytes | None = None  # a whole response, in the outbox
@@ -95,12 +89,10 @@ class Http1Writer:
     def connected(self, transport: asyncio.Transport) -> None:
         """The connection has its transport."""
         self._transport = transport
-        self._write = transport.write
 
-    def open(self, head: RequestHead, *, keep_alive: bool) -> None:
+    def open(self, head: RequestHead, keep_alive: bool) -> None:
         """The next response answers ``head``; the client lets the connection persist or not."""
         self._head = head
-        self._old = head.version == "1.0"
         self._chunked = False
         self.keep_alive = keep_alive
 
@@ -119,56 +111,51 @@ class Http1Writer:
         more: bool,
     ) -> None:
         """Send a head and its first content in one write."""
-        connection = self._connection
-        if connection is None:
+        connection, head = self._connection, self._head
+        if connection is None or head is None:
             return
-        keep_alive = self.keep_alive
-        if keep_alive and (
-            fields.close or self._context.draining or (not more and connection.must_close())
+        context = self._context
+        if self.keep_alive and (
+            fields.close
+            or context.draining
+            or (head.content_length != 0 and not more and connection.must_close())
         ):
-            keep_alive = self.keep_alive = False
-        defaults = self._defaults.variants[fields.own]
-        if length is not None:
-            defaults += b"content-length: %d\r\n" % length
-        elif more and fields.content_length is None and status not in NO_CONTENT:
-            content, keep_alive = self._begin_unbounded(content)
-            if self._chunked:
-                defaults += b"transfer-encoding: chunked\r\n"
-        if not keep_alive:
-            defaults += _CLOSE
-        elif self._old:
-            defaults += _KEEP_ALIVE
-        else:
-            defaults += b"\r\n"
+            self.keep_alive = False
+        first = STATUS_LINES[status]
+        if more and length is None and fields.content_length is None and status not in NO_CONTENT:
+            content = self._begin_unbounded(head, content)
+        end = CLOSE
+        if self.keep_alive:
+            end = PERSISTENT if head.version == "1.1" else KEEP_ALIVE
+        last = self._defaults.variants[fields.own + end]
+        if self._chunked:
+            last = _CHUNKED + last
         if len(content) > JOIN_UP_TO:
             self.flush()
-            head = render_head(STATUS_LINES[status], fields, defaults, b"")
-            write_parts(self._transport, (head, content))
+            rendered = render_head(first, fields, length, last, b"")
+            write_parts(self._transport, (rendered, content))
         else:
-            data = render_head(STATUS_LINES[status], fields, defaults, content)
-            if more or not keep_alive or self._outgoing is not None:
+            data = render_head(first, fields, length, last, content)
+            if more or end or self._outgoing is not None:
                 self._write(data)
             else:
                 self._outgoing = data
-                self._write = self._write_behind
-                self._context.outbox.add(self)
+                context.outbox.add(self)
         if more:
             connection.response_begun()
         else:
             connection.response_complete()
 
-    def _begin_unbounded(self, content: bytes) -> tuple[bytes, bool]:
+    def _begin_unbounded(self, head: RequestHead, content: bytes) -> bytes:
         """Choose how content of unknown length will end (RFC 9112 §6.3)."""
-        head = self._head
-        if head is None or head.method == "HEAD":
-            return content, self.keep_alive
-        if self._old:
+        if head.method == "HEAD":
+            return content
+        if head.version == "1.0":
             self.keep_alive = False  # the end of the connection ends the content
-        else:
-            self._chunked = True
-            self._probes = 0
-            content = encode_chunk(content) if content else b""
-        return content, self.keep_alive
+            return content
+        self._chunked = True
+        self._probes = 0
+        return encode_chunk(content) if content else b""
 
     def send_content(self, data: bytes, more: bool) -> None:
         """Send further content: the first of a loop turn at once, the others of it together."""
@@ -211,7 +198,8 @@ class Http1Writer:
 
     def send_informational(self, status: int, fields: tuple[Field, ...]) -> None:
         """Send an informational response, which HTTP/1.0 does not know (RFC 9110 §15.2)."""
-        if self._connection is not None and not self._old:
+        head = self._head
+        if self._connection is not None and head is not None and head.version != "1.0":
             self._write(informational(status, fields))
 
     def content_taken(self, size: int) -> None:
@@ -236,18 +224,19 @@ class Http1Writer:
 
     # -- what waits to be written --------------------------------------------------------------
 
-    def _write_behind(self, data: bytes) -> None:
-        """Write while a response waits in the outbox: it goes first."""
-        self.flush()
-        self._write(data)
+    def _write(self, data: bytes) -> None:
+        """Write, behind the response that waits in the outbox."""
+        if self._outgoing is not None:
+            data = self._outgoing + data
+            self._outgoing = None
+        self._transport.write(data)
 
     def flush(self) -> None:
         """Write the response that waits in the outbox, if one does."""
         data = self._outgoing
         if data is not None:
             self._outgoing = None
-            self._write = self._transport.write
-            self._write(data)
+            self._transport.write(data)
 
     def _send_large(self, data: bytes) -> None:
         """Content that is not worth a copy."""
@@ -289,23 +278,23 @@ class Http1Writer:
     def write_refusal(self, refusal: Refusal, *, without_content: bool) -> None:
         """Write a response of the server's own, the connection's last."""
         self.keep_alive = False
-        self.write(refusal_bytes(refusal, self._defaults.variants[0], head=without_content))
+        self.write(refusal_bytes(refusal, self._defaults.variants[CLOSE], head=without_content))
 
-    def write_static(self, response: StaticResponse, *, alone: bool) -> None:
+    def write_static(self, response: StaticResponse, head: RequestHead, *, alone: bool) -> None:
         """Write a static response; unless it comes ``alone``, together with others."""
-        persistence = KEEP_ALIVE if self._old else PERSISTENT
-        if not self.keep_alive:
-            persistence = CLOSE
-        data = static_bytes(response, self._defaults, persistence)
-        if alone and self._batch is None:
+        end = CLOSE
+        if self.keep_alive:
+            end = PERSISTENT if head.version == "1.1" else KEEP_ALIVE
+        data = static_bytes(response, self._defaults, end)
+        if alone and not self.batched:
             self._write(data)
             return
         batch = self._batch
         if batch is None:
             batch = self._batch = []
         batch.append(data)
-        self._batched += len(data)
-        if self._batched > BATCH:
+        self.batched += len(data)
+        if self.batched > BATCH:
             self.flush_batch()  # before more is rendered, find out whether the peer takes it
 
     def flush_batch(self) -> None:
@@ -313,7 +302,7 @@ class Http1Writer:
         batch = self._batch
         if batch is not None:
             self._batch = None
-            self._batched = 0
+            self.batched = 0
             self._write(batch[0] if len(batch) == 1 else b"".join(batch))
 
     def flush_all(self) -> None:
@@ -356,14 +345,9 @@ class Http1Writer:
         """The connection is gone: let go of everything."""
         self._connection = None
         self._queue = self._outgoing = self._batch = None
-        self._write = _nowhere
         if self._writable is not None:
             self._writable.set()
 
 
 MOST_PROBES: Final = 8
 """Zeros in front of one chunk's size; parsers take sixteen digits."""
-
-
-def _nowhere(data: Any) -> None:
-    """Instead of the transport's ``write`` once the connection is gone."""

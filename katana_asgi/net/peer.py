@@ -30,12 +30,22 @@ class Peer:
     details are malformed. ``connected`` has to come before anything is asked.
     """
 
-    __slots__ = ("_client", "_proxy", "_server", "_tls", "_transport", "connection_scheme")
+    __slots__ = (
+        "_client",
+        "_proxy",
+        "_server",
+        "_tls",
+        "_transport",
+        "connection_scheme",
+        "facts",
+    )
 
     _transport: asyncio.BaseTransport
 
     def __init__(self, server: Endpoint | bool, scheme: str, origin: Origin | None = None) -> None:
         self.connection_scheme = scheme  # of the connection itself: http or https
+        # What a scope needs of it, read at the first request; see ``read``.
+        self.facts: tuple[Client, Endpoint, str, bool] | None = None
         self._server = server  # False, here and below: not read yet
         self._client: Client | bool = False
         self._tls: dict[str, Any] | None = None
@@ -54,6 +64,12 @@ class Peer:
             self._client = source if isinstance(source, tuple) else None
         if destination is not None:
             self._server = destination if isinstance(destination, tuple) else (destination, None)
+
+    def read(self) -> tuple[Client, Endpoint, str, bool]:
+        """Client, server, scheme, and whether there are extensions; kept in ``facts``."""
+        extended = self.connection_scheme == "https" or self._proxy is not None
+        self.facts = self.client, self.server, self.scheme, extended
+        return self.facts
 
     @property
     def client(self) -> Client:

@@ -93,7 +93,7 @@ def parse_proxy_header(data: bytes) -> tuple[Origin, int] | None:
     raise ProxyHeaderError("there is no PROXY header")
 
 
-def is_proxy_header(beginning: bytes) -> bool:
+def is_proxy_header(beginning: bytes | bytearray) -> bool:
     """Whether what is no request was meant as a header, to say so in its refusal.
 
     ``beginning`` are the first bytes received, with or without leading line ends, or the line

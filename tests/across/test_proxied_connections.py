@@ -9,7 +9,7 @@ import struct
 
 import pytest
 
-from katana_asgi.net.proxy_protocol import NOT_TRUSTED, SIGNATURE
+from katana_asgi.net.proxy_protocol import NOT_SPOKEN, NOT_TRUSTED, SIGNATURE
 from tests.applications import get, respond
 from tests.support import Connection, running, within
 
@@ -114,12 +114,24 @@ async def test_a_peer_that_is_not_trusted_is_served_and_its_header_is_not_believ
         assert (await server.exchange(V1 + get())).status == 400
 
 
-@pytest.mark.xfail(strict=True, reason="the parser of request lines does not ask for it yet")
-@pytest.mark.parametrize("header", [V1, b"PROXY UNKNOWN\r\n", v2(), v2(b"", 0x20, 0)])
-async def test_a_header_from_an_address_that_is_not_trusted_is_named_as_one(http, header):
+HEADERS = [V1, b"PROXY UNKNOWN\r\n", v2(), v2(b"", 0x20, 0)]
+
+
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize("request_behind", [get(), b""])
+async def test_a_header_from_an_address_that_is_not_trusted_is_named_as_one(
+    http, header, request_behind
+):
     async with proxied(http, forwarded_allow_ips=["203.0.113.1"]) as server:
-        response = await server.exchange(header + get())
+        response = await server.exchange(header + request_behind)
     assert (response.status, response.body) == (400, NOT_TRUSTED.encode() + b"\n")
+
+
+@pytest.mark.parametrize("header", HEADERS)
+async def test_a_header_where_the_protocol_is_off_is_named_as_one(http, header):
+    async with running(who, http=http, lifespan="off") as server:
+        response = await server.exchange(header + get())
+    assert (response.status, response.body) == (400, NOT_SPOKEN.encode() + b"\n")
 
 
 async def test_a_unix_peer_is_trusted_by_name(http, tmp_path):
