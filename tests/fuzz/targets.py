@@ -359,8 +359,9 @@ def values(data: bytes) -> None:
         return
     for name in ("pairs", "content_length", "own", "close", "wire"):
         assert getattr(found, name) == getattr(expected, name), name
-    rendered = codec.render_head(b"a", found, b"b", data)
-    assert rendered == fields.render_head(b"a", expected, b"b", data)
+    for length in (None, len(data)):
+        rendered = codec.render_head(b"a", found, length, b"b", data)
+        assert rendered == fields.render_head(b"a", expected, length, b"b", data)
 
 
 # -- all of them
