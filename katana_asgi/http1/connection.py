@@ -187,6 +187,9 @@ class Http1Connection(asyncio.Protocol):
         But not over TLS, where the transports take the end of one side for that of both.
         """
         exchange = self._exchange
+        if exchange is None and self.state == READY and self.reading.more:
+            self._eof = True  # a request that is held begins in the next turn
+            return self._transport.can_write_eof()
         if (
             exchange is None
             or not exchange.content_complete
