@@ -8,6 +8,7 @@ comes in, and whether the transport is read at all.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from katana_asgi.codec import scan_head
@@ -220,13 +221,32 @@ class RequestReader:
         content = self._content
         if content is None:
             return b""
-        piece, self._start = content.feed(self._data, self._start)
+        try:
+            piece, self._start = content.feed(self._data, self._start)
+        except RemoteProtocolError:
+            self._content = None  # where it ends cannot be known any more
+            raise
         if self._start >= len(self._data):
             self._forget()
         if content.complete:
             self._content = None
             self.complete = True
         return piece
+
+    @property
+    def half_read(self) -> bool:
+        """Whether content of the present request has begun to come and more has to follow."""
+        content = self._content
+        return content is not None and content.begun
+
+    def drop(self, data: bytes) -> bool:
+        """Read content that is not wanted; returns whether that was the end of it."""
+        self._data = data
+        self._start = 0
+        with suppress(RemoteProtocolError):
+            self.read_content()
+        self._forget()
+        return self.complete
 
     def too_slow(self, received: int, seconds: float, silence: float, rate: int) -> bool:
         """Whether content comes too slowly; to be asked once a tick while it is expected.
