@@ -362,10 +362,15 @@ class Http1Connection(asyncio.Protocol):
             exchange = open_exchange(context, writing, head, self.peer)
         self._exchange = exchange
         if head.content_length != 0:
-            self.deadline = EVERY_TICK
-            exchange.continue_due = framing & EXPECT_CONTINUE != 0
-            if self.reading.more:
-                self._take_content()
+            piece = self.reading.take_whole()
+            if piece is not None:
+                exchange.content_received(piece)
+                exchange.content_complete = True
+            else:
+                self.deadline = EVERY_TICK
+                exchange.continue_due = framing & EXPECT_CONTINUE != 0
+                if self.reading.more:
+                    self._take_content()
         if self._eof:
             exchange.half_close()
             self._watch_departure(exchange)
