@@ -180,20 +180,23 @@ class Http1Connection(asyncio.Protocol):
         But not over TLS, where the transports take the end of one side for that of both.
         """
         exchange = self._exchange
-        if (
-            exchange is None
-            or not exchange.content_complete
-            or not self._transport.can_write_eof()
-            or not exchange.half_close()
-        ):
+        if not self._is_owed(exchange):
             if exchange is not None:
                 self._abandon(exchange)
             self._close()
             return False
         self._eof = True
-        self._since = self._context.loop.time()
-        self._timer = self._context.loop.call_later(PROBE, self._check_departure, PROBE)
+        if exchange is not None:
+            self._watch_departure()
         return True
+
+    def _is_owed(self, exchange: Exchange | None) -> bool:
+        """Whether a peer that sends no more has asked for something that it has not got."""
+        if not self._transport.can_write_eof():
+            return False
+        if exchange is None:
+            return self.state == READY and self.reading.more  # about to begin
+        return exchange.content_complete and exchange.half_close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer has gone, or the connection was closed."""
@@ -340,9 +343,12 @@ class Http1Connection(asyncio.Protocol):
             exchange.continue_due = framing & EXPECT_CONTINUE != 0
             if self.reading.more:
                 self._take_content()
-        if self._eof:
-            exchange.half_close()
-        if not exchange.disconnected:  # else what came of its content was refused
+        if self._eof and not self._is_owed(exchange):
+            self._abandon(exchange)  # the rest of its content will not come
+            self._close()
+        elif not exchange.disconnected:  # else what came of its content was refused
+            if self._eof:
+                self._watch_departure()
             begin(context, exchange)
 
     def _take_content(self) -> None:
@@ -442,6 +448,12 @@ class Http1Connection(asyncio.Protocol):
             self._throttle()
 
     # -- a peer that leaves --------------------------------------------------------------------
+
+    def _watch_departure(self) -> None:
+        """Begin to check whether a peer that sends no more still reads."""
+        loop = self._context.loop
+        self._since = loop.time()
+        self._timer = loop.call_later(PROBE, self._check_departure, PROBE)
 
     def _check_departure(self, wait: float) -> None:
         """Find out whether a peer that sends no more still reads.
