@@ -12,7 +12,8 @@ from contextlib import suppress
 import pytest
 
 from katana_asgi.errors import ClientDisconnected
-from katana_asgi.http1 import ending, pace
+from katana_asgi.http1 import connection as connection_module
+from katana_asgi.http1 import pace
 from tests.applications import Probe, content_of, get, raised_by, respond, start
 from tests.raw_client import RawClient
 from tests.support import running, talking, within
@@ -226,7 +227,7 @@ async def test_unread_content_that_comes_too_late_does_not_take_the_answer_with_
 
 @pytest.mark.parametrize("goes_on", [False, True])
 async def test_a_refused_client_that_stays_is_let_go(http, goes_on, monkeypatch):
-    monkeypatch.setattr(ending, "LINGER", 0.1)
+    monkeypatch.setattr(connection_module, "LINGER", 0.1)
     async with talking(echo, http=http, timeout_header=0.5) as client:
         await client.send(b"GET / HTTP/9.9\r\n\r\n")
         assert (await client.response()).status == 505
