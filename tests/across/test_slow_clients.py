@@ -56,7 +56,7 @@ async def test_a_body_that_stops_coming_is_408_and_the_application_is_told(http,
         raise await raised_by(send, {"type": "http.response.start", "status": 200})
 
     probe = Probe(app)
-    async with talking(probe, http=http, timeout_body=0.1) as client:
+    async with talking(probe, http=http, timeout_body=0.1, disconnect="raise") as client:
         await client.send(request_bytes)
         assert (await client.response()).status == 408
         assert await client.closed()
@@ -260,7 +260,9 @@ class Flood:
 async def test_a_reader_that_stops_is_reset_and_the_application_told(http):
     flood = Flood()
     probe = Probe(flood)
-    async with running(probe, http=http, lifespan="off", timeout_write=0.1) as server:
+    async with running(
+        probe, http=http, disconnect="raise", lifespan="off", timeout_write=0.1
+    ) as server:
         async with await RawClient.open(server.host, server.port) as client:
             await client.send(get())
             assert isinstance(await probe.end(), ClientDisconnected)
@@ -269,7 +271,9 @@ async def test_a_reader_that_stops_is_reset_and_the_application_told(http):
 
 async def test_a_reader_that_takes_a_byte_at_a_time_is_reset(http):
     probe = Probe(Flood())
-    async with running(probe, http=http, lifespan="off", timeout_write=0.1) as server:
+    async with running(
+        probe, http=http, disconnect="raise", lifespan="off", timeout_write=0.1
+    ) as server:
         async with await RawClient.open(server.host, server.port) as client:
             await client.send(get())
             end = asyncio.ensure_future(probe.end())
@@ -319,7 +323,7 @@ async def test_a_slow_reader_that_reads_is_served_to_the_end(http):
 
     probe = Probe(app)
     async with (
-        running(probe, http=http, lifespan="off", timeout_write=0.3) as server,
+        running(probe, http=http, disconnect="raise", lifespan="off", timeout_write=0.3) as server,
         await RawClient.open(server.host, server.port, receive_buffer=2**18) as slow,
         await RawClient.open(server.host, server.port) as stopped,
     ):
