@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from katana_asgi.asgi.failures import log_failure, log_unfinished, passes_on_disconnect
 from katana_asgi.asgi.request_ids import own_fields
 from katana_asgi.asgi.start import waits_for_thread
-from katana_asgi.codec import check_fields
+from katana_asgi.codec import check_fields, try_check_fields
 from katana_asgi.errors import ClientDisconnected, LocalProtocolError, RemoteProtocolError
 from katana_asgi.http.refusal import Blame, Refusal
 from katana_asgi.http.status import FIRST_FINAL, LAST, NO_CONTENT
@@ -67,6 +67,7 @@ class Exchange:
         "_writer",
         "began",
         "buffered",
+        "client",
         "content_complete",
         "continue_due",
         "disconnected",
@@ -95,6 +96,8 @@ class Exchange:
         self.head = head
         self.peer = peer
         self.scope = scope
+        # Who asked, a trusted proxy's word included; the application may change its scope.
+        self.client: Client = scope["client"]
         self.content_complete = head.content_length == 0
         self.continue_due = False  # the client waits for 100 before it sends content
         self.state = INITIAL
@@ -191,11 +194,6 @@ class Exchange:
         """
         return self.state == COMPLETE or (self.state == STREAMING and self._left == 0)
 
-    @property
-    def client(self) -> Client:
-        """Who asked, a trusted proxy's word included."""
-        return self.scope["client"]  # type: ignore[no-any-return] # scopes are Any by ASGI
-
     # -- the application's side --------------------------------------------------------------
 
     async def receive(self) -> Message:
@@ -255,11 +253,10 @@ class Exchange:
             raise LocalProtocolError("http.response.start was sent before")
         else:
             status = message["status"]
-            if type(status) is not int:
+            if type(status) is not int or not 200 <= status <= 999:
                 status = _as_status(status)
-            if not FIRST_FINAL <= status <= LAST:
-                raise LocalProtocolError(f"status must be from 200 to 999, not {status}")
-            self.fields = check_fields(message.get("headers", ()))
+            headers = message.get("headers", ())
+            self.fields = try_check_fields(headers) or check_fields(headers)
             self.status = status
             self.state = STARTED
 
@@ -390,7 +387,9 @@ class Exchange:
 def _as_status(status: object) -> int:
     """An ``http.HTTPStatus`` or another kind of int as a plain one."""
     if isinstance(status, int) and not isinstance(status, bool):
-        return int(status)
+        if FIRST_FINAL <= status <= LAST:
+            return int(status)
+        raise LocalProtocolError(f"status must be from 200 to 999, not {status}")
     raise TypeError(f"status must be an int, not {type(status).__name__}")
 
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from katana_asgi.http1.settings import Http1Settings
     from katana_asgi.net.peer import Endpoint
     from katana_asgi.net.proxy_protocol import Origin
+    from katana_asgi.routes.static import StaticResponse
     from katana_asgi.routes.table import RouteTable
 
 __all__ = ["Http1Connection"]
@@ -76,6 +77,7 @@ class Http1Connection(asyncio.Protocol):
         "_eof",
         "_exchange",
         "_head",
+        "_last",
         "_linger_end",
         "_meter",
         "_requests_left",
@@ -115,6 +117,8 @@ class Http1Connection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._head: RequestHead | None = None  # of the present or the last request
         self._routes = context.routes if settings.redirect is None else None
+        # The last read that was one request for a static route, and what answered it.
+        self._last: tuple[bytes, RequestHead, StaticResponse] | None = None
         self._requests_left = settings.limit_keep_alive_requests  # 0: no limit
         self._meter = settings.meter  # counts bytes, where metrics are on
         self._serving = False  # ``_serve`` is at work, and looks at the state when it comes back
@@ -162,6 +166,9 @@ class Http1Connection(asyncio.Protocol):
         if self._meter is not None:
             self._meter.bytes_in += len(data)
         state = self.state
+        last = self._last
+        if last is not None and state == READY and data == last[0] and self._answer_again(*last):
+            return
         reading = self.reading
         if state <= RECEIVING:
             reading.add(data)
@@ -183,6 +190,9 @@ class Http1Connection(asyncio.Protocol):
         But not over TLS, where the transports take the end of one side for that of both.
         """
         exchange = self._exchange
+        if exchange is None and self.state == READY and self.reading.more:
+            self._eof = True  # a request that is held begins in the next turn
+            return self._transport.can_write_eof()
         if (
             exchange is None
             or not exchange.content_complete
@@ -300,8 +310,22 @@ class Http1Connection(asyncio.Protocol):
         if keep_alive:
             self.state = READY
             self.deadline = context.clock.idle_deadline
+            last = self.reading.last
+            self._last = (last[0], head, response) if last and last[1][0] is head else None
         else:
             self._finish()
+        return True
+
+    def _answer_again(self, data: bytes, head: RequestHead, response: StaticResponse) -> bool:
+        """Answer the same read as before, as health checks and load balancers send it."""
+        context = self._context
+        if context.draining or self._requests_left or not self.reading.fresh:
+            return False
+        context.requests += 1
+        self.writing.write_static(response, head, alone=True)
+        if context.observer is not None:
+            context.observer.answered(self.peer, head, response)
+        self.deadline = context.clock.idle_deadline
         return True
 
     def _persists(self, framing: int) -> bool:
