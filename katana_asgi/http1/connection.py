@@ -373,7 +373,10 @@ class Http1Connection(asyncio.Protocol):
                 if self.reading.more:
                     self._take_content()
         if self._eof:
-            exchange.half_close()
+            if not self._is_owed(exchange):
+                self._abandon(exchange)  # the rest of its content will not come
+                self._close()
+                return
             self._watch_departure(exchange)
         if not exchange.disconnected:  # else what came of its content was refused
             begin(context, exchange)
