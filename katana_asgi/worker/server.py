@@ -335,7 +335,7 @@ class Server:
         """What TLS has beside the listeners: files that change, plain HTTP that is sent on."""
         config = self.config
         if self._tls is not None and config.ssl_reload:
-            context.clock.every_tick.append(self._tls.look)
+            context.clock.every_tick.append(_Unfailing(self._tls.look))
         if config.redirect_bind:
             address = self.addresses[0]
             port = config.redirect_port or (443 if isinstance(address, str) else address[1])
@@ -417,7 +417,7 @@ class Server:
     def every_tick(self, call: Callable[[], None]) -> None:
         """Have ``call`` called about once a second while the server runs."""
         if self._context is not None:
-            self._context.clock.every_tick.append(call)
+            self._context.clock.every_tick.append(_Unfailing(call))
 
     def _make_context(
         self, application: ASGIApplication, loop: asyncio.AbstractEventLoop
@@ -445,6 +445,24 @@ class Server:
             trusted,
             AccessLog.from_config(config, loop, trusted),
         )
+
+
+class _Unfailing:
+    """A call of every tick that may fail: logged the first time, and no reason for others to."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call = call
+        self._failed = False
+
+    def __call__(self) -> None:
+        try:
+            self._call()
+        except Exception:
+            if not self._failed:
+                logger.exception("A fault of the server; it goes on")
+            self._failed = True
+        else:
+            self._failed = False
 
 
 async def serve(app: ASGIApplication | str | Config, **settings: Any) -> None:
