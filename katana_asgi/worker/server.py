@@ -207,12 +207,7 @@ class Server:
 
         Raises ``RuntimeError`` where a loop is running in this thread, and what ``serve`` raises.
         """
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            run_to_end(lambda: self.serve(sockets), loop_factory(self.config.loop))
-        else:
-            raise RuntimeError("an event loop is running here already: use await server.serve()")
+        run_to_end(lambda: self.serve(sockets), loop_factory(self.config.loop))
 
     async def serve(
         self, sockets: Sequence[socket.socket] | None = None, *, signals: bool = True
