@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from contextlib import nullcontext
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from katana_asgi.errors import ConfigurationError, StartupError
+from katana_asgi.config.extras import check_extras
+from katana_asgi.errors import StartupError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["launch"]
 
-NO_METRICS: Final = (
-    "setting admin_bind: needs prometheus_client; use pip install 'katana-asgi[metrics]'"
-)
-
 
 def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
     """Serve in this process, or with more than one worker under a supervisor.
@@ -29,10 +25,9 @@ def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
     service. Raises ``ConfigurationError`` for certificates that cannot be used and for a library
     that is missing, and nothing else for what a user can get wrong.
     """
-    if config.admin_bind and find_spec("prometheus_client") is None:
-        raise ConfigurationError(NO_METRICS)
+    check_extras(config)
     # Imported here: a supervisor has no use for an event loop, one worker none for a supervisor.
-    from katana_asgi.observe.logs import configure_logging
+    from katana_asgi.observe.logs import configure_logging, log_notes
     from katana_asgi.supervisor import identity
 
     supervised = config.workers > 1 or config.supervise or config.reload
@@ -48,6 +43,7 @@ def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
             ReloadSupervisor(config) if config.reload else Supervisor(config, reload=reload)
         )
         configure_logging(config)
+        log_notes(config)
         identity.settle_in(config)
         with _shared(config):
             return supervisor.run()
@@ -79,7 +75,7 @@ def _serve_alone(config: Config) -> int:
     try:
         identity.write_pid_file(config.pid_file)
         identity.become(config)
-        identity.set_title("server")
+        identity.set_title("server", config)
         if config.cpu_affinity:
             identity.bind_to_cpu(1)
         return run_worker(config, sockets)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from katana_asgi.config.refusal import NotAllowed
-from katana_asgi.config.setting import setting
+from katana_asgi.config.setting import Theme, setting
 
 __all__ = ["BindSettings"]
 
@@ -38,8 +38,10 @@ def check_mode(value: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BindSettings:
-    """Listening places"""
+class BindSettings(Theme):
+    """Listening places."""
+
+    theme = "Listening places"
 
     bind: tuple[str, ...] = setting(
         (),

@@ -8,14 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from katana_asgi.config.checks import check_directory
-from katana_asgi.config.setting import setting
+from katana_asgi.config.setting import Theme, setting
 
 __all__ = ["InspectionSettings", "ReloadSettings"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class InspectionSettings:
-    """Inspection"""
+class InspectionSettings(Theme):
+    """Inspection."""
+
+    theme = "Inspection"
 
     control_dir: str = setting(
         "auto",
@@ -39,13 +41,22 @@ class InspectionSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReloadSettings:
-    """Reload"""
+class ReloadSettings(Theme):
+    """Reload."""
+
+    theme = "Reload"
 
     reload: bool = setting(
         False,
         "boolean",
-        "Start the application anew when files change; for development, needs the reload extra.",
+        "Restart the application when files change; for development. The reload extra notices "
+        "changes sooner.",
+    )
+    reload_delay: float = setting(
+        0.25,
+        "duration",
+        "Time between two polls of the files, where the reload extra is not installed.",
+        minimum=0.01,
     )
     reload_dir: tuple[str, ...] = setting(
         (),

@@ -12,7 +12,7 @@ from typing import Final
 
 from katana_asgi.config.checks import check_directory
 from katana_asgi.config.refusal import NotAllowed
-from katana_asgi.config.setting import setting
+from katana_asgi.config.setting import Theme, setting
 
 __all__ = ["IdentitySettings", "RecyclingSettings", "ShutdownSettings"]
 
@@ -60,8 +60,10 @@ def check_pid_file(value: object) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShutdownSettings:
-    """Shutdown"""
+class ShutdownSettings(Theme):
+    """Shutdown."""
+
+    theme = "Shutdown"
 
     shutdown_delay: float = setting(
         0.0,
@@ -93,8 +95,10 @@ class ShutdownSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecyclingSettings:
-    """Recycling"""
+class RecyclingSettings(Theme):
+    """Recycling."""
+
+    theme = "Recycling"
 
     supervise: bool = setting(
         False,
@@ -143,8 +147,10 @@ class RecyclingSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class IdentitySettings:
-    """Identity"""
+class IdentitySettings(Theme):
+    """Identity."""
+
+    theme = "Identity"
 
     chdir: str = setting(
         "",

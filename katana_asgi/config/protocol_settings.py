@@ -11,7 +11,7 @@ from katana_asgi.config.checks import (
     check_field,
     check_origin,
 )
-from katana_asgi.config.setting import setting
+from katana_asgi.config.setting import Theme, setting
 
 __all__ = [
     "HttpSettings",
@@ -21,8 +21,10 @@ __all__ = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class HttpSettings:
-    """HTTP"""
+class HttpSettings(Theme):
+    """HTTP."""
+
+    theme = "HTTP"
 
     http: str = setting(
         "auto",
@@ -45,8 +47,10 @@ class HttpSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LimitSettings:
-    """Timeouts and limits"""
+class LimitSettings(Theme):
+    """Timeouts and limits."""
+
+    theme = "Timeouts and limits"
 
     timeout_header: float = setting(
         10.0,
@@ -142,8 +146,10 @@ class LimitSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WebSocketSettings:
-    """WebSocket"""
+class WebSocketSettings(Theme):
+    """WebSocket."""
+
+    theme = "WebSocket"
 
     ws: str = setting(
         "auto",

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from katana_asgi.config.setting import setting
+from katana_asgi.config.setting import Theme, setting
 
 __all__ = ["ProxyProtocolSettings"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProxyProtocolSettings:
-    """PROXY protocol"""
+class ProxyProtocolSettings(Theme):
+    """PROXY protocol."""
+
+    theme = "PROXY protocol"
 
     proxy_protocol: bool = setting(
         False,

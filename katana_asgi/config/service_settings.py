@@ -16,7 +16,7 @@ from katana_asgi.config.checks import (
     check_readable,
     check_root_path,
 )
-from katana_asgi.config.setting import setting
+from katana_asgi.config.setting import Theme, setting
 from katana_asgi.config.static_route import StaticRoute
 
 if TYPE_CHECKING:
@@ -33,8 +33,10 @@ __all__ = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class ApplicationSettings:
-    """Application"""
+class ApplicationSettings(Theme):
+    """Application."""
+
+    theme = "Application"
 
     app: str | ASGIApplication = setting(  # noqa: RUF009 - it makes a dataclass field
         "",
@@ -65,6 +67,11 @@ class ApplicationSettings:
     root_path: str = setting(
         "", "text", "Path under which a proxy mounts the application.", check=check_root_path
     )
+    reset_contextvars: bool = setting(
+        False,
+        "boolean",
+        "Run each request in an empty context, without the variables that lifespan startup set.",
+    )
     env_file: str | None = setting(
         None,
         "path",
@@ -73,10 +80,20 @@ class ApplicationSettings:
         check=check_readable,
     )
 
+    @property
+    def application_name(self) -> str:
+        """How the application is named to people: ``main:app``, or what the object is called."""
+        if isinstance(self.app, str):
+            return self.app
+        name = getattr(self.app, "__qualname__", None) or type(self.app).__qualname__
+        return f"{getattr(self.app, '__module__', None) or '?'}:{name}"
+
 
 @dataclass(frozen=True, kw_only=True)
-class SocketSettings:
-    """Sockets"""
+class SocketSettings(Theme):
+    """Sockets."""
+
+    theme = "Sockets"
 
     host: str = setting(
         "127.0.0.1", "text", "Address or host name to listen on; empty is all addresses."
@@ -96,8 +113,10 @@ class SocketSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProcessSettings:
-    """Processes"""
+class ProcessSettings(Theme):
+    """Processes."""
+
+    theme = "Processes"
 
     workers: int = setting(
         1,
@@ -134,11 +153,20 @@ class ProcessSettings:
         minimum=0,
         unlimited=True,
     )
+    limit_max_requests_jitter: int = setting(
+        0,
+        "integer",
+        "Raise limit-max-requests by up to this many requests, at random for each worker; 0 uses "
+        "recycle-jitter.",
+        minimum=0,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class RouteSettings:
-    """Static routes"""
+class RouteSettings(Theme):
+    """Static routes."""
+
+    theme = "Static routes"
 
     static_route: tuple[StaticRoute, ...] = setting(
         (),
@@ -158,8 +186,10 @@ class RouteSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProxySettings:
-    """Proxies"""
+class ProxySettings(Theme):
+    """Proxies."""
+
+    theme = "Proxies"
 
     proxy_headers: bool = setting(
         True,
@@ -177,8 +207,10 @@ class ProxySettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogSettings:
-    """Logging"""
+class LogSettings(Theme):
+    """Logging."""
+
+    theme = "Logging"
 
     log_level: str = setting(
         "info",

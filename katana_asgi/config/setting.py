@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import Field, dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, ClassVar, Final, Literal, TypeAlias
 
-__all__ = ["Kind", "Setting", "setting"]
+__all__ = ["Kind", "Setting", "Theme", "setting"]
 
 Kind: TypeAlias = Literal[
     "application",  # "MODULE:ATTRIBUTE", or from Python the application itself
@@ -21,6 +21,7 @@ Kind: TypeAlias = Literal[
     "size",  # bytes as int; "16KiB", "1MiB", "64kB" accepted
     "fraction",  # 0 to 1 as float; "5%" accepted
     "path",  # a file or directory
+    "log-config",  # a file, or from Python a dict, a parser or an open file
     "list",  # comma-separated text
     "field",  # "Name:Value", repeatable
     "binds",  # places to listen, repeatable
@@ -67,6 +68,13 @@ def setting(
             "check": check,
         },
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Theme:
+    """A group of settings; ``theme`` is its heading, which ``python -OO`` leaves alone."""
+
+    theme: ClassVar[str] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from katana_asgi.config.model import SETTINGS
 from katana_asgi.config.refusal import suggestion
+from katana_asgi.config.uvicorn_names import substitute
 from katana_asgi.config.values import from_toml
 from katana_asgi.errors import ConfigurationError
 
@@ -23,11 +24,12 @@ _NAMES: Final = {key: name for name, s in SETTINGS.items() for key in (s.key, *s
 
 
 class FileSettings(NamedTuple):
-    """What a file says: checked values by setting, and the key of each as the file has it."""
+    """What a file says: checked values by setting, the key of each as the file has it, notes."""
 
     label: str
     values: dict[str, object]
     keys: dict[str, str]
+    notes: list[str]
 
     def origin(self, name: str) -> str:
         """ "file katana.toml key workers"."""
@@ -90,12 +92,14 @@ def _own_table(document: dict[str, object], label: str) -> dict[str, object]:
 
 
 def _settings(label: str, table: dict[str, object]) -> FileSettings:
-    result = FileSettings(label, {}, {})
+    result = FileSettings(label, {}, {}, [])
     for key, name, value in _known(label, table):
         if name in result.keys:
             raise ConfigurationError(f"{label}: {result.keys[name]} and {key} are the same setting")
         result.keys[name] = key
-        result.values[name] = from_toml(SETTINGS[name], value, result.origin(name))
+        meant, note = substitute(name, value, result.origin(name))
+        result.notes.extend([note] if note else [])
+        result.values[name] = from_toml(SETTINGS[name], meant, result.origin(name))
     return result
 
 

@@ -98,7 +98,7 @@ class AccessFormat:
         redaction: Redaction | None = None,
         trusted: TrustedProxies | None = None,
     ) -> None:
-        self._values = Values(redaction or Redaction(), trusted)
+        self.values = Values(redaction or Redaction(), trusted)
         self._forwards = trusted is not None
         self._json = text == "json"
         self._found = Found()
@@ -106,6 +106,7 @@ class AccessFormat:
         self._names: dict[str, Any] = {
             "nothing": "null" if self._json else "-",
             "empty": "",
+            "no_head": NO_HEAD,
             "note": note,
             "durations": _Durations(),
             "found_in": self._found,
@@ -203,7 +204,7 @@ class AccessFormat:
             case "m" | "method" | "H" | "protocol":
                 # Tokens (RFC 9110 §9.1): there is nothing to escape.
                 quote = "'\"'" if self._json else "''"
-                text = "{head.method}" if atom.name in "method" else "HTTP/{head.version}"
+                text = "{head.method}" if atom.name in ("m", "method") else "HTTP/{head.version}"
                 return f'{quote} f"{text}" {quote}'
         return f'f"{self._expression(atom)}"'
 
@@ -214,7 +215,7 @@ class AccessFormat:
             return _NUMBERS[name]
         if name in _DURATIONS:
             return _DURATIONS[name]
-        values = self._values
+        values = self.values
         match name:
             case "h":
                 return self._of_peer(values.host)
@@ -226,8 +227,7 @@ class AccessFormat:
             case "time":
                 return self._memo("int((ended + offset) * 1e3)", iso_moment, str)
             case "request":
-                method = "{head.method if messages is None else 'WebSocket'}"
-                return f"{method} {self._target()} HTTP/{{head.version}}"
+                return self._request("(head.method if messages is None else 'WebSocket')")
             case "phrase":
                 self._names["phrases"] = _Phrases()
                 return "{phrases[status]}"
@@ -242,10 +242,10 @@ class AccessFormat:
         return self._of_head(atom)
 
     def _of_head(self, atom: Atom) -> str:
-        values = self._values
+        values = self.values
         match atom.name:
             case "r" if not self._json:
-                return f"{{head.method}} {self._target()} HTTP/{{head.version}}"
+                return self._request("head.method")
             case "r":
                 return self._memo("head", values.request_line)
             case "target":
@@ -269,14 +269,20 @@ class AccessFormat:
                 return self._of_field(b"host")
         raise KeyError(atom.name)
 
+    def _request(self, method: str) -> str:
+        """The request line; a dash where none was understood."""
+        target = self._target()[1:-1]
+        line = f"{method} + ' ' + {target} + ' HTTP/' + head.version"
+        return f"{{'-' if head is no_head else {line}}}"
+
     def _of_field(self, name: bytes, make: Callable[[Any], object] | None = None) -> str:
         """By its value, not by its head: most heads have the User-Agent of another."""
         self._found.wanted.add(name)
-        return self._memo(f"found.get({name!r})", make or self._values.request_field(name))
+        return self._memo(f"found.get({name!r})", make or self.values.request_field(name))
 
     def _target(self) -> str:
         """The request target, by itself: it is the same object where a head comes again."""
-        return self._memo("head.target", self._values.redaction.target)
+        return self._memo("head.target", self.values.redaction.target)
 
     def _of_peer(self, make: Callable[[Any], object]) -> str:
         if self._forwards:

@@ -17,6 +17,7 @@ from katana_asgi.http.forwarded import TrustedProxies, resolve
 from katana_asgi.http.status import reason_phrase
 from katana_asgi.http.trace_context import trace_id
 from katana_asgi.observe.escapes import REDACTED, redactor
+from katana_asgi.observe.record import NO_HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -65,7 +66,9 @@ class Values:
         self._trusted = trusted
 
     def request_line(self, head: RequestHead) -> bytes:
-        """``GET /path HTTP/1.1``."""
+        """``GET /path HTTP/1.1``; a dash where no request line was understood."""
+        if head is NO_HEAD:
+            return b"-"
         target = self.redaction.target(head.target)
         return b"%b %b HTTP/%b" % (head.method.encode(), target, head.version.encode())
 
@@ -109,7 +112,7 @@ class Values:
         def read(sent: Any) -> str | bytes | None:
             if sent is None:
                 return None
-            value = _value(_pairs(sent) if isinstance(sent, bytes) else sent.pairs, wanted)
+            value = _value(_pairs(sent), wanted)
             return REDACTED if value is not None and hidden else value
 
         return read
@@ -179,9 +182,11 @@ def _value(fields: Any, wanted: bytes) -> bytes | None:
     return b", ".join(values) if values else None
 
 
-def _pairs(response: bytes) -> list[tuple[bytes, bytes]]:
-    """The fields of a whole response of the server's own."""
-    lines = response.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
+def _pairs(sent: Any) -> Any:
+    """The fields of a response: pairs, what has pairs, or a whole response of the server's own."""
+    if not isinstance(sent, bytes):
+        return getattr(sent, "pairs", sent)
+    lines = sent.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
     parts = [line.partition(b":") for line in lines]
     return [(name.lower(), value.strip()) for name, _, value in parts]
 

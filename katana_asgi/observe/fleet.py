@@ -25,7 +25,8 @@ SLOWEST: Final = 10
 class Fleet:
     """Snapshots by process id, and what remains of those that ended."""
 
-    def __init__(self, expected: int) -> None:
+    def __init__(self, expected: int, application: str = "") -> None:
+        self.application = application  # its name, for people
         self.expected = expected  # workers that make the service ready
         self.restarts = 0
         self.stopping = False
@@ -84,6 +85,7 @@ class Fleet:
             classes[key] = classes.get(key, 0) + count
         slow = sorted((each for one in self.workers for each in one["slow"]), reverse=True)
         return {
+            "application": self.application,
             "ready": self.ready,
             "stopping": self.stopping,
             "uptime": round(time.time() - self.began, 1),

@@ -84,7 +84,7 @@ def fork_worker(
                 reset_in_child(mask, survive=FORWARDED)
                 here.close()
                 release()
-                set_title(slot.name)
+                set_title(slot.name, config)
                 if config.cpu_affinity and slot.number:
                     bind_to_cpu(slot.number)
 

@@ -68,13 +68,13 @@ def bind_to_cpu(number: int) -> None:
         os.sched_setaffinity(0, {allowed[(number - 1) % len(allowed)]})
 
 
-def set_title(what: str) -> None:
-    """Show ``what`` in process lists, where the ``titles`` extra is installed."""
+def set_title(what: str, config: Config) -> None:
+    """Show the application and ``what`` the process is, where the ``titles`` extra is installed."""
     try:
         from setproctitle import setproctitle
     except ImportError:
         return
-    setproctitle(f"katana-asgi: {what}")
+    setproctitle(f"katana-asgi: {config.application_name}: {what}")
 
 
 def write_pid_file(path: str) -> None:

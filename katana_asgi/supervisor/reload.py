@@ -5,7 +5,6 @@ A process of its own watches the files, because a process with threads should no
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import signal
@@ -13,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from katana_asgi.errors import StartupError
+from katana_asgi.supervisor.file_changes import changed_files
 from katana_asgi.supervisor.slot import Slot
 from katana_asgi.supervisor.supervisor import Supervisor
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from katana_asgi.supervisor.slot import WorkerProcess
     from katana_asgi.worker.channel import Channel, Message
 
-__all__ = ["ReloadSupervisor", "counts", "watch_files"]
+__all__ = ["ReloadSupervisor", "watch_files"]
 
 DRAIN: Final = 1.0
 """Seconds an old worker gets for its streams and WebSockets, whose clients come again, and
@@ -68,14 +67,6 @@ class ReloadSupervisor(Supervisor):
             )
         )
         self._watcher = _Watcher(time.monotonic())
-
-    def run(self) -> int:
-        """As without reload. Raises ``StartupError`` also where watchfiles is not installed."""
-        if importlib.util.find_spec("watchfiles") is None:
-            raise StartupError(
-                "setting reload needs the package watchfiles: pip install 'katana-asgi[reload]'"
-            )
-        return super().run()
 
     def _prepare(self) -> None:
         super()._prepare()
@@ -153,35 +144,12 @@ class _Told:
 
 def watch_files(config: Config, _sockets: list[socket.socket], channel: Channel) -> int:
     """Be the watcher: say ``changed {paths}`` for each group of changes, until told to stop."""
-    from watchfiles import watch
-
     roots = [Path(name).resolve() for name in config.reload_dir or (".",)]
-
-    def matters(_change: object, name: str) -> bool:
-        return counts(Path(name), roots, config.reload_include, config.reload_exclude)
-
-    for group in watch(*roots, watch_filter=matters, stop_event=_Told(channel), debounce=400):
-        paths = sorted({os.path.relpath(name) for _, name in group})
+    patterns = config.reload_include, config.reload_exclude
+    for group in changed_files(roots, *patterns, config.reload_delay, _Told(channel)):
+        paths = sorted(map(os.path.relpath, group))
         channel.send({"type": "changed", "paths": paths[: PATHS_NAMED + 1]})
     return 0
-
-
-def counts(
-    path: Path, roots: Sequence[Path], include: Sequence[str], exclude: Sequence[str]
-) -> bool:
-    """Whether a change of ``path`` is a reason to reload.
-
-    Its name must match a pattern of ``include``; neither it nor a directory above it, below the
-    root it lies in, may match one of ``exclude``.
-    """
-    if not any(path.match(pattern) for pattern in include):
-        return False
-    for root in roots:
-        if path.is_relative_to(root):
-            parts = (path, *(up for up in path.parents if up != root and up.is_relative_to(root)))
-            if not any(part.match(pattern) for part in parts for pattern in exclude):
-                return True
-    return False
 
 
 def _named(paths: Sequence[str]) -> str:

@@ -68,7 +68,7 @@ async def observed(server: Server, channel: Channel | None) -> AsyncIterator[Pub
         with server.metrics:
             yield Publisher(server, channel, None)
         return
-    fleet = Fleet(1)
+    fleet = Fleet(1, config.application_name)
     admin = _admin_server(config, fleet)
     sock = admin_socket(config)
     stopping = asyncio.ensure_future(server.wait_stopping())
@@ -94,7 +94,7 @@ def run_admin(config: Config, sockets: Sequence[socket.socket], channel: Channel
 
 
 async def _serve_admin(config: Config, sockets: Sequence[socket.socket], channel: Channel) -> None:
-    fleet = Fleet(config.workers)
+    fleet = Fleet(config.workers, config.application_name)
     server = _admin_server(config, fleet)
     loop = asyncio.get_running_loop()
     await server.start(sockets)

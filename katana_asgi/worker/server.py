@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import nullcontext
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio
@@ -178,11 +179,11 @@ class Server:
 
     def say_listening(self) -> None:
         """Log where the server can be reached and what it runs on."""
-        loop = loop_name(asyncio.get_running_loop())
+        words = ["1 worker", loop_name(asyncio.get_running_loop()), self.parser]
+        if self.config.port_variable:
+            words.append(f"port of {self.config.port_variable}")
         for where in self.places:
-            logger.info(
-                "Listening on %s (1 worker, %s, %s), CTRL+C to stop", where, loop, self.parser
-            )
+            logger.info("Listening on %s (%s), CTRL+C to stop", where, ", ".join(words))
 
     async def _start_unless_stopped(self, sockets: Sequence[socket.socket] | None) -> bool:
         """Start, or give up when asked to stop meanwhile; whether the server has started."""
@@ -224,7 +225,8 @@ class Server:
             self._lifespan.state[NOTICE] = context.shutdown_notice
             await self._lifespan.startup()
             context.state = self._lifespan.state
-            context.variables = self._lifespan.variables
+            fresh = config.reset_contextvars
+            context.variables = Context() if fresh else self._lifespan.variables
             context.clock.start()
             for sock in sockets:
                 server = fixed_endpoint(sock) or False

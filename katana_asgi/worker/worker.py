@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from katana_asgi.asgi.loader import ApplicationImportError, load_application
 from katana_asgi.errors import ConfigurationError, StartupError
 from katana_asgi.net.notify import Notifier
-from katana_asgi.observe.logs import configure_logging, reopen_logs
+from katana_asgi.observe.logs import configure_logging, log_notes, reopen_logs
 from katana_asgi.worker.admin import observed
 from katana_asgi.worker.drain import Budgets, Farewell
 from katana_asgi.worker.faults import DescriptorWatch, pass_over_host_names
@@ -60,6 +60,8 @@ def run_worker(
     lifespan startup failed.
     """
     configure_logging(config)
+    if channel is None:
+        log_notes(config)
     if config.ssl_certfile is not None:
         pass_over_host_names()
     if channel is not None:

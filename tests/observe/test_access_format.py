@@ -263,7 +263,7 @@ def test_a_websocket_keeps_no_fields_for_its_line_unless_they_are_asked_for():
         ({"access_log_file": "syslog://"}, "syslog://HOST:PORT"),
         ({"access_log_file": "syslog://h:0"}, "syslog://HOST:PORT"),
         ({"access_log_redact_query": ("a b",)}, "a b"),
-        ({"log_config": "logging.ini"}, ".json"),
+        ({"log_config": "logging.txt"}, ".json"),
     ],
 )
 def test_settings_that_cannot_be_had_say_why(settings, said):

@@ -26,7 +26,11 @@ FLOORS = {
     "supervisor": 6,
     "launch": 7,
     "cli": 7,
+    "cli_options": 7,
+    "exec_cli": 7,
+    "front": 7,
     "inspect_cli": 7,
+    "uvicorn": 7,
     "__init__": 7,
     "__main__": 7,
 }
@@ -37,7 +41,7 @@ TOP = 7
 DOORS = {
     "a2wsgi": ["asgi/adapters.py"],
     "anyio": ["worker/server.py"],
-    "click": ["cli.py", "inspect_cli.py"],
+    "click": ["cli.py", "cli_options.py", "exec_cli.py", "inspect_cli.py"],
     "dotenv": ["config/env_file.py"],
     "h11": ["http1/parser_h11.py"],
     "httptools": ["http1/parser_httptools.py"],
@@ -46,7 +50,7 @@ DOORS = {
     "rich": ["admin/top.py"],
     "setproctitle": ["supervisor/identity.py"],
     "uvloop": ["worker/loop.py"],
-    "watchfiles": ["supervisor/reload.py"],
+    "watchfiles": ["supervisor/file_changes.py"],
     "websockets": ["websocket/mask.py"],
     "yaml": ["observe/log_config.py"],
 }

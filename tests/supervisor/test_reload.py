@@ -6,8 +6,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -18,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from katana_asgi.supervisor.reload import counts
-from tests.support import ROOT, TIMEOUT, ServerProcess
+from katana_asgi.supervisor.file_changes import counts
+from tests.support import TIMEOUT, ServerProcess
 
 APPLICATION = """
 import asyncio
@@ -326,27 +324,19 @@ def test_a_hidden_directory_above_the_root_does_not_matter() -> None:
     )
 
 
-def run(*arguments: str, code: str = "") -> subprocess.CompletedProcess[str]:
-    program = f"import sys; {code}\nfrom katana_asgi.cli import main; main({list(arguments)!r})"
-    return subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=30
+@pytest.mark.parametrize("obstacle", ["no watchfiles", "an unreadable directory"])
+def test_files_that_cannot_be_watched_are_polled(place: Path, obstacle: str) -> None:
+    error = "ImportError" if obstacle == "no watchfiles" else "PermissionError"
+    (place / "watchfiles.py").write_text(
+        f"def watch(*_, **__):\n    raise {error}('hidden')\n"
+        + ("raise ImportError" if obstacle == "no watchfiles" else "")
     )
-
-
-def test_several_workers_are_refused() -> None:
-    result = run("main:app", "--reload", "--workers", "2")
-    assert result.returncode == 2
-    assert "use 1 worker" in result.stderr
-
-
-def test_a_missing_library_is_named_with_its_extra() -> None:
-    result = run(
-        "main:app",
-        "--reload",
-        "--port",
-        "0",
-        code="import importlib.util as u; "
-        "f = u.find_spec; u.find_spec = lambda n: None if n == 'watchfiles' else f(n)",
-    )
-    assert result.returncode == 1
-    assert "katana-asgi[reload]" in result.stderr
+    env = {"PYTHONDONTWRITEBYTECODE": "1"}
+    arguments = ("main:app", "--reload", "--reload-delay", "50ms")
+    with ServerProcess(*arguments, cwd=place, env=env) as server:
+        url = server.wait_listening()
+        assert get(url) == "one"
+        save(place, "two")
+        get_until(url, "two")
+        assert server.stop() == 0
+    assert "polled every 0.05 s" in server.stderr
