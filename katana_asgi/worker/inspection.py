@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.config.model import Config
 
-__all__ = ["inspected"]
+__all__ = ["inspected", "watched_loop"]
 
 REQUEST_LIMIT: Final = 4096
 """Bytes of a question: it is short."""
@@ -53,14 +53,27 @@ async def inspected(work: Coroutine[Any, Any, None], config: Config, supervisor:
         try:
             stack.enter_context(dump_on_signal(loop))
             stack.enter_context(_control(config, loop, supervisor))
-            if config.slow_request:
-                watchdog = LoopWatchdog(loop, config.slow_request)
-                watchdog.start()
-                stack.callback(watchdog.stop)
         except BaseException:
             work.close()
             raise
         await work
+
+
+@contextmanager
+def watched_loop(config: Config) -> Iterator[None]:
+    """Report a blocked loop from now on, where that is asked for.
+
+    Not before the server serves: imports block the loop, and no request waits for them.
+    """
+    if not config.slow_request:
+        yield
+        return
+    watchdog = LoopWatchdog(asyncio.get_running_loop(), config.slow_request)
+    watchdog.start()
+    try:
+        yield
+    finally:
+        watchdog.stop()
 
 
 @contextmanager

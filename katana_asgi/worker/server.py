@@ -224,6 +224,9 @@ class Server:
             self._lifespan = Lifespan(application, config.lifespan)
             self._lifespan.state[NOTICE] = context.shutdown_notice
             await self._lifespan.startup()
+            if context.access is not None:  # lifespan may have configured logging
+                context.access.refresh()
+                context.timed = context.access.timed
             context.state = self._lifespan.state
             fresh = config.reset_contextvars
             context.variables = Context() if fresh else self._lifespan.variables

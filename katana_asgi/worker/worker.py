@@ -12,7 +12,7 @@ import faulthandler
 import logging
 import os
 import signal
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ from katana_asgi.observe.logs import configure_logging, log_notes, reopen_logs
 from katana_asgi.worker.admin import observed
 from katana_asgi.worker.drain import Budgets, Farewell
 from katana_asgi.worker.faults import DescriptorWatch, pass_over_host_names
-from katana_asgi.worker.inspection import inspected
+from katana_asgi.worker.inspection import inspected, watched_loop
 from katana_asgi.worker.loop import loop_factory, loop_name, run_to_end
 from katana_asgi.worker.memory import settle
 from katana_asgi.worker.recycling import Recycling
@@ -118,7 +118,11 @@ async def _serve(
     notifier = Notifier(None if alone else {})  # a supervisor speaks for its workers
     with interrupted_by(numbers):
         server.load()
-    with stop_on_signals(server, (*numbers, *quick), force=alone, limit=limit if alone else None):
+    limited = limit if alone else None
+    with (
+        stop_on_signals(server, (*numbers, *quick), force=alone, limit=limited),
+        ExitStack() as watched,
+    ):
         if channel is not None:
             obedience = _Obedience(server, channel)
             asyncio.get_running_loop().add_reader(channel.fileno(), obedience.read)
@@ -133,6 +137,7 @@ async def _serve(
             ready = server.started
             if ready:
                 _started(server, channel)
+                watched.enter_context(watched_loop(config))
                 if publisher is not None:
                     publisher.start()
                 if alone:
