@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.config.model import Config
 
-__all__ = ["launch"]
+__all__ = ["launch", "refuse_in_loop"]
 
 
 def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
@@ -51,6 +51,19 @@ def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
         configure_logging(config)
         logging.getLogger("katana_asgi.error").error("%s", error)
         return error.status
+
+
+def refuse_in_loop() -> None:
+    """Raise ``RuntimeError`` where an event loop is running, which a service cannot wait for."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        "run() cannot be called from a running event loop; use await katana_asgi.serve(app)"
+    )
 
 
 def _shared(config: Config) -> AbstractContextManager[None]:

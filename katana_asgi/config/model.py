@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 from katana_asgi.config.bind_settings import BindSettings
 from katana_asgi.config.cross_checks import check_together
 from katana_asgi.config.inspection_settings import InspectionSettings, ReloadSettings
+from katana_asgi.config.log_defaults import changed_log_config
 from katana_asgi.config.log_settings import AccessLogSettings, RequestIdSettings
 from katana_asgi.config.metrics_settings import MetricsSettings
 from katana_asgi.config.process_settings import (
@@ -145,6 +146,8 @@ def _from_program(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str
             meant[name] = value
     if "log_config" in settings and settings["log_config"] is None:
         meant["log_config"] = {}  # as in uvicorn: the program configures logging itself
+    elif "log_config" not in settings:
+        meant["log_config"] = changed_log_config()
     if meant.get("forwarded_allow_ips") is None:
         declared = SETTINGS["forwarded_allow_ips"]
         text = next(filter(None, map(os.environ.get, declared.environment)), None)

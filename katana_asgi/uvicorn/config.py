@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from katana_asgi.asgi.loader import find_application
-from katana_asgi.config.log_defaults import LOGGING_CONFIG, changed_log_config
+from katana_asgi.config.log_defaults import LOGGING_CONFIG
 from katana_asgi.config.model import Config as Settings
 from katana_asgi.errors import KatanaError, StartupError
 from katana_asgi.net.sockets import bind_sockets
@@ -70,6 +70,8 @@ class Config:
     uds: str | None
     host: str
     port: int
+    timeout_keep_alive: int
+    log_level: str | int | None
     log_config: Any
     root_path: str
     limit_max_requests: int | None
@@ -95,10 +97,8 @@ class Config:
     def settings(self, **changes: Any) -> Settings:
         """Our configuration. Raises ``ConfigurationError``."""
         values = {name: vars(self)[name] for name in DEFAULTS if self._counts(name)}
-        if self.log_config is LOGGING_CONFIG:
+        if self.log_config is LOGGING_CONFIG:  # which counts where the program has changed it
             values.pop("log_config", None)
-            if (changed := changed_log_config()) is not None:
-                values["log_config"] = changed
         return Settings(self.app, **{**values, **changes})
 
     def _counts(self, name: str) -> bool:

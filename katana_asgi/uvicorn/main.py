@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from katana_asgi.launch import launch
+from katana_asgi.launch import launch, refuse_in_loop
 from katana_asgi.uvicorn.config import STARTUP_FAILURE, Config
 from katana_asgi.uvicorn.server import Server
 
@@ -18,6 +18,7 @@ def run(app: Any, **settings: Any) -> None:
     Raises ``SystemExit`` where the service did not start, ``ConfigurationError`` for settings
     that cannot be used.
     """
+    refuse_in_loop()
     if settings.get("app_dir") is not None:
         sys.path.insert(0, str(settings["app_dir"]))
     config = Config(app, **settings)

@@ -29,6 +29,7 @@ from katana_asgi.net.listener import accept_the_rest, address_of, fixed_endpoint
 from katana_asgi.net.sockets import bind_sockets, describe, remove_unix_socket
 from katana_asgi.net.tls_prepared import tls_for
 from katana_asgi.observe.access import AccessLog
+from katana_asgi.observe.logs import log_notes, prepare_logging
 from katana_asgi.observe.metrics import WorkerMetrics
 from katana_asgi.routes.table import RouteTable
 from katana_asgi.worker.doors import Listener, hsts_field, listen_for_redirects, open_door
@@ -83,7 +84,14 @@ class Server:
     lifespan startup fails.
     """
 
-    def __init__(self, app: ASGIApplication | str | Config, **settings: Any) -> None:
+    def __init__(
+        self,
+        app: ASGIApplication | str | Config = "",
+        *,
+        config: Config | None = None,
+        **settings: Any,
+    ) -> None:
+        app = config or app
         if isinstance(app, Config):
             self.config = app.replace(**settings) if settings else app
         else:
@@ -165,6 +173,9 @@ class Server:
         ``signals``, in the main thread, SIGINT and SIGTERM stop the server and a second one
         stops it at once; the handlers that were there before are put back.
         """
+        if signals:
+            prepare_logging(self.config)
+            log_notes(self.config)
         with stop_on_signals(self) if signals else nullcontext():
             if not await self._start_unless_stopped(sockets):
                 return
