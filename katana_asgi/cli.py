@@ -159,7 +159,7 @@ def _serve(config: Config, reload: Callable[[], Config]) -> int:
 def _check(config: Config) -> None:
     """All that can be known without importing the application and binding an address."""
     from katana_asgi.config.extras import check_extras, check_socket_directories
-    from katana_asgi.http1.parser import back_end
+    from katana_asgi.http1.scanning import back_end
     from katana_asgi.worker.loop import loop_factory
 
     _check_application(config)
@@ -214,22 +214,13 @@ def _versions() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     from katana_asgi import __version__
+    from katana_asgi.codec import NATIVE
 
     parts = [f"{platform.python_implementation()} {platform.python_version()}"]
-    if _is_compiled():
-        parts.insert(0, "compiled")
+    parts.append("codec native" if NATIVE else "codec python")
     for package in ("uvloop", "httptools", "h11"):
         try:
             parts.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             parts.append(f"no {package}")
     return f"{PROGRAM} {__version__} ({', '.join(parts)})"
-
-
-def _is_compiled() -> bool:
-    """Whether the request path comes from extension modules; looks, and imports none of them."""
-    from importlib.machinery import ExtensionFileLoader
-    from importlib.util import find_spec
-
-    spec = find_spec("katana_asgi.http1.connection")
-    return spec is not None and isinstance(spec.loader, ExtensionFileLoader)

@@ -37,7 +37,7 @@ __all__ = ["CONFIG_VARIABLE", "Loaded", "load"]
 CONFIG_VARIABLE: Final = "KATANA_CONFIG"
 """Names the configuration file, as --config does."""
 
-BUILD_VARIABLE: Final = "KATANA_ASGI_COMPILE"
+BUILD_VARIABLE: Final = "KATANA_ASGI_NATIVE"
 """Of the build (``hatch_build.py``); an image that was built with it may still have it set."""
 
 

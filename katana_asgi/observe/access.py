@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import asyncio
 
     from katana_asgi.config.model import Config
-    from katana_asgi.http.forwarded import TrustedProxies
     from katana_asgi.observe.record import Outcome, Record
 
 __all__ = ["AccessLog", "Selection"]
@@ -128,9 +127,9 @@ class AccessLog:
         self.refresh()
 
     def refresh(self) -> None:
-        """Have records hold all that handlers and filters may ask for, where there are any.
+        """Have records from now on hold all that handlers and filters may ask for, if there are any.
 
-        For the time before the first request: exchanges begin to note their start with it.
+        Exchanges that have begun already did not note when.
         """
         if not self._is_plain():
             self.reads_fields = self.reads_ids = self.timed = self.varies = True
@@ -144,14 +143,12 @@ class AccessLog:
         return not (logger.propagate or logger.filters) and all(map(_is_plain, logger.handlers))
 
     @classmethod
-    def from_config(
-        cls, config: Config, loop: asyncio.AbstractEventLoop, trusted: TrustedProxies | None
-    ) -> AccessLog | None:
+    def from_config(cls, config: Config, loop: asyncio.AbstractEventLoop) -> AccessLog | None:
         """The log that the settings ask for; ``None`` where nobody would see it."""
         if not config.access_log:
             return None
         redaction = Redaction(config.access_log_redact_headers, config.access_log_redact_query)
-        form = AccessFormat(preset(config), config.access_log_fields, redaction, trusted)
+        form = AccessFormat(preset(config), config.access_log_fields, redaction)
         selection = Selection(config.access_log_sample, config.access_log_exclude)
         log = cls(loop, form, selection)
         # A logger with handlers may be switched off now and on later.
@@ -211,7 +208,7 @@ class AccessLog:
                     handler.write_lines(lines)
             return
         self._say_whose()
-        self.varies = self.reads_ids = True  # from now on; times are noted from the start or never
+        self.refresh()
         for record, line in zip(records, lines, strict=True):
             self._logger.handle(self._as_record(record, line))
 

@@ -45,8 +45,8 @@ class AccessRecord(logging.LogRecord):
         ended: float,
     ) -> None:
         """``times`` are end and begin by ``perf_counter``, ``ended`` is the time of day."""
-        peer, scheme, head, status, _, sent, received, remark, messages = outcome
-        client = _text(values.client((peer, head)))
+        whom, scheme, head, status, _, sent, received, remark, messages = outcome
+        client = _text(values.client(whom))
         method = "WebSocket" if messages is not None else head.method
         target = _text(values.redaction.target(head.target)) or "-"
         arguments = (client or "-", method, target, head.version, status)

@@ -14,14 +14,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
+from katana_asgi.http1.limits import HeadLimits
+from katana_asgi.http1.parser import RequestParser, head_parser
+
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http.conditional import failed_precondition
 from katana_asgi.http.fields import is_valid_host
 from katana_asgi.http.forwarded import FORWARDED_FIELDS, TrustedProxies, resolve
 from katana_asgi.http.trace_context import trace_id
 from katana_asgi.http1.content import ChunkedContent
-from katana_asgi.http1.limits import HeadLimits
-from katana_asgi.http1.parser import RequestParser, head_parser
 from katana_asgi.net.proxy_details import proxy_details
 from katana_asgi.net.proxy_protocol import (
     LARGEST_HEADER,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from katana_asgi.http1.parser import HeadParser
+
     from katana_asgi.net.proxy_protocol import Origin
     from katana_asgi.websocket.handshake import Upgrade
 
@@ -169,7 +171,7 @@ def _decode(reads: list[bytes]) -> tuple[bytes, object]:
 
 # -- forwarding fields
 
-_TRUSTED: Final = TrustedProxies(["10.0.0.0/8", "::1", "fe80::/10"])
+_TRUSTED: Final = TrustedProxies(["10.0.0.0/8", "::1", "fe80::/10"], ["all"])
 
 _NAMES: Final = [*sorted(FORWARDED_FIELDS), b"x-other"]
 
@@ -181,7 +183,8 @@ def forwarded(data: bytes) -> None:
     """
     fields = [(_NAMES[line[0] % len(_NAMES)], line[1:]) for line in data.split(b"\n") if line]
     proxy = ("10.0.0.1", 5000)
-    verdict = resolve(fields, proxy, "http", _TRUSTED)
+    positions = range(len(fields))
+    verdict = resolve(fields, positions, proxy, "http", _TRUSTED)
     client = verdict.client
     assert client is not None
     assert str(ipaddress.ip_address(client[0])) == client[0]
@@ -193,7 +196,7 @@ def forwarded(data: bytes) -> None:
         assert re.fullmatch(r"(?:/[^/\x00-\x1f\\]+)+", verdict.prefix)
         assert ".." not in verdict.prefix
     stranger = ("192.0.2.1", 1)
-    unchanged = resolve(fields, stranger, "http", _TRUSTED)
+    unchanged = resolve(fields, positions, stranger, "http", _TRUSTED)
     assert unchanged == (stranger, "http", None, None, None)
 
 

@@ -187,7 +187,7 @@ async def test_what_is_set_while_requests_come_counts_from_the_next_batch_on() -
     ACCESS.handlers[:] = [collector]
     async with running(app, access_log=True, lifespan="off") as server:
         await server.exchange(get("/a"))
-        server.server.context.access.flush()
+        server.server._access.flush()
         await server.exchange(get("/set"))
         await server.exchange(get("/b"))
     assert [record.path for record in collector.records] == ["/a"]
@@ -393,12 +393,11 @@ async def test_the_configuration_of_the_guide_has_the_request_id(tmp_path, capsy
 async def test_nothing_is_noted_where_nothing_asks_for_it() -> None:
     configure_logging(Config("a:b"))
     async with running(respond, access_log=True, lifespan="off") as server:
-        access = server.server.context.access
+        access = server.server._access
         assert not (access.timed)
         assert not (access.varies)
         assert not (access.reads_ids)
         assert not (access.reads_fields)
-        assert not server.server.context.timed
 
 
 # -- D5: the time
