@@ -14,15 +14,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
-from katana_asgi.http1.limits import HeadLimits
-from katana_asgi.http1.parser import RequestParser, head_parser
-
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http.conditional import failed_precondition
 from katana_asgi.http.fields import is_valid_host
 from katana_asgi.http.forwarded import FORWARDED_FIELDS, TrustedProxies, resolve
 from katana_asgi.http.trace_context import trace_id
 from katana_asgi.http1.content import ChunkedContent
+from katana_asgi.http1.limits import HeadLimits
+from katana_asgi.http1.parser import RequestParser, head_parser
 from katana_asgi.net.proxy_details import proxy_details
 from katana_asgi.net.proxy_protocol import (
     LARGEST_HEADER,
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from katana_asgi.http1.parser import HeadParser
-
     from katana_asgi.net.proxy_protocol import Origin
     from katana_asgi.websocket.handshake import Upgrade
 

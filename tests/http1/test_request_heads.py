@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
+
+from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http1.head import check_field_bytes, judge, split_request_line
 from katana_asgi.http1.limits import HeadLimits
 from katana_asgi.http1.memo import HeadMemo
 from katana_asgi.http1.parser import head_parser
-
-from katana_asgi.errors import RemoteProtocolError
 
 LIMITS = HeadLimits(line=1000, size=10000, count=100)
 
