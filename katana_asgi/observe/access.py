@@ -127,7 +127,7 @@ class AccessLog:
         self.refresh()
 
     def refresh(self) -> None:
-        """Have records from now on hold all that handlers and filters may ask for, if there are any.
+        """Have records from now on hold all that handlers and filters may ask for, if any.
 
         Exchanges that have begun already did not note when.
         """
