@@ -48,4 +48,4 @@ def execute(program: str, arguments: tuple[str, ...]) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(place, [program, *arguments], environment)  # noqa: S606 - no shell is wanted
+    os.execve(place, [place, *arguments], environment)  # noqa: S606 - no shell is wanted
