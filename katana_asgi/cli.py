@@ -122,10 +122,14 @@ def _run_serve(words: list[str]) -> int:
     loaded = load(flags, config_file)
     if not wanted:
         return _serve(loaded.config, lambda: load(flags, config_file).config)
+    from katana_asgi.net.certificates import certificate_notes
+
     for note in loaded.config.notes:
         click.echo(f"{PROGRAM}: warning: {note}", err=True)
     if "check_config" in wanted:
         _check(loaded.config)
+        for note in certificate_notes(loaded.config):
+            click.echo(f"{PROGRAM}: warning: {note}", err=True)
         if "print_config" not in wanted:
             click.echo("configuration is valid")
     if "print_config" in wanted:

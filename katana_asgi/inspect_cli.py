@@ -20,7 +20,13 @@ import click
 
 from katana_asgi.config.model import SETTINGS
 from katana_asgi.errors import ConfigurationError
-from katana_asgi.observe.control import ControlError, ask, control_directory, find_workers
+from katana_asgi.observe.control import (
+    ControlError,
+    ask,
+    command_of,
+    control_directory,
+    find_workers,
+)
 from katana_asgi.observe.flame_graph import collapsed, flame_graph
 
 if TYPE_CHECKING:
@@ -109,7 +115,8 @@ def profile(control_dir: str, pid: int | None, seconds: float, rate: float, outp
             stacks[f"worker {worker};{stack}"] = int(seen)
     total = sum(stacks.values())
     count = len(workers)
-    title = f"{count} worker{'s' if count > 1 else ''}, {seconds:g} s, {total} samples"
+    whose = command_of(next(iter(workers)))
+    title = f"{count} worker{'s' if count > 1 else ''}, {seconds:g} s, {total} samples: {whose}"
     text = flame_graph(stacks, title) if output.suffix == ".svg" else collapsed(stacks)
     try:
         output.write_text(text, encoding="utf-8")
@@ -153,7 +160,7 @@ def dump(control_dir: str, pid: int | None) -> None:
     A worker whose event loop is blocked writes them to its own error output instead.
     """
     for worker, path in _workers(control_dir, pid).items():
-        click.echo(f"Worker {worker}")
+        click.echo(f"Worker {worker} ({command_of(worker)})")
         try:
             click.echo(ask(path, {"type": "dump"}, patience=PATIENCE)["text"])
         except ControlError as error:

@@ -26,6 +26,10 @@ def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
     that is missing, and nothing else for what a user can get wrong.
     """
     check_extras(config)
+    if config.ssl_certfile is not None:
+        from katana_asgi.net.certificates import certificate_notes
+
+        config = config.replace(notes=(*config.notes, *certificate_notes(config)))
     # Imported here: a supervisor has no use for an event loop, one worker none for a supervisor.
     from katana_asgi.observe.logs import configure_logging, log_notes
     from katana_asgi.supervisor import identity

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from katana_asgi.observe.histogram import Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 __all__ = ["Fleet"]
 
@@ -27,6 +30,8 @@ class Fleet:
 
     def __init__(self, expected: int, application: str = "") -> None:
         self.application = application  # its name, for people
+        self.since = time.time()
+        self.certificates: Callable[[], Mapping[str, float]] = dict  # when each host's expires
         self.expected = expected  # workers that make the service ready
         self.restarts = 0
         self.stopping = False
