@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import count, islice
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 from types import MappingProxyType
@@ -27,7 +28,6 @@ from typing import Any, cast
 from benchmarks.apps.plain import app
 from benchmarks.messages import DIFFERENT, REQUESTS
 from katana_asgi import Config, Server, StaticRoute
-from katana_asgi.observe.logs import configure_logging
 
 __all__ = ["CASES", "Case", "Inside", "MemoryTransport", "measure_all", "serving"]
 
@@ -109,8 +109,10 @@ BATCH_WAIT = 0.2
 class Inside:
     """A started server, and connections that are fed from memory."""
 
-    def __init__(self, loop: _Loop) -> None:
+    def __init__(self, loop: _Loop, log: Path) -> None:
         self.loop = loop
+        self.log = log
+        """The file of the access log, empty where there is none."""
 
     def connect(self) -> tuple[asyncio.Protocol, MemoryTransport]:
         """Return a new connection of the server and its transport."""
@@ -244,6 +246,7 @@ CASES: dict[str, Case] = {
         Case("logged-combined", "proxied", settings=_logged("combined")),
         Case("logged-json", "proxied", settings=_logged("json")),
         Case("logged-static", "proxied-static", static=True, settings=_logged("short")),
+        Case("identified", "proxied", settings={"request_id": "trust"}),
         Case("measured", "proxied", settings=MEASURED),
         Case("measured-static", "proxied-static", static=True, settings=MEASURED),
     )
@@ -262,14 +265,18 @@ def serving(**settings: Any) -> Iterator[Inside]:
     )
     with tempfile.NamedTemporaryFile(prefix="katana-access-") as file:
         if given["access_log"]:
+            from katana_asgi.observe.logs import configure_logging
+
             configure_logging(Config(app="benchmarks:app", access_log_file=file.name))
         _until(loop, server.start())
         try:
-            yield Inside(loop)
+            yield Inside(loop, Path(file.name))
         finally:
             _until(loop, server.close())
             loop.close()
-            logging.getLogger("katana_asgi.access").handlers.clear()
+            access = logging.getLogger("katana_asgi.access")
+            access.handlers.clear()
+            access.propagate = True
 
 
 def _until(loop: asyncio.AbstractEventLoop, work: Awaitable[None]) -> None:

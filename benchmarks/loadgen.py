@@ -37,7 +37,7 @@ READ = 1 << 20
 class Load:
     """What to send: how often, over how many connections, for how long.
 
-    ``messages`` go out one after the other and again from the first.
+    ``messages`` go out one after the other, from that of number ``first`` on, and again.
 
     ``rate`` in requests a second makes it open loop; otherwise each of ``callers`` (by default
     one for each connection) sends its next request when it has the response to the last.
@@ -46,6 +46,7 @@ class Load:
 
     port: int
     messages: Sequence[bytes]
+    first: int = 0
     connections: int = 1
     seconds: float = 1.0
     rate: float = 0.0
@@ -150,7 +151,8 @@ class Generator:
         self.poller = select.epoll()
         self.idle: deque[Connection] = deque()
         self.busy: dict[int, Connection] = {}
-        self.next_message = cycle(load.messages).__next__
+        first = load.first % len(load.messages)
+        self.next_message = cycle([*load.messages[first:], *load.messages[:first]]).__next__
         self.arrivals: ConstantRate | ClosedLoop = ClosedLoop(0, 0)
 
     def run(self) -> Outcome:

@@ -51,6 +51,8 @@ class Shot:
     request: Request
     seconds: float
     rate: float = 0.0
+    first: int = 0
+    """The number of the request with which the own generator begins."""
     cores: str = ""
     raw: Callable[[str], None] = lambda _: None
     """Takes the generator's own output, to be kept beside the report."""
@@ -164,6 +166,7 @@ def own(shot: Shot, port: int) -> tuple[Turn, array[int]]:
     load = {
         "port": port,
         "messages": str(file_of(shot.request)),
+        "first": shot.first,
         "connections": generator.connections,
         "seconds": shot.seconds,
         "rate": shot.rate,

@@ -17,7 +17,7 @@ from benchmarks import http2
 from benchmarks.deployment import Deployment, NotServing, Settings, app_missing
 from benchmarks.distribution import curve, summary
 from benchmarks.loads import LoadFailed, Shot, have_wrk, run
-from benchmarks.messages import REQUESTS
+from benchmarks.messages import DIFFERENT, REQUESTS
 from benchmarks.results import METRICS, Row, Table, Turn
 from benchmarks.scenarios import Generator, Scenario
 from benchmarks.servers import SERVERS, Server
@@ -45,7 +45,7 @@ VARIANTS = {
         seconds=1,
         warm_up=0.2,
         fresh=False,
-        about="the main scenarios in three minutes",
+        about="the main scenarios in six minutes",
     ),
     "targets": Variant(
         name="targets",
@@ -78,6 +78,16 @@ class Plan:
     load_cores: str = ""
     raw: Path | None = None
     say: Callable[[str], None] = print
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A scenario while it is measured: its rate, and latencies of each server in nanoseconds."""
+
+    scenario: Scenario
+    rate: float
+    table: Table
+    samples: dict[str, array[int]]
 
 
 @dataclass(slots=True)
@@ -149,31 +159,35 @@ class Runner:
         """Measure scenarios together, round by round."""
         if any(scenario.load.tool == "idle" for scenario, _ in scenarios):
             self.stop_all()  # a heap that was larger before hides what connections need
-        rates = [self.rate(scenario) for scenario, _ in scenarios]
-        tables = [
-            self.table(scenario, names, rate)
-            for (scenario, names), rate in zip(scenarios, rates, strict=True)
-        ]
-        samples = [{row.server: array("Q") for row in table.rows} for table in tables]
+        courses = [self.course(scenario, names) for scenario, names in scenarios]
+        fresh = self.plan.variant.fresh or any(scenario.access_log for scenario, _ in scenarios)
         for number in range(max(self.rounds(scenario) for scenario, _ in scenarios)):
-            for (scenario, _), rate, table, kept in zip(
-                scenarios, rates, tables, samples, strict=True
-            ):
-                self.plan.say(
-                    f"\n{scenario.title}" + (f" ({scenario.column})" * bool(scenario.column))
-                )
-                for row in table.rows:
-                    self.done += 1
-                    if not row.skipped:
-                        self.turn(scenario, row, rate, number, kept[row.server])
-            if self.plan.variant.fresh or any(scenario.access_log for scenario, _ in scenarios):
+            for course in courses:
+                self.round(course, number)
+            if fresh:
                 self.stop_all()
-        for table, kept in zip(tables, samples, strict=True):
-            for row in table.rows:
-                if kept[row.server]:
-                    ordered = sorted(value / 1000 for value in kept[row.server])
+        for course in courses:
+            for row in course.table.rows:
+                if samples := course.samples[row.server]:
+                    ordered = sorted(value / 1000 for value in samples)
                     row.latency, row.curve = summary(ordered), curve(ordered)
-        return tables
+        return [course.table for course in courses]
+
+    def round(self, course: Course, number: int) -> None:
+        """Give each server of a scenario one turn."""
+        scenario, table = course.scenario, course.table
+        if not number or scenario.block:
+            self.plan.say(f"\n{scenario.title}{f' ({scenario.column})' if scenario.column else ''}")
+        for row in table.rows:
+            self.done += 1
+            if not row.skipped:
+                self.turn(scenario, row, course.rate, number, course.samples[row.server])
+
+    def course(self, scenario: Scenario, names: list[str]) -> Course:
+        """Return a scenario that is about to be measured."""
+        rate = self.rate(scenario)
+        samples = {name: array("Q") for name in names}
+        return Course(scenario, rate, self.table(scenario, names, rate), samples)
 
     def table(self, scenario: Scenario, names: list[str], rate: float) -> Table:
         """Return the empty table of a scenario."""
@@ -219,7 +233,9 @@ class Runner:
             warm_up = replace(scenario.load, tool="own", connections=8, callers=0)
             seconds = self.plan.variant.warm_up
             if scenario.request != "pipelined":
-                run(replace(shot, generator=warm_up, seconds=seconds, rate=0.0), deployment)
+                # With other requests: those of the turn must be as new as they claim to be.
+                other = replace(shot, generator=warm_up, rate=0.0, first=DIFFERENT // 2)
+                run(replace(other, seconds=seconds), deployment)
         lines = deployment.log_lines() if scenario.access_log else 0
         raw = self.raw(f"{scenario.name}-{deployment.server.name}-{number + 1}")
         turn, samples = run(replace(shot, raw=raw), deployment)

@@ -68,6 +68,7 @@ class Target:
     def holds(self, ratio: float, factor: float | None = None) -> bool:
         """Return whether a ratio meets the target, or another factor in its place."""
         factor = self.must if factor is None else factor
+        ratio = round(ratio, 9)  # 0.3 / 0.1 is no 3
         return ratio >= factor if self.at_least else ratio <= factor
 
     def words(self) -> str:
@@ -100,6 +101,8 @@ TARGETS = (
     Target("pipelined", "katana-static", "bare-each", 8.0),
     Target("access-log", "katana", "katana-no-log", 0.88),
     Target("access-log", "katana", "uvicorn", 3.0),
+    Target("observed", "katana-metrics", "katana", 0.9),
+    Target("observed", "katana-request-ids", "katana", 0.9),
     Target("echo-1k", "katana", "uvicorn", 2.0),
     Target("echo-64k", "katana", "uvicorn", 2.0),
     Target("rate-50", "katana", BEST_PEER, 1.0, metric="p99"),
@@ -119,7 +122,7 @@ def asked(scenario: Scenario) -> list[str]:
     }
     if scenario.http2:
         return list(scenario.servers)
-    return [name for name in scenario.servers if needed and name in needed | {*RIVALS}]
+    return [name for name in scenario.servers if needed and name in needed | {*RIVALS, "bare"}]
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,9 @@ def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
 
     supervised = config.workers > 1 or config.supervise or config.reload
     try:
+        identity.check_descriptors()
         if not supervised:
-            identity.settle_in(config)
+            identity.prepare_process(config)
             return _serve_alone(config)
         from katana_asgi.supervisor.reload import ReloadSupervisor
         from katana_asgi.supervisor.supervisor import Supervisor
@@ -46,9 +47,9 @@ def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
         supervisor = (
             ReloadSupervisor(config) if config.reload else Supervisor(config, reload=reload)
         )
-        configure_logging(config)
+        identity.prepare_process(config)
+        configure_logging(config)  # in that directory
         log_notes(config)
-        identity.settle_in(config)
         with _shared(config):
             return supervisor.run()
     except StartupError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from katana_asgi.asgi.exchange import COMPLETE, STREAMING, Exchange
+from katana_asgi.asgi.exchange import COMPLETE, Exchange
 from katana_asgi.asgi.scope import http_scope
 from katana_asgi.asgi.start import start
 from katana_asgi.http.refusal import OVERLOADED, Refusal
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from katana_asgi.http.message import RequestHead
     from katana_asgi.net.peer import Peer
 
-__all__ = ["begin", "cancel_in_time", "open_exchange", "refusal_for", "running_calls"]
+__all__ = ["begin", "open_exchange", "refusal_for", "running_calls"]
 
 CONTENT_TOO_LARGE = Refusal(413, "content too large")
 
@@ -63,21 +63,6 @@ async def _call(exchange: Exchange, context: WorkerContext) -> None:
             exchange.returned_early()
     finally:
         context.exchange_finished()
-
-
-def cancel_in_time(context: WorkerContext, exchange: Exchange) -> None:
-    """Cancel a stream whose peer has gone, unless its application ends it within the grace.
-
-    A call that has not begun its response is left to finish: what it does may be wanted.
-    """
-    if exchange.state == STREAMING and exchange.task is not None:
-        context.loop.call_later(context.timeout_disconnect, _cancel_stream, exchange)
-
-
-def _cancel_stream(exchange: Exchange) -> None:
-    task = exchange.task
-    if task is not None and exchange.state == STREAMING and not exchange.whole:
-        task.cancel()
 
 
 def running_calls(context: WorkerContext) -> list[tuple[asyncio.Task[None], Exchange]]:

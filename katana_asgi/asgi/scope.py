@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from katana_asgi.asgi.request_ids import TRUSTED
-from katana_asgi.http.forwarded import resolve
+from katana_asgi.http.forwarded import believe
 
 if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
+    from katana_asgi.http.forwarded import TrustedProxies
     from katana_asgi.http.message import RequestHead
     from katana_asgi.net.peer import Peer
 
@@ -22,7 +23,7 @@ __all__ = ["http_scope", "websocket_scope"]
 
 def http_scope(context: WorkerContext, head: RequestHead, peer: Peer) -> dict[str, Any]:
     """Build the scope of a request that came from ``peer``."""
-    client, server, scheme, extended = peer.facts or peer.read()
+    client, server, scheme, extended, trusted = peer.facts or peer.read(context.trusted)
     scope: dict[str, Any] = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": context.spec_version},
@@ -39,11 +40,10 @@ def http_scope(context: WorkerContext, head: RequestHead, peer: Peer) -> dict[st
         "state": context.state.copy(),
         "extensions": peer.extensions() if extended else {},
     }
-    trusted = context.trusted
     if context.trusts_ids:
-        scope[TRUSTED] = trusted is not None and trusted.trusts(client[0] if client else None)
-    if head.forwarded and trusted is not None:
-        _apply_forwarded(context, scope, head, peer)
+        scope[TRUSTED] = trusted
+    if trusted and head.forwarded and context.trusted is not None:
+        _apply_forwarded(context.trusted, scope, head)
     if scope["root_path"]:
         _mount(scope)
     return scope
@@ -60,29 +60,21 @@ def websocket_scope(scope: dict[str, Any], subprotocols: list[str]) -> dict[str,
     return scope
 
 
-def _apply_forwarded(
-    context: WorkerContext, scope: dict[str, Any], head: RequestHead, peer: Peer
-) -> None:
+def _apply_forwarded(trusted: TrustedProxies, scope: dict[str, Any], head: RequestHead) -> None:
     """Believe a trusted proxy about who asked, how and for what."""
-    trusted = context.trusted
-    assert trusted is not None  # noqa: S101 - the caller has checked
-    client, server = peer.client, peer.server
-    if client is None and server is not None and server[1] is not None:
-        return  # no peer of a Unix socket, but one that has gone before it could be asked
-    if not trusted.trusts(client[0] if client else None):
-        return
-    forwarded = resolve(head.fields, head.forwarded, client, scope["scheme"], trusted)
-    scope["client"] = forwarded.client
-    scope["scheme"] = forwarded.scheme
-    if forwarded.host is not None:
+    server = scope["server"]
+    scope["client"], scope["scheme"], host, port, prefix = believe(
+        head.fields, head.forwarded, scope["client"], scope["scheme"], trusted
+    )
+    if host is not None:
         scope["headers"] = [
-            (b"host", forwarded.host) if name == b"host" else (name, value)
+            (b"host", host) if name == b"host" else (name, value)
             for name, value in scope["headers"]
         ]
-    if forwarded.port is not None and server is not None:
-        scope["server"] = (server[0], forwarded.port)
-    if forwarded.prefix is not None:
-        scope["root_path"] = forwarded.prefix + scope["root_path"]
+    if port is not None and server is not None:
+        scope["server"] = (server[0], port)
+    if prefix is not None:
+        scope["root_path"] = prefix + scope["root_path"]
 
 
 def _mount(scope: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from katana_asgi.config.refusal import NotAllowed
-from katana_asgi.config.setting import Theme, setting
+from katana_asgi.config.setting import setting
 
 __all__ = ["BindSettings"]
 
@@ -38,7 +38,7 @@ def check_mode(value: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BindSettings(Theme):
+class BindSettings:
     """Listening places."""
 
     theme = "Listening places"

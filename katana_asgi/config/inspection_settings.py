@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from katana_asgi.config.checks import check_directory
-from katana_asgi.config.setting import Theme, setting
+from katana_asgi.config.setting import setting
 
 __all__ = ["InspectionSettings", "ReloadSettings"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class InspectionSettings(Theme):
+class InspectionSettings:
     """Inspection."""
 
     theme = "Inspection"
@@ -41,7 +41,7 @@ class InspectionSettings(Theme):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReloadSettings(Theme):
+class ReloadSettings:
     """Reload."""
 
     theme = "Reload"

@@ -16,13 +16,13 @@ from katana_asgi.config.log_checks import (
     check_log_file,
     check_name,
 )
-from katana_asgi.config.setting import Theme, setting
+from katana_asgi.config.setting import setting
 
 __all__ = ["AccessLogSettings", "RequestIdSettings"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class AccessLogSettings(Theme):
+class AccessLogSettings:
     """Access log."""
 
     theme = "Access log"
@@ -82,7 +82,7 @@ class AccessLogSettings(Theme):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RequestIdSettings(Theme):
+class RequestIdSettings:
     """Log format and request ids."""
 
     theme = "Log format and request ids"

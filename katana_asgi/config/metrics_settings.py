@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from katana_asgi.config.refusal import NotAllowed
-from katana_asgi.config.setting import Theme, setting
+from katana_asgi.config.setting import setting
 
 __all__ = ["MetricsSettings", "admin_place", "is_local"]
 
@@ -79,7 +79,7 @@ def is_local(value: str) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetricsSettings(Theme):
+class MetricsSettings:
     """Metrics and the admin listener."""
 
     theme = "Metrics and the admin listener"

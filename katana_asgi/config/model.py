@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from katana_asgi.config.bind_settings import BindSettings
 from katana_asgi.config.cross_checks import check_together
+from katana_asgi.config.directory import absolute, in_directory
 from katana_asgi.config.inspection_settings import InspectionSettings, ReloadSettings
 from katana_asgi.config.log_defaults import changed_log_config
 from katana_asgi.config.log_settings import AccessLogSettings, RequestIdSettings
@@ -40,7 +41,7 @@ from katana_asgi.config.service_settings import (
     RouteSettings,
     SocketSettings,
 )
-from katana_asgi.config.setting import Kind, Setting, Theme
+from katana_asgi.config.setting import Kind, Setting
 from katana_asgi.config.static_route import StaticRoute
 from katana_asgi.config.tls_settings import TlsSettings
 from katana_asgi.config.uvicorn_names import translate
@@ -88,7 +89,7 @@ class Config(
     combined, and ``TypeError`` for an unknown keyword.
     """
 
-    themes: ClassVar[tuple[type[Theme], ...]]
+    themes: ClassVar[tuple[Any, ...]]
     """The groups of settings, in the order in which they are shown."""
 
     notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
@@ -105,18 +106,15 @@ class Config(
         port_variable: str = "",
         **settings: Any,
     ) -> None:
-        """Check everything; see the class."""
-        meant, found = _from_program(settings)
-        values: dict[str, Any] = {}
-        given = {}
-        for name, declared in SETTINGS.items():
-            value = app if name == "app" else meant.get(name, declared.default)
-            values[name] = from_python(declared, value, f"setting {name}")
-            if values[name] != declared.default:
-                given[name] = f"setting {name}"
-        found += check_together(values, given)
-        for name in ("reload_include", "reload_exclude"):
-            values[name] = _with_defaults(values, name)
+        """Check everything; see the class. Paths are checked in ``chdir``, where they are used."""
+        directory = ""
+        if settings.get("chdir"):
+            for name in ("chdir", "env_file"):
+                given = from_python(SETTINGS[name], settings.get(name), f"setting {name}")
+                settings[name] = given and absolute(given)
+            directory = settings["chdir"]
+        with in_directory(directory):
+            values, found = _checked({"app": app, **settings})
         values["notes"] = tuple(dict.fromkeys([*notes, *found]))
         values["port_variable"] = port_variable
         for name, value in values.items():
@@ -128,6 +126,21 @@ class Config(
         if same["log_config"] is None:
             del same["log_config"]  # not given is not the same as None given: see log_config
         return type(self)(**{**same, **changes})
+
+
+def _checked(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The final value of every setting, and notes."""
+    meant, notes = _from_program(settings)
+    values: dict[str, Any] = {}
+    given = {}
+    for name, declared in SETTINGS.items():
+        values[name] = from_python(declared, meant.get(name, declared.default), f"setting {name}")
+        if values[name] != declared.default:
+            given[name] = f"setting {name}"
+    notes += check_together(values, given)
+    for name in ("reload_include", "reload_exclude"):
+        values[name] = _with_defaults(values, name)
+    return values, notes
 
 
 def _from_program(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -163,11 +176,7 @@ def _with_defaults(values: Mapping[str, Any], name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*usual, *(each for each in values[name] if each not in default)]))
 
 
-Config.themes = tuple(
-    each
-    for each in reversed(Config.__mro__)
-    if issubclass(each, Theme) and each is not Theme and "theme" in vars(each)
-)
+Config.themes = tuple(reversed(Config.__bases__))
 
 SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
     {

@@ -12,7 +12,7 @@ from typing import Final
 
 from katana_asgi.config.checks import check_directory
 from katana_asgi.config.refusal import NotAllowed
-from katana_asgi.config.setting import Theme, setting
+from katana_asgi.config.setting import setting
 
 __all__ = ["IdentitySettings", "RecyclingSettings", "ShutdownSettings"]
 
@@ -54,13 +54,13 @@ def check_umask(value: object) -> None:
 
 def check_pid_file(value: object) -> None:
     """The directory of a PID file must exist."""
-    directory = os.path.dirname(os.path.abspath(str(value)))
-    if not os.path.isdir(directory):
+    directory = os.path.dirname(str(value)) or "."
+    if value and not os.path.isdir(directory):
         raise NotAllowed(value, "a file in a directory that exists")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShutdownSettings(Theme):
+class ShutdownSettings:
     """Shutdown."""
 
     theme = "Shutdown"
@@ -95,7 +95,7 @@ class ShutdownSettings(Theme):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecyclingSettings(Theme):
+class RecyclingSettings:
     """Recycling."""
 
     theme = "Recycling"
@@ -147,7 +147,7 @@ class RecyclingSettings(Theme):
 
 
 @dataclass(frozen=True, kw_only=True)
-class IdentitySettings(Theme):
+class IdentitySettings:
     """Identity."""
 
     theme = "Identity"

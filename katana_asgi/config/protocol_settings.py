@@ -11,7 +11,7 @@ from katana_asgi.config.checks import (
     check_field,
     check_origin,
 )
-from katana_asgi.config.setting import Theme, setting
+from katana_asgi.config.setting import setting
 
 __all__ = [
     "HttpSettings",
@@ -21,7 +21,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class HttpSettings(Theme):
+class HttpSettings:
     """HTTP."""
 
     theme = "HTTP"
@@ -45,7 +45,7 @@ class HttpSettings(Theme):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LimitSettings(Theme):
+class LimitSettings:
     """Timeouts and limits."""
 
     theme = "Timeouts and limits"
@@ -151,7 +151,7 @@ class LimitSettings(Theme):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WebSocketSettings(Theme):
+class WebSocketSettings:
     """WebSocket."""
 
     theme = "WebSocket"

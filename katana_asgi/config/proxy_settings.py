@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from katana_asgi.config.setting import Theme, setting
+from katana_asgi.config.setting import setting
 
 __all__ = ["ProxyProtocolSettings"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProxyProtocolSettings(Theme):
+class ProxyProtocolSettings:
     """PROXY protocol."""
 
     theme = "PROXY protocol"

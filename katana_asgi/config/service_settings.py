@@ -17,7 +17,7 @@ from katana_asgi.config.checks import (
     check_readable,
     check_root_path,
 )
-from katana_asgi.config.setting import Theme, setting
+from katana_asgi.config.setting import setting
 from katana_asgi.config.static_route import StaticRoute
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class ApplicationSettings(Theme):
+class ApplicationSettings:
     """Application."""
 
     theme = "Application"
@@ -91,7 +91,7 @@ class ApplicationSettings(Theme):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SocketSettings(Theme):
+class SocketSettings:
     """Sockets."""
 
     theme = "Sockets"
@@ -114,7 +114,7 @@ class SocketSettings(Theme):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProcessSettings(Theme):
+class ProcessSettings:
     """Processes."""
 
     theme = "Processes"
@@ -164,7 +164,7 @@ class ProcessSettings(Theme):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RouteSettings(Theme):
+class RouteSettings:
     """Static routes."""
 
     theme = "Static routes"
@@ -187,7 +187,7 @@ class RouteSettings(Theme):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProxySettings(Theme):
+class ProxySettings:
     """Proxies."""
 
     theme = "Proxies"
@@ -216,7 +216,7 @@ class ProxySettings(Theme):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogSettings(Theme):
+class LogSettings:
     """Logging."""
 
     theme = "Logging"

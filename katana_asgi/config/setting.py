@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import Field, dataclass, field
-from typing import Any, ClassVar, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
-__all__ = ["Kind", "Setting", "Theme", "setting"]
+__all__ = ["Kind", "Setting", "setting"]
 
 Kind: TypeAlias = Literal[
     "application",  # "MODULE:ATTRIBUTE", or from Python the application itself
@@ -68,13 +68,6 @@ def setting(
             "check": check,
         },
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Theme:
-    """A group of settings; ``theme`` is its heading, which ``python -OO`` leaves alone."""
-
-    theme: ClassVar[str] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,15 +22,16 @@ from katana_asgi.config.ambient import (
     unused_sockets,
 )
 from katana_asgi.config.cross_checks import PLACES, check_together
+from katana_asgi.config.directory import absolute, in_directory
 from katana_asgi.config.env_file import load_env_file
 from katana_asgi.config.model import SETTINGS, Config
 from katana_asgi.config.refusal import at
-from katana_asgi.config.toml_file import FileSettings, read_config_file
+from katana_asgi.config.toml_file import EARLY, FileSettings, open_config_file
 from katana_asgi.config.uvicorn_names import substitute, translate
 from katana_asgi.config.values import from_environment, from_python, from_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 __all__ = ["CONFIG_VARIABLE", "Loaded", "load"]
 
@@ -60,21 +61,43 @@ def load(flags: Mapping[str, Sequence[str] | bool], config_file: str | None = No
     """Merge all sources; ``os.environ`` is read, and added to where an env file is given.
 
     ``flags`` are the flags given, by setting or by uvicorn's name: their texts, or for a boolean
-    which of the two. Raises ``ConfigurationError`` with one line for the first thing that is
-    wrong.
+    which of the two. The file, the env file and ``chdir`` are paths from the directory that this
+    is called in; all other paths begin in ``chdir``. Raises ``ConfigurationError`` with one line
+    for the first thing that is wrong.
     """
     notes: list[str] = []
-    from_flags = dict(_read_flags(flags, notes))
-    env_file = from_flags.get("env_file") or _env_file_variable()
+    first = dict(_read_flags({name: flags[name] for name in EARLY if name in flags}, notes))
+    env_file = first.get("env_file") or _env_file_variable()
     loaded = _load_env_file(env_file)
-    file = read_config_file(config_file or os.environ.get(CONFIG_VARIABLE) or None)
-    from_file = dict(_read_file(file))
-    notes += file.notes if file is not None else []
+    file = open_config_file(config_file or os.environ.get(CONFIG_VARIABLE) or None)
+    from_file = {} if file is None else dict(_read_file(file.settings(early=True), notes))
     if env_file is None:
         loaded = _load_env_file(from_file.get("env_file"))
-    given = {**from_file, **dict(_read_environment(loaded, notes)), **from_flags}
+    ours = {setting.variable for setting in SETTINGS.values()}
+    notes += notes_on_variables(ours, {CONFIG_VARIABLE, BUILD_VARIABLE})
+    early = {**from_file, **dict(_read_environment(loaded, EARLY, notes)), **first}
+    directory = ""
+    if "chdir" in early and early["chdir"].value:
+        early |= {name: _from_the_root(each) for name, each in early.items()}
+        directory = early["chdir"].value
+    with in_directory(directory):
+        if file is not None:
+            from_file = dict(_read_file(file.settings(early=False), notes))
+        late = {name: given for name, given in flags.items() if name not in EARLY}
+        from_flags = dict(_read_flags(late, notes))
+        names = [name for name in SETTINGS if name not in EARLY]
+        from_variables = dict(_read_environment(loaded, names, notes))
+        given = {**from_file, **from_variables, **from_flags, **early}
+        return _merged(given, loaded, notes)
+
+
+def _from_the_root(given: Given) -> Given:
+    return given._replace(value=absolute(given.value))
+
+
+def _merged(given: dict[str, Given], from_env_file: frozenset[str], notes: list[str]) -> Loaded:
     _drop_lower_places(given)
-    port_variable = _add_platform_port(given, loaded)
+    port_variable = _add_platform_port(given, from_env_file)
     origins = {name: each.origin for name, each in given.items()}
     values = {name: setting.default for name, setting in SETTINGS.items()}
     values |= {name: each.value for name, each in given.items()}
@@ -103,23 +126,22 @@ def _read_flags(
             yield name, _given(name, texts, origin, 3)
 
 
-def _read_file(file: FileSettings | None) -> Iterator[tuple[str, Given]]:
-    if file is not None:
-        for name, value in file.values.items():
-            yield name, Given(value, file.origin(name), 1)
+def _read_file(file: FileSettings, notes: list[str]) -> Iterator[tuple[str, Given]]:
+    notes += file.notes
+    for name, value in file.values.items():
+        yield name, Given(value, file.origin(name), 1)
 
 
 def _read_environment(
-    from_env_file: frozenset[str], notes: list[str]
+    from_env_file: frozenset[str], names: Iterable[str], notes: list[str]
 ) -> Iterator[tuple[str, Given]]:
-    ours = {setting.variable for setting in SETTINGS.values()}
-    notes += notes_on_variables(ours, {CONFIG_VARIABLE, BUILD_VARIABLE})
-    for name, setting in SETTINGS.items():
+    for name in names:
+        setting = SETTINGS[name]
         for variable in (setting.variable, *setting.environment):
             text = os.environ.get(variable)
             if text is None or (name == "env_file" and variable in from_env_file):
                 continue
-            if variable in ours and is_service_link(variable, text):
+            if variable == setting.variable and is_service_link(variable, text):
                 continue
             origin = _origin(variable, from_env_file)
             text, note = substitute(name, text, origin)

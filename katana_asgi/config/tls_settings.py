@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from katana_asgi.config.checks import check_readable
-from katana_asgi.config.setting import Theme, setting
+from katana_asgi.config.setting import setting
 from katana_asgi.config.tls_checks import check_certificate, check_hsts, check_redirect_bind
 
 __all__ = ["TlsSettings"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TlsSettings(Theme):
+class TlsSettings:
     """TLS."""
 
     theme = "TLS"

@@ -34,6 +34,7 @@ __all__ = [
     "Address",
     "Forwarded",
     "TrustedProxies",
+    "believe",
     "resolve",
 ]
 
@@ -211,6 +212,17 @@ def resolve(
     """
     if not positions or not trusted.trusts(None if peer is None else peer[0]):
         return _verdict((peer, scheme, None, None, None))
+    return _verdict(believe(fields, positions, peer, scheme, trusted))
+
+
+def believe(
+    fields: Sequence[Field],
+    positions: Sequence[int],
+    peer: Address | None,
+    scheme: str,
+    trusted: TrustedProxies,
+) -> _Verdict:
+    """The members of what ``resolve`` returns, for a peer that is known to be trusted."""
     believed = trusted.believed
     values: dict[bytes, bytes] = {}
     for position in positions:
@@ -233,7 +245,7 @@ def resolve(
     if proto is not None:
         scheme = _SCHEMES.get(proto) or _SCHEMES.get(_pick(proto, count, reached).lower(), scheme)
     if len(values) == (hops is not None) + (proto is not None):
-        return _verdict((client, scheme, None, None, None))
+        return client, scheme, None, None, None
     return _with_further(values, count, reached, trusted, client, scheme)
 
 
@@ -256,19 +268,19 @@ def _with_further(
     trusted: TrustedProxies,
     client: Address | None,
     scheme: str,
-) -> Forwarded:
+) -> _Verdict:
     """The verdict where a believed field is not X-Forwarded-For or X-Forwarded-Proto."""
     prefix = host = port = None
     if _PREFIX in values:
         prefix = _parse_prefix(values.pop(_PREFIX).rpartition(b",")[2].strip(b" \t"))
     if len(values) == 1 and _FORWARDED in values:
         found, proto, host = _from_elements(values[_FORWARDED], trusted)
-        return _verdict((found or client, proto or scheme, host, None, prefix))
+        return found or client, proto or scheme, host, None, prefix
     if _HOST in values:
         host = _parse_host(_pick(values[_HOST], count, reached))
     if _PORT in values:
         port = _parse_port(_pick(values[_PORT], count, reached))
-    return _verdict((client, scheme, host, port, prefix))
+    return client, scheme, host, port, prefix
 
 
 def _pick(values: bytes, hops: int, reached: int) -> bytes:

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["HeadScanner", "back_end", "head_scanner"]
 
-HeadScanner: TypeAlias = "Callable[[bytes, int, int, int], tuple[RequestHead, int]]"
+HeadScanner: TypeAlias = "Callable[[bytes, int, int, int], tuple[RequestHead, int] | None]"
 """A whole head, its CRLFCRLF included, and three limits to a ``RequestHead`` and framing bits.
 
-The limits: bytes of the request line, bytes of the header section, field lines. Raises
-``RemoteProtocolError`` for anything RFC 9112 does not allow."""
+The limits: bytes of the request line, bytes of the header section, field lines. ``None``: ask
+``codec.scan_head``. Raises ``RemoteProtocolError`` for anything RFC 9112 does not allow."""
 
 
 def back_end(http: str) -> str:
@@ -54,6 +54,6 @@ def head_scanner(http: str) -> HeadScanner:
     """The scanner for the setting ``http``. Raises what ``back_end`` raises."""
     name = back_end(http)
     if name == "native":
-        return codec.scan_head
+        return codec.try_scan_head
     module = import_module(f"katana_asgi.http1.parser_{name}")
     return partial(codec.scan_head_with, module.parse_fields)

@@ -7,7 +7,7 @@ written. What happens behind the last byte is the connection's business.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from katana_asgi.codec import render_head
 from katana_asgi.http.status import NO_CONTENT
@@ -24,8 +24,6 @@ from katana_asgi.http1.status_lines import (
 from katana_asgi.net.parts import write_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.http.message import Field, RequestHead, ResponseFields
     from katana_asgi.http.refusal import Refusal
@@ -63,14 +61,12 @@ class Http1Writer:
         "_queued",
         "_transport",
         "_writable",
-        "_write",
         "batched",
         "keep_alive",
         "write_paused",
     )
 
     _transport: asyncio.Transport
-    _write: Callable[[bytes], None]
 
     def __init__(
         self, connection: Http1Connection, context: WorkerContext, defaults: DefaultLines
@@ -93,7 +89,6 @@ class Http1Writer:
     def connected(self, transport: asyncio.Transport) -> None:
         """The connection has its transport."""
         self._transport = transport
-        self._write = transport.write
 
     def open(self, head: RequestHead, keep_alive: bool) -> None:
         """The next response answers ``head``; the client lets the connection persist or not."""
@@ -141,11 +136,10 @@ class Http1Writer:
             write_parts(self._transport, (rendered, content))
         else:
             data = render_head(first, fields, length, last, content)
-            if more or end == CLOSE or self._outgoing is not None:
+            if more or end or self._outgoing is not None:
                 self._write(data)
             else:
                 self._outgoing = data
-                self._write = self._write_behind
                 context.outbox.add(self)
         if more:
             connection.response_begun()
@@ -230,18 +224,19 @@ class Http1Writer:
 
     # -- what waits to be written --------------------------------------------------------------
 
-    def _write_behind(self, data: bytes) -> None:
-        """Write while a response waits in the outbox: it goes first."""
-        self.flush()
-        self._write(data)
+    def _write(self, data: bytes) -> None:
+        """Write, behind the response that waits in the outbox."""
+        if self._outgoing is not None:
+            data = self._outgoing + data
+            self._outgoing = None
+        self._transport.write(data)
 
     def flush(self) -> None:
         """Write the response that waits in the outbox, if one does."""
         data = self._outgoing
         if data is not None:
             self._outgoing = None
-            self._write = self._transport.write
-            self._write(data)
+            self._transport.write(data)
 
     def _send_large(self, data: bytes) -> None:
         """Content that is not worth a copy."""
@@ -350,14 +345,9 @@ class Http1Writer:
         """The connection is gone: let go of everything."""
         self._connection = None
         self._queue = self._outgoing = self._batch = None
-        self._write = _nowhere
         if self._writable is not None:
             self._writable.set()
 
 
 MOST_PROBES: Final = 8
 """Zeros in front of one chunk's size; parsers take sixteen digits."""
-
-
-def _nowhere(data: Any) -> None:
-    """Instead of the transport's ``write`` once the connection is gone."""

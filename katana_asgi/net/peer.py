@@ -14,12 +14,14 @@ from katana_asgi.net.tls_details import tls_details
 if TYPE_CHECKING:
     import asyncio
 
+    from katana_asgi.http.forwarded import TrustedProxies
     from katana_asgi.net.proxy_protocol import Origin
 
 __all__ = ["Client", "Endpoint", "Peer"]
 
 Client: TypeAlias = tuple[str, int] | None
 Endpoint: TypeAlias = tuple[str, int | None] | None
+Facts: TypeAlias = tuple[Client, Endpoint, str, bool, bool]
 
 
 class Peer:
@@ -45,7 +47,7 @@ class Peer:
     def __init__(self, server: Endpoint | bool, scheme: str, origin: Origin | None = None) -> None:
         self.connection_scheme = scheme  # of the connection itself: http or https
         # What a scope needs of it, read at the first request; see ``read``.
-        self.facts: tuple[Client, Endpoint, str, bool] | None = None
+        self.facts: Facts | None = None
         self._server = server  # False, here and below: not read yet
         self._client: Client | bool = False
         self._tls: dict[str, Any] | None = None
@@ -65,10 +67,17 @@ class Peer:
         if destination is not None:
             self._server = destination if isinstance(destination, tuple) else (destination, None)
 
-    def read(self) -> tuple[Client, Endpoint, str, bool]:
-        """Client, server, scheme, and whether there are extensions; kept in ``facts``."""
+    def read(self, trusted: TrustedProxies | None) -> Facts:
+        """Client, server, scheme, whether there are extensions, and whether the peer is one of
+        the proxies that are ``trusted``; kept in ``facts``."""
+        client, server = self.client, self.server
         extended = self.connection_scheme == "https" or self._proxy is not None
-        self.facts = self.client, self.server, self.scheme, extended
+        # Without an address over TCP it has gone already, and is no peer of a Unix socket.
+        gone = client is None and server is not None and server[1] is not None
+        believed = (
+            trusted is not None and not gone and trusted.trusts(client[0] if client else None)
+        )
+        self.facts = client, server, self.scheme, extended, believed
         return self.facts
 
     @property

@@ -14,6 +14,7 @@ from configparser import RawConfigParser
 from pathlib import Path
 from typing import Any, Final
 
+from katana_asgi.config.reading import read_file
 from katana_asgi.errors import ConfigurationError
 
 __all__ = ["apply_log_config", "read_log_config"]
@@ -76,7 +77,7 @@ def _replaced(settings: Any) -> Any:
 
 def _read(path: str) -> Any:
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_file(path).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"log config {path}: cannot be read ({error})") from None
     suffix = Path(path).suffix.lower()

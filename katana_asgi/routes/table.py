@@ -59,8 +59,8 @@ class RouteTable:
         """What answers the path of ``head``; ``None`` where the application does."""
         raw_path = head.raw_path
         variants = self._known.get(raw_path)
-        if variants is None and (self._templates or b"%" in raw_path):
-            return self._search(head)
+        if variants is None and (self._templates or len(raw_path) != len(head.path)):
+            return self._search(head)  # another spelling, or one of many paths
         return variants
 
     def match(self, head: RequestHead, *, simple: bool) -> StaticResponse | None:

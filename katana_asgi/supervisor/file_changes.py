@@ -1,36 +1,35 @@
-"""Which files have changed: told by watchfiles, or found by looking at their times.
+"""Which files have changed: reported by watchfiles, or found by comparing them again and again.
 
-Polling needs no library, and works below directories that cannot be read.
+Polling needs no library, and works where a directory belongs to another user or the system has
+no watches left.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["changed_files", "counts", "polled"]
+__all__ = ["changed_files", "counts"]
 
 DEBOUNCE: Final = 400
 """Milliseconds in which changes are gathered into one group."""
-
-PAUSE: Final = 0.05
-"""Seconds between two questions whether to end."""
 
 logger = logging.getLogger("katana_asgi.error")
 
 
 class Stop(Protocol):
-    """What ends a watch."""
+    """What ends a watch; ``threading.Event`` is one."""
 
     def is_set(self) -> bool:
         """Whether to end."""
+
+    def wait(self, timeout: float) -> object:
+        """Wait for ``timeout`` seconds, or until it may be set."""
 
 
 def changed_files(
@@ -38,54 +37,74 @@ def changed_files(
 ) -> Iterator[set[str]]:
     """Each group of files below ``roots`` that changed, until ``stop`` is set.
 
-    ``delay`` is the time between two polls, where files have to be polled.
+    ``delay`` is the time between two rounds, where files have to be polled.
     """
 
-    def matters(_change: object, name: str) -> bool:
-        return counts(Path(name), roots, include, exclude)
+    def matters(path: Path) -> bool:
+        return counts(path, roots, include, exclude)
 
     try:
-        from watchfiles import watch
-    except ImportError:
-        logger.info("watchfiles is not installed: files are polled every %g s", delay)
-    else:
-        try:
-            for group in watch(*roots, watch_filter=matters, stop_event=stop, debounce=DEBOUNCE):
-                yield {name for _, name in group}
-        except OSError as error:
-            logger.info("Files cannot be watched (%s): they are polled every %g s", error, delay)
-        else:
-            return
-    yield from polled(roots, lambda name: matters(None, name), delay, stop)
+        yield from _reported(roots, matters, stop)
+    except Exception as error:  # noqa: BLE001 - of a library; the developer goes on working
+        logger.info("Files are polled every %g s: %s", delay, error)
+        yield from _polled(roots, exclude, matters, delay, stop)
 
 
-def polled(
-    roots: Sequence[Path], matters: Callable[[str], bool], delay: float, stop: Stop
+def _reported(
+    roots: Sequence[Path], matters: Callable[[Path], bool], stop: Stop
 ) -> Iterator[set[str]]:
-    """The same by comparing the times of files every ``delay`` seconds."""
-    before = _times(roots, matters)
-    due = time.monotonic() + delay
+    """Groups of files that the system says have changed."""
+    from watchfiles import watch
+
+    def wanted(_change: object, name: str) -> bool:
+        return matters(Path(name))
+
+    for group in watch(*roots, watch_filter=wanted, stop_event=stop, debounce=DEBOUNCE):
+        yield {name for _, name in group}
+
+
+def _polled(
+    roots: Sequence[Path],
+    exclude: Sequence[str],
+    matters: Callable[[Path], bool],
+    delay: float,
+    stop: Stop,
+) -> Iterator[set[str]]:
+    """Groups of files that are not as they were in the round before."""
+    before = _states(roots, exclude, matters)
     while not stop.is_set():
-        time.sleep(min(PAUSE, delay))
-        if time.monotonic() < due:
-            continue
-        now = _times(roots, matters)
-        changed = {name for name, _ in now.items() ^ before.items()}
+        stop.wait(delay)
+        now = _states(roots, exclude, matters)
+        changed = {name for name in now.keys() | before.keys() if now.get(name) != before.get(name)}
         before = now
-        due = time.monotonic() + delay
         if changed:
             yield changed
 
 
-def _times(roots: Sequence[Path], matters: Callable[[str], bool]) -> dict[str, int]:
+def _states(
+    roots: Sequence[Path], exclude: Sequence[str], matters: Callable[[Path], bool]
+) -> dict[str, tuple[int, int, int]]:
+    """What changes with each file that matters; directories that cannot be read have none."""
     found = {}
-    for root in roots:
-        for directory, _, names in os.walk(root):  # passes over what cannot be read
-            for name in names:
-                path = os.path.join(directory, name)
-                if matters(path):
-                    with suppress(OSError):  # gone meanwhile
-                        found[path] = os.stat(path).st_mtime_ns
+    waiting = list(roots)
+    while waiting:
+        directory = waiting.pop()
+        try:
+            with os.scandir(directory) as entries:
+                listed = list(entries)
+        except OSError:
+            continue
+        for entry in listed:
+            path = Path(entry.path)
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    if not any(path.match(pattern) for pattern in exclude):
+                        waiting.append(path)
+                elif matters(path):
+                    status = entry.stat()
+                    found[entry.path] = status.st_ino, status.st_size, status.st_mtime_ns
+            except OSError:  # removed meanwhile
+                continue
     return found
 
 

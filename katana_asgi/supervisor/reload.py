@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import signal
 import time
 from pathlib import Path
@@ -141,9 +142,16 @@ class _Told:
         told = [message["type"] for message in self._channel.receive()]
         return self._channel.closed or not {"stop", "quit"}.isdisjoint(told)
 
+    def wait(self, timeout: float) -> None:
+        """Wait for ``timeout`` seconds, or until the supervisor says something."""
+        select.select([self._channel], [], [], timeout)
+
 
 def watch_files(config: Config, _sockets: list[socket.socket], channel: Channel) -> int:
-    """Be the watcher: say ``changed {paths}`` for each group of changes, until told to stop."""
+    """Be the watcher: send ``changed {paths}`` for each group of changes, until told to stop.
+
+    Where watchfiles is missing, or cannot watch a directory, the files are polled.
+    """
     roots = [Path(name).resolve() for name in config.reload_dir or (".",)]
     patterns = config.reload_include, config.reload_exclude
     for group in changed_files(roots, *patterns, config.reload_delay, _Told(channel)):

@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from katana_asgi.errors import ConfigurationError, StartupError
@@ -95,7 +96,7 @@ class Server:
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """``serve`` on an event loop of its own."""
-        run_to_end(self.serve(sockets=sockets), self.config.get_loop_factory())
+        run_to_end(partial(self.serve, sockets=sockets), self.config.get_loop_factory())
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, serve and stop."""

@@ -20,6 +20,7 @@ from katana_asgi.observe.control import control_directory, open_control_socket
 from katana_asgi.observe.sampler import sample
 from katana_asgi.observe.stacks import dump_on_signal, task_stacks, thread_stacks
 from katana_asgi.observe.watchdog import LoopWatchdog
+from katana_asgi.worker.forked import released_in_forks
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -46,22 +47,26 @@ logger = logging.getLogger("katana_asgi.error")
 async def inspected(work: Coroutine[Any, Any, None], config: Config, supervisor: int) -> None:
     """Await ``work``, a worker's life; ``supervisor`` is the process id of the whole service.
 
+    All of this merely helps: where the system does not let it, the worker serves without.
     Raises what ``work`` raises.
     """
     loop = asyncio.get_running_loop()
     with ExitStack() as stack:
-        try:
-            stack.enter_context(dump_on_signal(loop))
-            stack.enter_context(_control(config, loop, supervisor))
-        except BaseException:
-            work.close()
-            raise
+        for name, helper in (
+            ("dump of stacks on SIGURG", dump_on_signal(loop)),
+            ("control socket", _control(config, loop, supervisor)),
+        ):
+            try:
+                stack.enter_context(helper)
+            except Exception as error:  # noqa: BLE001 - a service is worth more than a look at it
+                wanted = config.control_dir not in ("auto", "off")
+                logger.log(logging.ERROR if wanted else logging.DEBUG, "No %s: %s", name, error)
         await work
 
 
 @contextmanager
 def watched_loop(config: Config) -> Iterator[None]:
-    """Report a blocked loop from now on, where that is asked for.
+    """Report a blocked loop from now on, where that is asked for and the system lets it.
 
     Not before the server serves: imports block the loop, and no request waits for them.
     """
@@ -69,7 +74,12 @@ def watched_loop(config: Config) -> Iterator[None]:
         yield
         return
     watchdog = LoopWatchdog(asyncio.get_running_loop(), config.slow_request)
-    watchdog.start()
+    try:
+        watchdog.start()
+    except RuntimeError as error:  # the system has no thread to give
+        logger.error("No watch for slow requests: %s", error)
+        yield
+        return
     try:
         yield
     finally:
@@ -82,21 +92,17 @@ def _control(config: Config, loop: asyncio.AbstractEventLoop, supervisor: int) -
     if directory is None:
         yield
         return
-    try:
-        sock, path = open_control_socket(directory, supervisor)
-    except OSError as error:
-        level = logging.DEBUG if config.control_dir == "auto" else logging.ERROR
-        logger.log(level, "No control socket: %s", error)
-        yield
-        return
+    sock, path = open_control_socket(directory, supervisor)
     loop.add_reader(sock.fileno(), _accept, sock, loop, threading.Lock())
     try:
-        yield
+        with released_in_forks([sock]):
+            yield
     finally:
         loop.remove_reader(sock.fileno())
         sock.close()
-        if path.name.endswith(f"-{os.getpid()}.sock"):  # not in a process forked meanwhile
-            path.unlink(missing_ok=True)
+        with suppress(OSError):
+            if path.name.endswith(f"-{os.getpid()}.sock"):  # not in a process forked meanwhile
+                path.unlink(missing_ok=True)
 
 
 def _accept(
@@ -106,9 +112,13 @@ def _accept(
         client, _ = sock.accept()
     except OSError:
         return
-    threading.Thread(
+    thread = threading.Thread(
         target=_answer, args=(client, loop, profiling), name="inspection", daemon=True
-    ).start()
+    )
+    try:
+        thread.start()
+    except RuntimeError:  # the system has no thread to give
+        client.close()
 
 
 def _answer(
@@ -118,7 +128,7 @@ def _answer(
         client.settimeout(REQUEST_TIMEOUT)
         with client.makefile("rb") as stream:
             line = stream.readline(REQUEST_LIMIT)
-        if not line:  # somebody looked whether we live
+        if not line:  # a probe whether the process lives
             return
         client.sendall(b'{"accepted": true}\n')
         client.settimeout(30.0)
