@@ -61,7 +61,9 @@ def check_pid_file(value: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ShutdownSettings:
-    """Shutdown"""
+    """Shutdown."""
+
+    theme = "Shutdown"
 
     shutdown_delay: float = setting(
         0.0,
@@ -94,7 +96,9 @@ class ShutdownSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class RecyclingSettings:
-    """Recycling"""
+    """Recycling."""
+
+    theme = "Recycling"
 
     supervise: bool = setting(
         False,
@@ -144,7 +148,9 @@ class RecyclingSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class IdentitySettings:
-    """Identity"""
+    """Identity."""
+
+    theme = "Identity"
 
     chdir: str = setting(
         "",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import ExitStack, nullcontext, suppress
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio
@@ -29,6 +30,7 @@ from katana_asgi.net.sockets import bind_sockets, describe, reason_of, remove_un
 from katana_asgi.net.tls_prepared import tls_for
 from katana_asgi.observe.access import AccessLog
 from katana_asgi.observe.access_observer import AccessObserver
+from katana_asgi.observe.logs import log_notes, prepare_logging
 from katana_asgi.observe.metrics import WorkerMetrics
 from katana_asgi.observe.metrics_observer import MetricsObserver
 from katana_asgi.observe.observer import Observer, combined
@@ -87,7 +89,14 @@ class Server:
     lifespan startup fails.
     """
 
-    def __init__(self, app: ASGIApplication | str | Config, **settings: Any) -> None:
+    def __init__(
+        self,
+        app: ASGIApplication | str | Config = "",
+        *,
+        config: Config | None = None,
+        **settings: Any,
+    ) -> None:
+        app = config or app
         if isinstance(app, Config):
             self.config = app.replace(**settings) if settings else app
         else:
@@ -222,6 +231,9 @@ class Server:
         ``signals``, in the main thread, SIGINT and SIGTERM stop the server and a second one
         stops it at once; the handlers that were there before are put back.
         """
+        if signals:
+            prepare_logging(self.config)
+            log_notes(self.config)
         with stop_on_signals(self) if signals else nullcontext():
             try:
                 if not await self._start_unless_stopped(sockets):
@@ -251,11 +263,11 @@ class Server:
 
     def say_listening(self) -> None:
         """Log where the server can be reached and what it runs on."""
-        loop = loop_name(asyncio.get_running_loop())
+        words = ["1 worker", loop_name(asyncio.get_running_loop()), self.parser]
+        if self.config.port_variable:
+            words.append(f"port of {self.config.port_variable}")
         for where in self.places:
-            logger.info(
-                "Listening on %s (1 worker, %s, %s), CTRL+C to stop", where, loop, self.parser
-            )
+            logger.info("Listening on %s (%s), CTRL+C to stop", where, ", ".join(words))
 
     async def _start_unless_stopped(self, sockets: Sequence[socket.socket] | None) -> bool:
         """Start, or give up when asked to stop meanwhile; whether the server has started."""
@@ -314,8 +326,11 @@ class Server:
             self._lifespan = Lifespan(application, config.lifespan)
             self._lifespan.state[NOTICE] = context.shutdown_notice
             await self._lifespan.startup()
+            if self._access is not None:  # lifespan may have configured logging
+                self._access.refresh()
             context.state = self._lifespan.state
-            context.variables = self._lifespan.variables
+            fresh = config.reset_contextvars
+            context.variables = Context() if fresh else self._lifespan.variables
             context.clock.start()
             for sock in sockets:
                 server = fixed_endpoint(sock) or False
