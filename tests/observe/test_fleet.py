@@ -22,7 +22,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def snapshot(*, draining: bool = False) -> dict[str, Any]:
     gauges = dict.fromkeys(("idle", "active", "websocket", "queue", "concurrency"), 0)
-    return WorkerMetrics(()).snapshot(0, gauges, draining=draining)
+    return WorkerMetrics(()).snapshot(gauges, draining=draining)
 
 
 def test_a_service_is_ready_while_any_of_its_workers_can_answer(clock: list[float]) -> None:
