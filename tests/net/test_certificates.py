@@ -45,7 +45,7 @@ def write(path: Path, end: datetime.datetime, start: datetime.datetime | None = 
 @pytest.mark.parametrize(
     "end",
     [
-        NOW,
+        pytest.param(NOW, id="now"),
         datetime.datetime(1999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC),
         datetime.datetime(2049, 12, 31, 23, 59, 59, tzinfo=datetime.UTC),
         datetime.datetime(2050, 1, 1, tzinfo=datetime.UTC),
