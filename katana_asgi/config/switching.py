@@ -13,7 +13,7 @@ from katana_asgi.config.model import SETTINGS
 from katana_asgi.config.uvicorn_names import REFUSED, SYNONYMS, TAKEN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from katana_asgi.config.foreign_options import Foreign
 
@@ -68,8 +68,8 @@ katana-asgi exec litestar --app main:app run
 katana-asgi exec python gradio_app.py
 ```
 
-This is tested with the start commands of FastAPI, Litestar, mcp, FastMCP, Gradio, NiceGUI, Chainlit,
-Datasette, Shiny, marimo and FastHTML.
+The start commands of FastAPI, Litestar, mcp, FastMCP, Gradio, NiceGUI, Chainlit, Datasette, Shiny,
+marimo and FastHTML are tested.
 
 ### Logs
 
@@ -121,7 +121,7 @@ def switching_page() -> str:
     return page.rstrip() + "\n"
 
 
-def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [columns, ("---",) * len(columns), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
