@@ -75,8 +75,8 @@ class ShutdownSettings:
     timeout_drain_idle: float = setting(
         2.0,
         "duration",
-        "Time an idle connection stays open while a worker drains, for a request on its way; "
-        "the answer says close. Not on SIGINT.",
+        "Time an idle connection stays open while another worker takes over or a shutdown delay "
+        "runs, for a request on its way; the answer says close. At other stops 0.2 s at most.",
         minimum=0,
     )
     timeout_stream_shutdown: float = setting(
@@ -155,7 +155,8 @@ class IdentitySettings:
     chdir: str = setting(
         "",
         "path",
-        "Directory to change to before anything else.",
+        "Directory to change to before anything else: all other paths begin there, but for those "
+        "of --config and --env-file. A reload finds it by its name again.",
         metavar="DIR",
         check=check_directory,
     )

@@ -220,12 +220,7 @@ class Server:
 
         Raises ``RuntimeError`` where a loop is running in this thread, and what ``serve`` raises.
         """
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            run_to_end(lambda: self.serve(sockets), loop_factory(self.config.loop))
-        else:
-            raise RuntimeError("an event loop is running here already: use await server.serve()")
+        run_to_end(lambda: self.serve(sockets), loop_factory(self.config.loop))
 
     async def serve(
         self, sockets: Sequence[socket.socket] | None = None, *, signals: bool = True
@@ -356,7 +351,7 @@ class Server:
         """What TLS has beside the listeners: files that change, plain HTTP that is sent on."""
         config = self.config
         if self._tls is not None and config.ssl_reload:
-            context.clock.every_tick.append(self._tls.look)
+            context.clock.every_tick.append(_Unfailing(self._tls.look))
         if config.redirect_bind:
             address = self.addresses[0]
             port = config.redirect_port or (443 if isinstance(address, str) else address[1])
@@ -438,7 +433,7 @@ class Server:
     def every_tick(self, call: Callable[[], None]) -> None:
         """Have ``call`` called about once a second while the server runs."""
         if self._context is not None:
-            self._context.clock.every_tick.append(call)
+            self._context.clock.every_tick.append(_Unfailing(call))
 
     def _make_context(
         self, application: ASGIApplication, loop: asyncio.AbstractEventLoop
@@ -480,6 +475,24 @@ class Server:
             trusted,
             combined(observers),
         )
+
+
+class _Unfailing:
+    """A call of every tick that may fail: logged the first time, and no reason for others to."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call = call
+        self._failed = False
+
+    def __call__(self) -> None:
+        try:
+            self._call()
+        except Exception:
+            if not self._failed:
+                logger.exception("A fault of the server; it goes on")
+            self._failed = True
+        else:
+            self._failed = False
 
 
 async def serve(app: ASGIApplication | str | Config, **settings: Any) -> None:

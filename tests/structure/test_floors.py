@@ -42,7 +42,7 @@ TOP = 9
 """The modules of the package itself; they are one room."""
 
 DOORS = {
-    "a2wsgi": ["asgi/adapters.py"],
+    "a2wsgi": ["asgi/wsgi.py"],
     "anyio": ["worker/server.py"],
     "click": ["cli.py", "cli_options.py", "exec_cli.py", "inspect_cli.py"],
     "dotenv": ["config/env_file.py"],
