@@ -11,12 +11,12 @@ import pytest
 from katana_asgi import __version__
 from katana_asgi.cli import main
 from katana_asgi.config.model import SETTINGS
-from katana_asgi.http1 import parser
+from katana_asgi.http1 import scanning
 from katana_asgi.worker import loop
 
 Capture = pytest.CaptureFixture[str]
 
-IMPORTED = (parser, loop)  # before a test hides what they import
+IMPORTED = (scanning, loop)  # before a test hides what they import
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -108,14 +108,21 @@ def test_print_config_prints_a_file_that_gives_the_same_settings(
     place: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WEB_CONCURRENCY", "2")
-    flags = ["--timeout-keep-alive", "0.5", "--no-memo", "--header", "A: é", "--static-route=/a=b"]
+    flags = [
+        "--timeout-keep-alive",
+        "0.5",
+        "--no-date-header",
+        "--header",
+        "A: é",
+        "--static-route=/a=b",
+    ]
     assert run("main:app", *flags, "--print-config") == 0
     printed, err = capfdbinary.readouterr()
     assert err == b""
     document = tomllib.loads(printed.decode())
     assert document["workers"] == 2
     assert document["timeout-keep-alive"] == "500ms"
-    assert b"memo = false  # flag --no-memo\n" in printed
+    assert b"date_header = false  # flag --no-date-header\n" in printed
     (place / "printed.toml").write_bytes(printed)
     monkeypatch.delenv("WEB_CONCURRENCY")
     assert run("--config", "printed.toml", "--print-config") == 0
@@ -174,5 +181,5 @@ def test_help_shows_every_flag_variable_and_default(
         assert name == "app" or setting.flag in out
     assert "[default: 75s; KATANA_TIMEOUT_KEEP_ALIVE]" in " ".join(words)
     assert "-w, --workers INTEGER" in out
-    assert "--memo / --no-memo" in out
+    assert "--date-header / --no-date-header" in out
     assert out.count("\nConfiguration:\n") == 1

@@ -88,7 +88,7 @@ def test_another_form_of_application_is_answered_with_the_right_one(app: str, ex
         ({"fd": 2**31}, "2147483648", "an integer from 0 to 2147483647"),
         ({"fd": 10**9999}, "the number", "an integer from 0 to 2147483647"),
         ({"loop": "trio"}, "'trio'", "auto, uvloop or asyncio"),
-        ({"http": None}, "None", "auto, httptools or h11"),
+        ({"http": None}, "None", "auto, native, httptools or h11"),
         ({"access_log": 1}, "1", "true or false"),
         ({"use_colors": "on"}, "'on'", "true or false"),
         ({"root_path": "api"}, "'api'", "a path that starts with a slash, such as /api"),
