@@ -122,7 +122,7 @@ def test_print_config_prints_a_file_that_gives_the_same_settings(
     document = tomllib.loads(printed.decode())
     assert document["workers"] == 2
     assert document["timeout-keep-alive"] == "500ms"
-    assert b"date_header = false  # flag --no-date-header\n" in printed
+    assert b"date-header = false  # flag --no-date-header\n" in printed
     (place / "printed.toml").write_bytes(printed)
     monkeypatch.delenv("WEB_CONCURRENCY")
     assert run("--config", "printed.toml", "--print-config") == 0

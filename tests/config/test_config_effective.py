@@ -74,7 +74,7 @@ def test_each_line_says_where_the_value_came_from(
     loaded = load({"port": ["80"], "static_route": ["/a=b"]}, "a\tb.toml")
     lines = as_toml(loaded.config, loaded.origins).splitlines()
     assert "port = 80  # flag --port" in lines
-    assert "date_header = false  # variable KATANA_DATE_HEADER" in lines
+    assert "date-header = false  # variable KATANA_DATE_HEADER" in lines
     assert "backlog = 5  # file a?b.toml key backlog" in lines
     assert 'host = "127.0.0.1"  # default' in lines
     assert "# uds is not set" in lines
