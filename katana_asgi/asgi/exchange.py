@@ -41,6 +41,9 @@ THREAD: Final = 1.0
 MAX_PIECES: Final = 256
 """Against content that comes a few bytes at a time: each piece has the overhead of an object."""
 
+PATIENCE: Final = 16
+"""How often an application is told in a row that its peer has gone."""
+
 CONTENT_LENGTH: Final = b"content-length"
 
 INITIAL: Final = 0
@@ -64,6 +67,7 @@ class Exchange:
         "_delivered",
         "_event",
         "_left",
+        "_told",
         "_writer",
         "began",
         "buffered",
@@ -108,6 +112,7 @@ class Exchange:
         self.buffered = 0  # bytes of request content that wait for the application
         self.received = 0  # ... and all that came
         self._delivered = False  # the application has been told that the content is complete
+        self._told = 0  # times that it has been told of the disconnect
         self.disconnected = False
         self.half_closed = False
         self._event: asyncio.Event | None = None
@@ -217,10 +222,12 @@ class Exchange:
             self._event.clear()
             await self._event.wait()
 
-    @staticmethod
-    async def _gone() -> Message:
-        # A turn of the loop for the others: some applications ask again and again.
-        await asyncio.sleep(0)
+    async def _gone(self) -> Message:
+        # Now and then a turn of the loop for the others: some applications ask again and again.
+        # Not each time: Starlette's ``is_disconnected`` cancels what does not answer at once.
+        self._told += 1
+        if not self._told % PATIENCE:
+            await asyncio.sleep(0)
         return {"type": "http.disconnect"}
 
     def _take_content(self, content: list[bytes]) -> Message:

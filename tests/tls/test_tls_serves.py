@@ -278,7 +278,7 @@ async def test_shutdown_delivers_an_answer_that_the_client_has_not_read(site, mo
             client.writer.transport.pause_reading()
             await client.send(get("/") + get("/held"))
             (connection,) = server.server.context.clock.watched
-            while not connection.write_paused:
+            while not connection.writing.write_paused:
                 await asyncio.sleep(0)
             await client.send(get("/behind") * 200)
             closing = asyncio.ensure_future(server.server.close())
