@@ -42,7 +42,7 @@ MAX_PIECES: Final = 256
 """Against content that comes a few bytes at a time: each piece has the overhead of an object."""
 
 PATIENCE: Final = 16
-"""How often an application is told in a row that its peer has gone."""
+"""Messages to or from an application whose peer has gone before it has to give way."""
 
 CONTENT_LENGTH: Final = b"content-length"
 
@@ -112,7 +112,7 @@ class Exchange:
         self.buffered = 0  # bytes of request content that wait for the application
         self.received = 0  # ... and all that came
         self._delivered = False  # the application has been told that the content is complete
-        self._told = 0  # times that it has been told of the disconnect
+        self._told = 0  # messages to and from an application whose peer has gone
         self.disconnected = False
         self.half_closed = False
         self._event: asyncio.Event | None = None
@@ -223,12 +223,16 @@ class Exchange:
             await self._event.wait()
 
     async def _gone(self) -> Message:
-        # Now and then a turn of the loop for the others: some applications ask again and again.
-        # Not each time: Starlette's ``is_disconnected`` cancels what does not answer at once.
+        # Some applications ask again and again. But Starlette's ``is_disconnected`` cancels what
+        # does not answer at once.
+        await self._give_way()
+        return {"type": "http.disconnect"}
+
+    async def _give_way(self) -> None:
+        """Now and then leave a turn of the loop to others."""
         self._told += 1
         if not self._told % PATIENCE:
             await asyncio.sleep(0)
-        return {"type": "http.disconnect"}
 
     def _take_content(self, content: list[bytes]) -> Message:
         body = content[0] if len(content) == 1 else b"".join(content)
@@ -286,7 +290,8 @@ class Exchange:
             self.state = STREAMING
             self.cancel_in_time()
         # An application that only sends must neither starve the others nor escape cancellation.
-        await asyncio.sleep(0)
+        # Not each time: one that streams from a generator had better be cancelled in there.
+        await self._give_way()
 
     def _send_body(self, message: Message) -> None:
         body = message.get("body", b"")

@@ -278,7 +278,7 @@ async def test_receive_after_the_response_says_disconnect_every_time(http):
     assert messages == [{"type": "http.disconnect"}] * 3
 
 
-async def test_receive_after_the_end_answers_at_once_and_leaves_the_loop_to_others_all_the_same(
+async def test_receive_after_the_end_answers_at_once_and_yet_gives_way(
     http,
 ):
     """Some ask whether the client has gone and wait for nothing, others ask again and again."""

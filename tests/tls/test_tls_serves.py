@@ -186,7 +186,7 @@ async def test_a_client_that_takes_nothing_is_reset(site):
         except OSError:
             gone.set()
 
-    settings = {"timeout_write": 0.5, **site.settings}
+    settings = {"timeout_write": 0.5, "disconnect": "raise", **site.settings}
     async with running(stream, lifespan="off", **settings) as server:
         async with await connect(server, site.trust) as client:
             client.writer.transport.pause_reading()
