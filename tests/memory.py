@@ -162,6 +162,8 @@ class MemoryTransport(asyncio.Transport):
 class InMemory:
     """A worker that serves ``application``; its one listener is not connected to."""
 
+    connection_class: type[Http1Connection] = Http1Connection
+
     def __init__(self, application: Any, **settings: Any) -> None:
         settings = {"port": 0, "access_log": False, "lifespan": "off", **settings}
         self.server = Server(application, **settings)
@@ -190,7 +192,7 @@ class InMemory:
 
     def connect(self, **options: Any) -> tuple[Http1Connection, MemoryTransport]:
         """A new connection and its transport; ``options`` are the transport's."""
-        connection = Http1Connection(self.context, self._settings)
+        connection = self.connection_class(self.context, self._settings)
         transport = MemoryTransport(self.context.loop, **options)
         transport.set_protocol(connection)
         connection.connection_made(transport)
