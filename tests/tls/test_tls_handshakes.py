@@ -154,7 +154,7 @@ async def test_a_handshake_that_ends_while_the_worker_drains_still_brings_a_requ
                     incoming.write(await within(client.reader.read(65536)))
             server.server.stop(mode=ShutdownMode.HANDOVER)
             closing = asyncio.ensure_future(server.server.close())
-            await until(lambda: server.server._context.draining)
+            await until(lambda: server.server.context.draining)
             for _ in range(5):
                 await asyncio.sleep(0)
             tls.write(get())
