@@ -187,6 +187,56 @@ async def test_connections_of_leavers_are_given_back():
             assert (await client.head()).status == 200
 
 
+async def silent_from_the_start(_scope, _receive, send):
+    """Begin a response and wait for ever, without listening and without any content."""
+    await asyncio.sleep(0)
+    await start(send)
+    await asyncio.Event().wait()
+
+
+async def silent_at_once(_scope, _receive, send):
+    """The same, without a pause before it."""
+    await start(send)
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("app", [silent_from_the_start, silent_at_once])
+async def test_a_head_does_not_wait_for_content_that_does_not_come(app):
+    """A client of server-sent events wants to know that its stream is open."""
+    probe = Probe(app)
+    async with running(probe, **QUICK) as server:
+        client = await server.connect()
+        await client.send(get())
+        assert (await within(client.head(), SOON)).header(b"transfer-encoding") == b"chunked"
+        client.writer.close()
+        assert isinstance(await within(probe.end(), SOON), asyncio.CancelledError)
+
+
+@pytest.mark.parametrize("how", ["FIN", "RST"])
+@pytest.mark.parametrize("app", [silent_from_the_start, silent_at_once])
+async def test_a_client_that_leaves_before_the_head_went_leaves_nothing_behind(app, how):
+    probe = Probe(app)
+    async with running(probe, **QUICK) as server:
+        client = await server.connect()
+        await client.send(get())
+        leave(client, how)
+        assert isinstance(await within(probe.end(), SOON), asyncio.CancelledError)
+
+
+@pytest.mark.parametrize("length", [[], [(b"content-length", b"4")]])
+async def test_content_that_follows_a_head_which_went_alone_is_framed_as_ever(length):
+    async def app(_scope, _receive, send):
+        await start(send, headers=length)
+        await asyncio.sleep(0.3)
+        await send(piece(b"late", more=False))
+
+    async with running(app, lifespan="off") as server:
+        async with await server.connect() as client:
+            for method in ("GET", "HEAD", "GET"):
+                await client.send(get(method=method))
+                assert (await client.response(method)).body == (b"late" * (method == "GET"))
+
+
 # -- half-closed clients
 
 
