@@ -33,8 +33,16 @@ def site(tmp_path_factory) -> Site:
     return Site(str(place / "site.pem"), Trust.of(authority, str(place / "ca.pem")))
 
 
+ON_BOTH_LOOPS = (
+    "test_a_stream_that_does_not_listen_is_cancelled",
+    "test_a_stream_whose_upload_is_not_read_ends",
+    "test_a_half_closed_client_gets_an_answer_that_takes_its_time",
+    "test_a_handler_that_asks_again_after_the_disconnect_starves_no_other",
+)
+"""Where the transports have a part in it."""
+
+
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict:
-    """The loops a test runs on: both, where what is tested is the connection."""
-    if item.path.name == "test_streams_end.py":
-        return {name: loop_factory(name) for name in ("asyncio", "auto")}
-    return {"auto": loop_factory("auto")}
+    """The loops a test runs on."""
+    names = ("asyncio", "auto") if item.name.startswith(ON_BOTH_LOOPS) else ("auto",)
+    return {name: loop_factory(name) for name in names}
