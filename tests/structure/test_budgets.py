@@ -19,7 +19,10 @@ FUNCTION_LINES = 60
 FUNCTION_MEDIAN = 8
 FUNCTION_90TH_PERCENTILE = 30
 
-LONG_MODULES = {"http1/connection.py": "the order of a connection's steps is told in one place"}
+LONG_MODULES = {
+    "http1/connection.py": "the order of a connection's steps is told in one place",
+    "http2/connection.py": "every kind of frame changes the same streams and the same end",
+}
 """Modules above the limit, each with its reason."""
 
 LONG_FUNCTIONS: dict[str, str] = {}

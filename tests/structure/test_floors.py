@@ -22,6 +22,7 @@ FLOORS = {
     "admin": 4,
     "asgi": 4,
     "http1": 5,
+    "http2": 5,
     "websocket": 5,
     "worker": 6,
     "supervisor": 7,
