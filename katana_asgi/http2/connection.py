@@ -284,12 +284,13 @@ class Http2Connection(asyncio.Protocol):
         if tiny:
             self._overhead.spend()
         stream.data_received(data, size - len(data), tiny)
-        if ends:
+        if ends and stream.live:  # what came may have been too much for the exchange
             self._end_received(stream)
 
     def _end_received(self, stream: Http2Stream) -> None:
+        was_last = stream.state is StreamState.LOCAL_ENDED
         stream.end_received()
-        if stream.state is StreamState.ENDED:
+        if was_last:
             self._forget(stream)
 
     def _on_headers(self, flags: int, number: int, payload: bytes) -> None:

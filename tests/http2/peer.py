@@ -34,22 +34,11 @@ CODES = {
     value: name for name, value in vars(faults).items() if name.isupper() and isinstance(value, int)
 }
 
-KINDS = {
-    getattr(frames, name): name
-    for name in [
-        "DATA",
-        "HEADERS",
-        "PRIORITY",
-        "RST_STREAM",
-        "SETTINGS",
-        "PUSH_PROMISE",
-        "PING",
-        "GOAWAY",
-        "WINDOW_UPDATE",
-        "CONTINUATION",
-        "PRIORITY_UPDATE",
-    ]
-}
+_NAMES = (
+    "DATA HEADERS PRIORITY RST_STREAM SETTINGS PUSH_PROMISE PING GOAWAY WINDOW_UPDATE "
+    "CONTINUATION PRIORITY_UPDATE"
+)
+KINDS = {getattr(frames, name): name for name in _NAMES.split(" ")}
 
 Fields = list[tuple[str, str]]
 
