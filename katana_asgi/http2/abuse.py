@@ -76,18 +76,17 @@ class Budget:
 
     def spend(self, cost: int = 1) -> None:
         """Take points; a connection error where there are none left."""
-        self._left -= cost
+        self._left = min(self._left, self._capacity) - cost
         if self._left < 0:
             now = self._clock.now
-            refilled = self._left + (now - self._since) * self._rate
-            self._left = min(refilled, self._capacity)
+            self._left += (now - self._since) * self._rate
             self._since = now
-            if refilled < 0:
+            if self._left < 0:
                 raise ConnectionFault(ENHANCE_YOUR_CALM, self._reason)
 
     def earn(self, points: int = 1) -> None:
-        """Give points back."""
-        self._left = min(self._left + points, self._capacity)
+        """Give points back; what is above the first number is lost at the next ``spend``."""
+        self._left += points
 
 
 def reset_budget(clock: Clock) -> Budget:

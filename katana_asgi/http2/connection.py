@@ -57,6 +57,7 @@ from katana_asgi.http2.frames import (
 from katana_asgi.http2.heads import CheckedHead, check_head
 from katana_asgi.http2.scheduler import IN_TURN, Priorities, parse_priority
 from katana_asgi.http2.settings import Http2Settings, PeerSettings
+from katana_asgi.http2.stalls import Stalls
 from katana_asgi.http2.states import (
     CONNECTION_STATES,
     FRAME_RULES,
@@ -69,7 +70,6 @@ from katana_asgi.http2.states import (
 from katana_asgi.http2.stream import Http2Stream
 from katana_asgi.http2.writing import DefaultFields, Http2Sender
 from katana_asgi.net.clock import NEVER
-from katana_asgi.net.stall import ENOUGH, WriteStall, unsent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,7 +121,7 @@ class Http2Connection(asyncio.Protocol):
         "_resets",
         "_settings",
         "_settings_due",
-        "_stall",
+        "_stalls",
         "_state",
         "_streams",
         "_tail",
@@ -160,12 +160,12 @@ class Http2Connection(asyncio.Protocol):
         self.allowance = Allowance()
         self._overhead = abuse.overhead_budget(clock)
         self._resets = abuse.reset_budget(clock)
-        self._stall: WriteStall | None = None
-        self._settings_due = clock.after(TIMEOUT_SETTINGS_ACK)
+        self._stalls: Stalls | None = None
+        self._settings_due = NEVER
         self._block_due = NEVER
         self._idle_due = clock.after(settings.timeout_header)
         self._end_due = NEVER
-        self.deadline = min(self._settings_due, self._idle_due)
+        self.deadline = self._idle_due
 
     # -- the transport ---------------------------------------------------------------------------
 
@@ -173,7 +173,7 @@ class Http2Connection(asyncio.Protocol):
         """Send what a server sends first (RFC 9113 §3.4)."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what loops give a server
         self._transport = transport
-        self.sender = Http2Sender(transport, self._context.outbox, self._peer)
+        self.sender = Http2Sender(transport, self._context.outbox, self._peer, self._overhead)
         self.sender.append(self._settings.opening)
         self._context.clock.watched.add(self)
 
@@ -264,7 +264,10 @@ class Http2Connection(asyncio.Protocol):
         if kind != SETTINGS or flags & ACK:
             raise ConnectionFault(PROTOCOL_ERROR, "no SETTINGS behind the preface")
         self._move(ConnectionEvent.SETTINGS_SEEN)
-        self._idle_due = self._context.clock.idle_deadline
+        clock = self._context.clock
+        self._idle_due = clock.idle_deadline
+        self._settings_due = clock.after(TIMEOUT_SETTINGS_ACK)
+        self.deadline = min(self._idle_due, self._settings_due)
         if self._context.draining:
             self.shutdown()
 
@@ -499,7 +502,6 @@ class Http2Connection(asyncio.Protocol):
         else:
             stream.change(Change.LOCAL_END)
         self._resets.earn()
-        self._overhead.earn(abuse.EARNED_BY_SENDING)
         self._forget(stream)
 
     def reset_stream(self, stream: Http2Stream, code: int) -> None:
@@ -611,10 +613,10 @@ class Http2Connection(asyncio.Protocol):
 
     def _fail(self, fault: ConnectionFault) -> None:
         """Answer a connection error, and end (RFC 9113 §5.4.1)."""
+        self._end(fault.code, fault.reason)
         for stream in list(self._streams.values()):
             stream.change(Change.LOCAL_RESET)
             self._abandon(stream)
-        self._end(fault.code, fault.reason)
 
     def _end(self, code: int, reason: str) -> None:
         """Send the last GOAWAY; then read on for a moment, or a reset would overtake it."""
@@ -659,26 +661,21 @@ class Http2Connection(asyncio.Protocol):
         self.deadline = min(self._settings_due, self._block_due, self._end_due, idle)
 
     def look_at_writing(self) -> None:
-        """End streams whose client takes too little of what waits, and a transport that stalls."""
-        clock = self._context.clock
-        timeout = self._settings.timeout_write
-        if self.sender.write_paused:
-            if self._stall is None:
-                self._stall = WriteStall(unsent(self._transport))
-            seconds = self._stall.look(unsent(self._transport), clock.elapsed)
-            if timeout and seconds > timeout:
-                self._transport.abort()
-                return
+        """End what has waited too long for the client; called at every tick while it waits."""
+        clock, sender = self._context.clock, self.sender
         waiting = [stream for stream in self._streams.values() if stream.queued]
-        if not waiting and not self.sender.write_paused:
+        if not waiting and not sender.write_paused:
             clock.stalled.discard(self)
-            self._stall = None
+            self._stalls = None
             return
-        for stream in waiting:
-            if stream.progress is None or stream.sent - stream.progress[0] >= ENOUGH:
-                stream.progress = (stream.sent, clock.now)
-            elif timeout and clock.now - stream.progress[1] > timeout:
-                self.reset_stream(stream, CANCEL)
+        timeout = self._settings.timeout_write or NEVER
+        if self._stalls is None:
+            self._stalls = Stalls(self._transport, sender.sent, clock.now)
+        if sender.write_paused and self._stalls.transport_stalled_for(clock.elapsed) > timeout:
+            self._transport.abort()
+            return
+        for stream in self._stalls.overdue(waiting, sender.sent, clock.now, timeout):
+            self.reset_stream(stream, CANCEL)
 
 
 _HANDLERS: Final[tuple[Callable[[Http2Connection, int, int, bytes], None], ...]] = (

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from katana_asgi.asgi.exchange import Exchange
     from katana_asgi.codec import Field, ResponseFields
     from katana_asgi.http2.scheduler import Priority
+    from katana_asgi.http2.stalls import Progress
     from katana_asgi.http2.writing import Http2Sender
 
 __all__ = ["HIGH_WATER", "Http2Stream", "StreamOwner"]
@@ -105,7 +106,7 @@ class Http2Stream:
         self.send_window = send_window
         self.queued = 0
         self.sent = 0  # bytes of content
-        self.progress: tuple[int, float] | None = None  # sent by when, as last measured
+        self.progress: Progress | None = None  # while its window is shut
         self.finishing = False  # END_STREAM goes with the last byte that is queued
         self._queue: deque[bytes | memoryview] = deque()
         self._head_sent = False

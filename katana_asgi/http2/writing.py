@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from katana_asgi.codec import encode_fields
 from katana_asgi.codec.hpack import NAME_CODES, encode_status
+from katana_asgi.http2.abuse import EARNED_BY_SENDING
 from katana_asgi.http2.frames import (
     DATA,
     END_HEADERS,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from katana_asgi.codec import Field
+    from katana_asgi.http2.abuse import Budget
     from katana_asgi.http2.settings import PeerSettings
     from katana_asgi.http2.stream import Http2Stream
     from katana_asgi.net.outbox import Outbox
@@ -103,20 +105,29 @@ class Http2Sender:
         "_laid_off",
         "_out",
         "_outbox",
+        "_overhead",
         "_peer",
         "_registered",
         "_size",
         "_transport",
         "queued",
         "scheduler",
+        "sent",
         "window",
         "write_paused",
     )
 
-    def __init__(self, transport: asyncio.Transport, outbox: Outbox, peer: PeerSettings) -> None:
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        outbox: Outbox,
+        peer: PeerSettings,
+        overhead: Budget,
+    ) -> None:
         self._transport = transport
         self._outbox = outbox
         self._peer = peer
+        self._overhead = overhead  # the peer may answer each frame of content with others
         self._out: list[bytes | memoryview] = []
         self._size = 0
         self._registered = False  # in the outbox: flush() will be called in this turn
@@ -124,6 +135,7 @@ class Http2Sender:
         self.scheduler = Scheduler()
         self.window = 65_535  # of the connection
         self.queued = 0  # bytes of content that wait on all streams
+        self.sent = 0  # bytes of content
         self.write_paused = False
 
     @property
@@ -180,6 +192,8 @@ class Http2Sender:
         self.window -= size
         stream.send_window -= size
         stream.sent += size
+        self.sent += size
+        self._overhead.earn(EARNED_BY_SENDING)
         self.append(frame_header(size, DATA, 0 if more else END_STREAM, stream.id) + data)
         if not more:
             stream.all_sent()
@@ -229,6 +243,8 @@ class Http2Sender:
             self.window -= size
             stream.send_window -= size
             self.queued -= size
+            self.sent += size
+            self._overhead.earn(EARNED_BY_SENDING)
             last = stream.finishing and size == stream.queued
             self._out.append(frame_header(size, DATA, END_STREAM if last else 0, stream.id))
             stream.take(size, self._out)
