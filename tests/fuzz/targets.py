@@ -32,6 +32,7 @@ from katana_asgi.websocket.codec import Close, FrameCodec, WebSocketError
 from katana_asgi.websocket.deflate import Deflate, DeflateParameters, DeflateSettings, negotiate
 from katana_asgi.websocket.events import INVALID_DATA, TOO_BIG
 from katana_asgi.websocket.handshake import accept_response, check_upgrade, is_upgrade
+from tests.fuzz.http2_targets import header_blocks, http2_clients, http2_connections
 from tests.fuzz.in_memory import BACK_ENDS, Served, served_alike
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from katana_asgi.net.proxy_protocol import Origin
     from katana_asgi.websocket.handshake import Upgrade
 
-__all__ = ["TARGETS"]
+__all__ = ["TARGETS", "cut"]
 
 # -- requests: the parser alone, over all back ends
 
@@ -77,7 +78,7 @@ class _Sink:
 
 def requests(data: bytes) -> None:
     """All back ends hear the same requests, and how the bytes are cut does not matter."""
-    reads = _cut(data)
+    reads = cut(data)
     first, *others = (_parse(name, reads) for name in _PARSERS)
     assert others == [first] * len(others), (first, others)
     whole, *others = (_parse(name, [data]) for name in _PARSERS)
@@ -115,7 +116,7 @@ _RESPONSE: Final = re.compile(
 
 def connections(data: bytes) -> None:
     """Over all back ends the application sees the same and the client gets the same bytes."""
-    for reads in ([data], _cut(data)):
+    for reads in ([data], cut(data)):
         for served in served_alike(reads):
             _check_answers(served)
 
@@ -149,7 +150,7 @@ def _check_answers(served: Served) -> None:
 def chunks(data: bytes) -> None:
     """However chunked content is cut it is the same, and no more than what was sent."""
     whole = _decode([data])
-    assert whole == _decode(_cut(data))
+    assert whole == _decode(cut(data))
     assert whole == _decode([data[at : at + 1] for at in range(len(data))])
     assert len(whole[0]) <= len(data)
 
@@ -206,8 +207,8 @@ def frames(data: bytes) -> None:
     """However frames are cut the events are the same, and none is larger than allowed."""
     for compression in (False, True):
         whole = _read_frames([data], compression)
-        cut = _read_frames(_cut(data), compression)
-        assert list(map(_any_fault, cut)) == list(map(_any_fault, whole))
+        pieces = _read_frames(cut(data), compression)
+        assert list(map(_any_fault, pieces)) == list(map(_any_fault, whole))
         for event in whole:
             if isinstance(event, str):
                 assert len(event.encode()) <= _MAX_SIZE
@@ -343,7 +344,7 @@ def preconditions(data: bytes) -> None:
 # -- all of them
 
 
-def _cut(data: bytes) -> list[bytes]:
+def cut(data: bytes) -> list[bytes]:
     """Reads that add up to the data, the same for the same data."""
     chance = random.Random(crc32(data))
     reads = []
@@ -365,5 +366,8 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
         proxied,
         handshakes,
         preconditions,
+        header_blocks,
+        http2_connections,
+        http2_clients,
     )
 }
