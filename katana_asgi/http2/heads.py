@@ -7,11 +7,12 @@ error; everything else an application may see.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 from katana_asgi.codec import FORWARDED_FIELDS, RequestHead
 from katana_asgi.codec.grammar import is_token, is_valid_host, list_members
-from katana_asgi.codec.target import parse_target
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http2.faults import PROTOCOL_ERROR, StreamFault
 
@@ -44,75 +45,113 @@ _CONNECTION_SPECIFIC: Final = frozenset(
 
 _SCHEMES: Final = {b"http": "http", b"https": "https"}
 
+_is_valid_host: Final = lru_cache(maxsize=512)(is_valid_host)
+
 _METHODS: Final = {
     name.encode(): name
     for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "QUERY")
 }
 
 
-class CheckedHead(NamedTuple):
-    """A request head and what its fields ask of HTTP/2."""
+class CheckedHead:
+    """A request head and what its fields ask of HTTP/2.
 
-    head: RequestHead
-    protocol: bytes | None = None
-    """``:protocol`` of an extended CONNECT (RFC 8441)."""
-    expects_continue: bool = False
-    takes_trailers: bool = False
-    priority: bytes | None = None
-    mixed: bool = False
-    """It came through a proxy, which may mix the requests of many clients."""
-
-
-class _Examined:
-    """What the examined fields say."""
+    ``protocol`` is that of an extended CONNECT (RFC 8441); ``mixed`` says that it came through a
+    proxy, which may mix the requests of many clients.
+    """
 
     __slots__ = (
-        "content_length",
-        "cookies",
+        "_content_length",
+        "_cookies",
+        "_forwarded",
+        "_host",
         "expects_continue",
-        "forwarded",
-        "host",
+        "head",
         "mixed",
         "priority",
+        "protocol",
         "takes_trailers",
     )
 
-    def __init__(self) -> None:
-        self.content_length: bytes | None = None
-        self.cookies: list[int] = []
+    head: RequestHead
+
+    def __init__(self, protocol: bytes | None) -> None:
+        self._content_length: bytes | None = None
+        self._cookies: list[int] = []
+        self._forwarded = False
+        self._host: int | None = None
         self.expects_continue = False
-        self.forwarded = False
-        self.host: int | None = None
         self.mixed = False
         self.priority: bytes | None = None
+        self.protocol = protocol
         self.takes_trailers = False
 
-    def add(self, index: int, name: bytes, value: bytes) -> None:
-        """Note one field."""
+    def examine(self, index: int, name: bytes, value: bytes) -> None:
+        """Note what one field says."""
         if name == b"cookie":
-            self.cookies.append(index)
+            self._cookies.append(index)
         elif name == b"priority":
             self.priority = value if self.priority is None else self.priority + b"," + value
         elif name in FORWARDED_FIELDS:
-            self.forwarded = self.mixed = True
+            self._forwarded = self.mixed = True
         elif name == b"content-length":
-            if self.content_length is not None and self.content_length != value:
+            if self._content_length is not None and self._content_length != value:
                 raise _malformed("two content lengths")
-            self.content_length = value
+            self._content_length = value
         elif name == b"te":
             if list_members(value) != [b"trailers"]:  # RFC 9113 §8.2.2
                 raise _malformed("TE other than trailers")
             self.takes_trailers = True
         elif name == b"host":
-            if self.host is not None:
+            if self._host is not None:
                 raise _malformed("two Host fields")
-            self.host = index
+            self._host = index
         elif name == b"expect":
             self.expects_continue = b"100-continue" in list_members(value)
         elif name == b"via":
             self.mixed = True
         elif name in _CONNECTION_SPECIFIC:
             raise _malformed("connection-specific field")
+
+    def complete(self, fields: list[Field], leading: int, authority: bytes | None) -> bytes:
+        """Put one Host in place of the pseudo-fields, and one Cookie in place of its crumbs.
+
+        RFC 9113 §8.3.1: authority and Host may both be sent but must not differ. §8.2.3: an
+        application that knows no HTTP/2 expects a single Cookie. Returns the authority.
+        """
+        sent = None if self._host is None else fields[self._host][1]
+        host = sent if authority is None else authority
+        if not host or not _is_valid_host(host):
+            raise _malformed("no valid authority")
+        superfluous = [] if self._host is None else [self._host]
+        if sent is not None and sent.lower() != host.lower():
+            raise _malformed("Host differs from the authority")
+        cookies = self._cookies
+        if len(cookies) > 1:
+            fields[cookies[0]] = (b"cookie", b"; ".join([fields[index][1] for index in cookies]))
+            superfluous += cookies[1:]
+        for index in sorted(superfluous, reverse=True):
+            del fields[index]
+        fields[:leading] = [(b"host", host)]
+        return host
+
+    def forwarding(self, fields: list[Field]) -> tuple[int, ...]:
+        """Where the forwarding fields stand in the end."""
+        if not self._forwarded:
+            return ()
+        return tuple([at for at, (name, _) in enumerate(fields) if name in FORWARDED_FIELDS])
+
+    def length(self, ended: bool) -> int | None:
+        """How much content follows: 0 for none, ``None`` where only its end will tell."""
+        announced = self._content_length
+        if announced is None:
+            return 0 if ended else None
+        if self.protocol is not None or not announced.isdigit() or len(announced) > 18:
+            raise _malformed("invalid content length")
+        length = int(announced)
+        if ended and length:
+            raise _malformed("content length without content")
+        return length
 
 
 def _malformed(reason: str) -> StreamFault:
@@ -129,9 +168,9 @@ def check_head(decoded: Decoded, ended: bool) -> CheckedHead:
     if method is None:
         raise _malformed("no method")
     name = _METHODS.get(method) or _other_method(method)
-    found = _Examined()
+    checked = CheckedHead(protocol)
     for index in special:
-        found.add(index, *fields[index])
+        checked.examine(index, *fields[index])
     if name == "CONNECT" and protocol is None:
         raise _plain_connect(scheme, authority, target)
     if protocol is not None and (name != "CONNECT" or authority is None):
@@ -140,34 +179,25 @@ def check_head(decoded: Decoded, ended: bool) -> CheckedHead:
         raise _malformed("no scheme or path")
     if scheme not in _SCHEMES:
         raise _malformed("scheme other than http and https")
-    path, raw_path, query = _split_target(target, "GET" if protocol is not None else name)
-    host = _host(authority, None if found.host is None else fields[found.host][1])
-    _rearrange(fields, leading, host, found)
-    forwarded: tuple[int, ...] = ()
-    if found.forwarded:
-        names = [field[0] for field in fields]
-        forwarded = tuple([at for at, each in enumerate(names) if each in FORWARDED_FIELDS])
-    head = RequestHead(
+    if (target[:1] != b"/" or b"#" in target) and (target != b"*" or name != "OPTIONS"):
+        raise _malformed("path without a slash, or with a fragment")  # RFC 9113 §8.3.1
+    raw_path, _, query = target.partition(b"?")
+    path = raw_path.decode("ascii")
+    host = checked.complete(fields, leading, authority)
+    checked.head = RequestHead(
         name,
         target,
         "2",
         _SCHEMES[scheme],
         host,
-        path,
+        unquote(path) if "%" in path else path,
         raw_path,
         query,
         fields,
-        _length(found.content_length, ended, protocol is not None),
-        forwarded,
+        checked.length(ended),
+        checked.forwarding(fields),
     )
-    return CheckedHead(
-        head,
-        protocol,
-        found.expects_continue,
-        found.takes_trailers,
-        found.priority,
-        found.mixed,
-    )
+    return checked
 
 
 def _other_method(method: bytes) -> str:
@@ -183,51 +213,3 @@ def _plain_connect(
     if scheme is not None or target is not None or not authority:
         return _malformed("CONNECT with a scheme or path, or without an authority")
     return RemoteProtocolError("CONNECT is not supported", 501)
-
-
-def _split_target(target: bytes, method: str) -> tuple[str, bytes, bytes]:
-    """RFC 9113 §8.3.1: a path that begins with a slash, or * for OPTIONS; never a whole URI."""
-    if target[:1] != b"/" and not (target == b"*" and method == "OPTIONS"):
-        raise _malformed("path without a slash")
-    try:
-        _, _, path, raw_path, query = parse_target(target, method)
-    except RemoteProtocolError as error:
-        raise _malformed(error.reason) from None
-    return path, raw_path, query
-
-
-def _host(authority: bytes | None, host: bytes | None) -> bytes:
-    """RFC 9113 §8.3.1: authority and Host may both be sent but must not differ."""
-    value = host if authority is None else authority
-    if not value or not is_valid_host(value):
-        raise _malformed("no valid authority")
-    if host is not None and host.lower() != value.lower():
-        raise _malformed("Host differs from the authority")
-    return value
-
-
-def _rearrange(fields: list[Field], leading: int, host: bytes, found: _Examined) -> None:
-    """Put one Host in place of the pseudo-fields, and one Cookie in place of its crumbs.
-
-    RFC 9113 §8.2.3: an application that knows no HTTP/2 expects a single Cookie field.
-    """
-    superfluous = [] if found.host is None else [found.host]
-    cookies = found.cookies
-    if len(cookies) > 1:
-        fields[cookies[0]] = (b"cookie", b"; ".join([fields[index][1] for index in cookies]))
-        superfluous += cookies[1:]
-    for index in sorted(superfluous, reverse=True):
-        del fields[index]
-    fields[:leading] = [(b"host", host)]
-
-
-def _length(announced: bytes | None, ended: bool, tunnel: bool) -> int | None:
-    """How much content follows: 0 for none, ``None`` where only its end will tell."""
-    if announced is None:
-        return 0 if ended else None
-    if tunnel or not announced.isdigit() or len(announced) > 18:
-        raise _malformed("invalid content length")
-    length = int(announced)
-    if ended and length:
-        raise _malformed("content length without content")
-    return length

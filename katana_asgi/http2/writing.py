@@ -166,37 +166,46 @@ class Http2Sender:
 
     def send_head(self, stream: Http2Stream, block: bytes, content: bytes, more: bool) -> None:
         """Send a response head and its first content, in one piece where that is possible."""
-        end = not (content or more)
         size = len(block)
+        end = not (content or more)
         if size > self._peer.frame_size:
-            self.append(header_frames(stream.id, block, end, self._peer.frame_size))
+            head = header_frames(stream.id, block, end, self._peer.frame_size)
         else:
             flags = END_HEADERS | END_STREAM if end else END_HEADERS
-            self.append(frame_header(size, HEADERS, flags, stream.id) + block)
-        if end:
+            head = frame_header(size, HEADERS, flags, stream.id) + block
+        if content and self._may_go_at_once(stream, len(content)):
+            self._send_at_once(stream, head, content, more)
+            return
+        self.append(head)
+        if content:
+            self._enqueue(stream, content, more)
+        elif end:
             stream.all_sent()
-        elif content:
-            self.send_content(stream, content, more)
 
     def send_content(self, stream: Http2Stream, data: bytes, more: bool) -> None:
         """Send content, at once if nothing stands in its way."""
+        if stream.queued or (data and not self._may_go_at_once(stream, len(data))):
+            self._enqueue(stream, data, more)
+        elif data or not more:
+            self._send_at_once(stream, b"", data, more)
+
+    def _send_at_once(self, stream: Http2Stream, head: bytes, data: bytes, more: bool) -> None:
         size = len(data)
-        if stream.queued or (size and not self._may_go_at_once(stream, size)):
-            stream.enqueue(data, more)
-            self.queued += size
-            if stream.send_window > 0:
-                self.schedule(stream)
-            return
-        if more and not size:
-            return
         self.window -= size
         stream.send_window -= size
         stream.sent += size
         self.sent += size
         self._overhead.earn(EARNED_BY_SENDING)
-        self.append(frame_header(size, DATA, 0 if more else END_STREAM, stream.id) + data)
+        flags = 0 if more else END_STREAM
+        self.append(head + frame_header(size, DATA, flags, stream.id) + data)
         if not more:
             stream.all_sent()
+
+    def _enqueue(self, stream: Http2Stream, data: bytes, more: bool) -> None:
+        stream.enqueue(data, more)
+        self.queued += len(data)
+        if stream.send_window > 0:
+            self.schedule(stream)
 
     def _may_go_at_once(self, stream: Http2Stream, size: int) -> bool:
         return (
