@@ -58,9 +58,14 @@ The length is 0 where no content follows and ``None`` where chunks will tell.
 _match_content_length: Final = re.compile(rb"[0-9]{1,18}").fullmatch
 """Eighteen digits: anything longer is not a length but an attempt at an overflow."""
 
-_EXAMINED: Final = frozenset(
-    {b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade"}
-)
+_EXAMINED: Final = FORWARDED_FIELDS | {
+    b"host",
+    b"content-length",
+    b"transfer-encoding",
+    b"connection",
+    b"expect",
+    b"upgrade",
+}
 
 
 def judge(fields: Iterable[Field], version: str) -> Framing:
@@ -71,10 +76,12 @@ def judge(fields: Iterable[Field], version: str) -> Framing:
     values: dict[bytes, bytes] = {}
     forwarded = []
     for index, (name, value) in enumerate(fields):
-        if name in _EXAMINED:
-            values[name] = _joined(name, values.get(name), value)
-        elif name in FORWARDED_FIELDS:
+        if name not in _EXAMINED:
+            continue
+        if name in FORWARDED_FIELDS:
             forwarded.append(index)
+        else:
+            values[name] = _joined(name, values[name], value) if name in values else value
     _check_host(values.get(b"host"), version)
     chunked = _is_chunked(values.get(b"transfer-encoding"), b"content-length" in values, version)
     connection = list_members(values.get(b"connection", b""))
@@ -91,10 +98,8 @@ def judge(fields: Iterable[Field], version: str) -> Framing:
     return bits, None if chunked else length, tuple(forwarded)
 
 
-def _joined(name: bytes, before: bytes | None, value: bytes) -> bytes:
+def _joined(name: bytes, before: bytes, value: bytes) -> bytes:
     """RFC 9110 §5.3: the lines of a list are one list; what is no list must not be repeated."""
-    if before is None:
-        return value
     if name in (b"host", b"content-length"):
         raise RemoteProtocolError("repeated field")
     return before + b"," + value
@@ -119,12 +124,12 @@ def _is_chunked(transfer: bytes | None, length: bool, version: str) -> bool:
         raise RemoteProtocolError("Transfer-Encoding in HTTP/1.0")
     if transfer.lower() == b"chunked":
         return True
-    codings = list_members(transfer)
-    if codings[-1:] != [b"chunked"] or b"chunked" in codings[:-1]:
+    codings = [coding.strip(b" \t") for coding in transfer.lower().split(b",")]
+    if b"" in codings:
+        raise RemoteProtocolError("empty member in Transfer-Encoding")
+    if codings[-1] != b"chunked" or b"chunked" in codings[:-1]:
         # §6.3: there is no way to tell where such content ends.
         raise RemoteProtocolError("chunked is not the last transfer coding")
-    if len(codings) == 1:
-        raise RemoteProtocolError("empty member in Transfer-Encoding")
     raise RemoteProtocolError("transfer coding not supported", 501)
 
 

@@ -1,5 +1,5 @@
 /* What the files of the module share. Each function of the module has a twin in Python that says
-   what is right; README.md beside this file has the rules for C. */
+   what is right; docs/decisions/codec.md has the rules for C. */
 
 #ifndef KATANA_ASGI_NATIVE_H
 #define KATANA_ASGI_NATIVE_H

@@ -14,6 +14,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
+from katana_asgi import codec
+from katana_asgi.codec import fields, masking, nodes
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http.conditional import failed_precondition
 from katana_asgi.http.fields import is_valid_host
@@ -32,6 +34,7 @@ from katana_asgi.websocket.codec import Close, FrameCodec, WebSocketError
 from katana_asgi.websocket.deflate import Deflate, DeflateParameters, DeflateSettings, negotiate
 from katana_asgi.websocket.events import INVALID_DATA, TOO_BIG
 from katana_asgi.websocket.handshake import accept_response, check_upgrade, is_upgrade
+from tests.codec.twins import head_of, outcome, scans
 from tests.fuzz.http2_targets import header_blocks, http2_clients, http2_connections
 from tests.fuzz.in_memory import BACK_ENDS, Served, served_alike
 
@@ -180,9 +183,9 @@ def forwarded(data: bytes) -> None:
 
     Lines are fields, the first byte of each chooses its name.
     """
-    fields = [(_NAMES[line[0] % len(_NAMES)], line[1:]) for line in data.split(b"\n") if line]
+    sent = [(_NAMES[line[0] % len(_NAMES)], line[1:]) for line in data.split(b"\n") if line]
     proxy = ("10.0.0.1", 5000)
-    verdict = resolve(fields, proxy, "http", _TRUSTED)
+    verdict = resolve(sent, proxy, "http", _TRUSTED)
     client = verdict.client
     assert client is not None
     assert str(ipaddress.ip_address(client[0])) == client[0]
@@ -194,7 +197,7 @@ def forwarded(data: bytes) -> None:
         assert re.fullmatch(r"(?:/[^/\x00-\x1f\\]+)+", verdict.prefix)
         assert ".." not in verdict.prefix
     stranger = ("192.0.2.1", 1)
-    unchanged = resolve(fields, stranger, "http", _TRUSTED)
+    unchanged = resolve(sent, stranger, "http", _TRUSTED)
     assert unchanged == (stranger, "http", None, None, None)
 
 
@@ -306,10 +309,10 @@ def handshakes(data: bytes) -> None:
     extension = None if agreed is None else agreed.response
     for chosen in (None, *names):
         answer = accept_response(upgrade, subprotocol=chosen, extension=extension)
-        status, *fields = answer.split(b"\r\n")
+        status, *lines = answer.split(b"\r\n")
         assert status == b"HTTP/1.1 101 Switching Protocols"
-        assert fields[-2:] == [b"", b""]
-        assert all(map(_match_line, fields[:-2])), answer
+        assert lines[-2:] == [b"", b""]
+        assert all(map(_match_line, lines[:-2])), answer
 
 
 def _upgrade(parse: HeadParser, data: bytes) -> Upgrade | None:
@@ -327,18 +330,55 @@ def preconditions(data: bytes) -> None:
     """Whatever tags a client names there is a verdict, alike for one line and for several."""
     known, _, required = data.partition(b"\n")
     for tag in _TAGS:
-        fields = [(b"if-none-match", known), (b"if-match", required)]
-        verdict = failed_precondition("GET", fields, tag)
+        tags = [(b"if-none-match", known), (b"if-match", required)]
+        verdict = failed_precondition("GET", tags, tag)
         assert verdict in (0, 304, 412)
-        assert failed_precondition("PUT", fields, tag) in (0, 412)
-        assert failed_precondition("GET", fields[::-1], tag) == verdict
+        assert failed_precondition("PUT", tags, tag) in (0, 412)
+        assert failed_precondition("GET", tags[::-1], tag) == verdict
         if b"*" not in known:
-            more = [(b"if-none-match", b""), fields[0]]
+            more = [(b"if-none-match", b""), tags[0]]
             assert failed_precondition("GET", more, tag) == failed_precondition(
                 "GET", more[1:], tag
             )
     found = trace_id(data)
     assert found is None or re.fullmatch("[0-9a-f]{32}", found)
+
+
+# -- the codec: C, Python and the libraries
+
+_NARROW: Final = (60, 300, 6)
+_GENEROUS: Final = (10**4, 10**5, 300)
+
+
+def heads(data: bytes) -> None:
+    """Every way to scan a head accepts, refuses and produces the same; C may decline."""
+    head = head_of(data)
+    for limits in (_NARROW, _GENEROUS):
+        found = scans(head, limits)
+        expected = found["python"]
+        if found.get("native", expected) is None:
+            del found["native"]
+        assert found == dict.fromkeys(found, expected), (head, found)
+        chosen = outcome(codec.scan_head, head, *limits)
+        assert isinstance(chosen, tuple) is isinstance(expected, tuple)
+
+
+def values(data: bytes) -> None:
+    """Nodes, masks and response fields are the same in C and in Python. Lines are headers."""
+    assert codec.parse_node(data) == nodes.parse_node(data), data
+    assert codec.mask(data, b"\x01\x80\xffM") == masking.mask(data, b"\x01\x80\xffM")
+    lines = [line.partition(b":") for line in data.split(b"\n")]
+    headers = [(name, value) for name, _, value in lines]
+    found, expected = [
+        outcome(check, headers) for check in (codec.check_fields, fields.check_fields)
+    ]
+    if isinstance(expected, tuple):
+        assert found == expected
+        return
+    for name in ("pairs", "content_length", "own", "close", "wire"):
+        assert getattr(found, name) == getattr(expected, name), name
+    rendered = codec.render_head(b"a", found, b"b", data)
+    assert rendered == fields.render_head(b"a", expected, b"b", data)
 
 
 # -- all of them
@@ -366,6 +406,8 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
         proxied,
         handshakes,
         preconditions,
+        heads,
+        values,
         header_blocks,
         http2_connections,
         http2_clients,

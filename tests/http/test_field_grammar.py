@@ -118,3 +118,16 @@ def test_reason_phrases_are_those_of_the_registry_or_empty():
     assert reason_phrase(200) == b"OK"
     assert reason_phrase(431) == b"Request Header Fields Too Large"
     assert reason_phrase(299) == reason_phrase(999) == b""
+
+
+@pytest.mark.parametrize(
+    ("status", "phrase"),
+    [
+        (413, b"Content Too Large"),
+        (414, b"URI Too Long"),
+        (416, b"Range Not Satisfiable"),
+        (422, b"Unprocessable Content"),
+    ],
+)
+def test_reason_phrases_are_those_of_rfc_9110_on_every_python(status, phrase):
+    assert reason_phrase(status) == phrase
