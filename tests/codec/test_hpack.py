@@ -10,7 +10,7 @@ from hpack import Decoder, Encoder, HPACKDecodingError, OversizedHeaderListError
 from hpack.huffman import HuffmanEncoder
 from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 from hpack.table import HeaderTable
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from katana_asgi import codec
@@ -25,6 +25,8 @@ from katana_asgi.codec.hpack import (
     TOO_LARGE,
     encode_status,
 )
+
+USUAL = settings(deadline=None)
 
 EXAMINED = frozenset({b"cookie", b"te", b"host", b"content-length"})
 
@@ -187,6 +189,7 @@ BLOCKS = st.lists(
 )
 
 
+@USUAL
 @given(BLOCKS, st.lists(st.sampled_from([0, 40, 100, 1000, 4096]), max_size=6))
 def test_what_the_library_encodes_comes_out_of_every_back_end(blocks, sizes):
     encoder = Encoder()
@@ -210,6 +213,7 @@ def outcome(reader: Any, block: bytes) -> Any:
         return str(error)
 
 
+@USUAL
 @given(st.lists(st.one_of(st.binary(max_size=60), st.sampled_from(
     [bytes.fromhex(block) for blocks in RFC_REQUESTS.values() for block in blocks]
 )), min_size=1, max_size=4), st.integers(0, 300), st.integers(0, 5))  # fmt: skip
@@ -226,6 +230,7 @@ def test_any_bytes_fare_alike_in_every_back_end(blocks, max_size, max_count):
         assert all(each.entries == readers[0].entries for each in readers)
 
 
+@USUAL
 @given(st.binary(max_size=80))
 def test_any_bytes_that_are_accepted_mean_what_the_library_reads(block):
     library = Decoder(max_header_list_size=2**20)
@@ -250,6 +255,7 @@ HUFFMAN = [huffman.decode_huffman, *([_native.decode_huffman] if codec.NATIVE el
 _encode = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH).encode
 
 
+@USUAL
 @given(st.binary(max_size=100))
 def test_huffman_there_and_back(data):
     for decode in HUFFMAN:
@@ -265,6 +271,7 @@ def test_huffman_of_every_symbol_alone_and_of_long_strings():
             assert decode(_encode(data)) == data
 
 
+@USUAL
 @given(st.binary(max_size=12))
 def test_huffman_refuses_alike(data):
     def outcome(decode: Any) -> Any:
@@ -283,6 +290,7 @@ def test_huffman_refuses_alike(data):
 # -- encoding ----------------------------------------------------------------------------------
 
 
+@USUAL
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=8))
 def test_what_is_encoded_is_what_the_library_reads_and_leaves_its_table_alone(fields):
     for _, encode in BACK_ENDS.values():

@@ -7,7 +7,7 @@ from struct import pack
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from katana_asgi.http2.flow import (
@@ -52,6 +52,7 @@ def updates(found: list[Frame]) -> list[tuple[int, int]]:
 # -- what a client sends
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 40_000), max_size=60), st.integers(100, 70_000))
 def test_a_window_is_given_back_in_large_steps_and_none_of_it_is_lost(sizes, size):
     window = ReceiveWindow(size)

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from katana_asgi.http2.scheduler import (
@@ -108,6 +108,7 @@ def test_a_change_of_priority_takes_effect():
     assert served(scheduler, 1) == [1]
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from("arcn"), st.integers(0, 5), st.integers(0, 7), st.booleans()),
