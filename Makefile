@@ -14,7 +14,7 @@ FUZZ_TARGETS ?= requests connections chunks forwarded frames proxied handshakes 
 SANITIZED := build/sanitized
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -O1 -g
 
-.PHONY: run test sanitize wheels lint format bench bench-full flamegraph syscalls fuzz docs clean
+.PHONY: run test sanitize wheels lint format bench bench-targets bench-full flamegraph syscalls fuzz docs clean
 
 run: $(VENV)/installed
 	$(BIN)/katana-asgi examples.welcome:app
@@ -48,6 +48,11 @@ format: $(VENV)/test
 
 bench: $(VENV)/bench
 	$(BIN)/python -m benchmarks quick
+
+# About forty minutes; what it finds goes into README.md and docs/performance.md.
+bench-targets: $(VENV)/bench
+	$(BIN)/python -m benchmarks targets
+	$(BIN)/python -m benchmarks publish benchmarks/results/targets.json
 
 bench-full: $(VENV)/bench
 	$(BIN)/python -m benchmarks full

@@ -208,7 +208,7 @@ def _serve(config: Config, reload: Callable[[], Config]) -> int:
 
 def _check(config: Config) -> None:
     """All that can be known without importing the application and binding an address."""
-    from katana_asgi.http1.parser import back_end
+    from katana_asgi.http1.scanning import back_end
     from katana_asgi.worker.loop import loop_factory
 
     _check_application(config)

@@ -7,7 +7,7 @@ raises.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from katana_asgi.codec import fields as _fields
 from katana_asgi.codec import heads as _heads
@@ -44,10 +44,15 @@ __all__ = [
     "render_head",
     "scan_head",
     "scan_head_with",
+    "try_check_fields",
+    "try_scan_head",
 ]
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 try:
-    from katana_asgi.codec import _native
+    import katana_asgi.codec._native  # noqa: F401 - whether it was built
 except ImportError:
     NATIVE = False
 else:
@@ -60,6 +65,17 @@ if TYPE_CHECKING or not NATIVE:
     from katana_asgi.codec.hpack import decode_fields, encode_fields
     from katana_asgi.codec.masking import mask
     from katana_asgi.codec.nodes import parse_node
+
+    def try_scan_head(
+        head: bytes, max_line: int, max_size: int, max_count: int
+    ) -> tuple[RequestHead, int] | None:
+        """``scan_head``, or ``None`` where that has to be asked."""
+        return scan_head(head, max_line, max_size, max_count)
+
+    def try_check_fields(headers: Iterable[Any]) -> ResponseFields | None:
+        """``check_fields``, or ``None`` where that has to be asked."""
+        return check_fields(headers)
+
 else:
     from katana_asgi.codec._native import (
         RequestHead,
@@ -70,19 +86,21 @@ else:
         parse_node,
         render_head,
     )
+    from katana_asgi.codec._native import check_fields as try_check_fields
+    from katana_asgi.codec._native import scan_head as try_scan_head
 
     def scan_head(
         head: bytes, max_line: int, max_size: int, max_count: int
     ) -> tuple[RequestHead, int]:
         """Parse and judge a whole head, as ``heads.scan_head`` does."""
-        found = _native.scan_head(head, max_line, max_size, max_count)
+        found = try_scan_head(head, max_line, max_size, max_count)
         if found is None:
             return scan_head_with(_heads.parse_fields, head, max_line, max_size, max_count)
         return found
 
     def check_fields(headers):
         """Check an application's headers, as ``fields.check_fields`` does."""
-        found = _native.check_fields(headers)
+        found = try_check_fields(headers)
         return _fields.check_fields(headers, ResponseFields) if found is None else found
 
 

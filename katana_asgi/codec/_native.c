@@ -9,7 +9,7 @@ static PyMethodDef methods[] = {
      PyDoc_STR("scan_head(head, max_line, max_size, max_count); None: ask the twin.")},
     {"check_fields", check_fields, METH_O, PyDoc_STR("check_fields(headers); None: ask the twin.")},
     {"render_head", (PyCFunction)(void (*)(void))render_head, METH_FASTCALL,
-     PyDoc_STR("render_head(first, fields, last, content)")},
+     PyDoc_STR("render_head(first, fields, length, last, content)")},
     {"mask", (PyCFunction)(void (*)(void))mask, METH_FASTCALL, PyDoc_STR("mask(data, key)")},
     {"parse_node", parse_node, METH_O, PyDoc_STR("parse_node(node)")},
     {"decode_fields", (PyCFunction)(void (*)(void))decode_fields, METH_FASTCALL,

@@ -340,17 +340,26 @@ render_head(PyObject *module, PyObject *const *args, Py_ssize_t count)
     PyObject *pairs, *result;
     Py_buffer content;
     Py_ssize_t size;
+    char line[48]; /* of the length: a name, 19 digits at most, a line end */
+    int line_size = 0;
 
-    if (count != 4 || !PyBytes_Check(args[0]) || !PyBytes_Check(args[2]) ||
+    if (count != 5 || !PyBytes_Check(args[0]) || !PyBytes_Check(args[3]) ||
+        !(args[2] == Py_None || PyLong_Check(args[2])) ||
         !Py_IS_TYPE(args[1], state_of(module)->fields_type)) {
         PyErr_SetString(PyExc_TypeError,
-                        "render_head() takes bytes, ResponseFields, bytes and content");
+                        "render_head() takes bytes, ResponseFields, a length, bytes and content");
         return NULL;
     }
-    if (PyObject_GetBuffer(args[3], &content, PyBUF_SIMPLE) < 0)
+    if (args[2] != Py_None) {
+        Py_ssize_t length = PyLong_AsSsize_t(args[2]);
+        if (length == -1 && PyErr_Occurred())
+            return NULL;
+        line_size = snprintf(line, sizeof(line), "content-length: %lld\r\n", (long long)length);
+    }
+    if (PyObject_GetBuffer(args[4], &content, PyBUF_SIMPLE) < 0)
         return NULL;
     pairs = ((Fields *)args[1])->pairs;
-    size = PyBytes_GET_SIZE(args[0]) + PyBytes_GET_SIZE(args[2]);
+    size = PyBytes_GET_SIZE(args[0]) + line_size + PyBytes_GET_SIZE(args[3]);
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(pairs); i++) {
         PyObject *pair = PyTuple_GET_ITEM(pairs, i);
         size += PyBytes_GET_SIZE(PyTuple_GET_ITEM(pair, 0)) + 4 +
@@ -367,7 +376,8 @@ render_head(PyObject *module, PyObject *const *args, Py_ssize_t count)
             to = append_bytes(to, PyTuple_GET_ITEM(pair, 1));
             to = append(to, "\r\n", 2);
         }
-        to = append_bytes(to, args[2]);
+        to = append(to, line, line_size);
+        to = append_bytes(to, args[3]);
         append(to, content.buf, content.len);
     }
     PyBuffer_Release(&content);

@@ -113,11 +113,15 @@ def check_fields(
     return make(tuple(pairs), content_length, own, close)
 
 
-def render_head(first: bytes, fields: ResponseFields, last: bytes, content: bytes) -> bytes:
+def render_head(
+    first: bytes, fields: ResponseFields, length: int | None, last: bytes, content: bytes
+) -> bytes:
     """``first``, a line for each of ``fields``, ``last`` and ``content`` (RFC 9112 §4, §5).
 
     ``first`` is the status line and whatever stands before the application's fields, ``last``
-    what stands behind them, the empty line included.
+    what stands behind them, the empty line included; ``length`` is a Content-Length between.
     """
     lines = [b"%b: %b\r\n" % pair for pair in fields.pairs]
+    if length is not None:
+        lines.append(b"content-length: %d\r\n" % length)
     return b"".join([first, *lines, last, content])

@@ -12,7 +12,7 @@ import logging
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
-from katana_asgi.asgi.call import call
+from katana_asgi.asgi.dispatch import running_calls
 from katana_asgi.asgi.exchange import STREAMING
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ async def drain(
     await asyncio.sleep(0)
     http, streams, last = budgets
     if not await _within(context.wait_idle(), force, min(http, streams)):
-        calls = _calls(context)
+        calls = running_calls(context)
         late = [call for call in calls if (call[1].state == STREAMING) == (streams < http)]
         rest = len(calls) > len(late) or streams < http
         done = False
@@ -107,7 +107,7 @@ async def _cancel_all(context: WorkerContext) -> None:
         context.running,
         len(context.clock.watched),
     )
-    for task, _ in _calls(context):
+    for task, _ in running_calls(context):
         task.cancel()
     never = asyncio.Event()
     await _within(context.wait_idle(closed=False), never, UNWIND)
@@ -115,22 +115,6 @@ async def _cancel_all(context: WorkerContext) -> None:
     for connection in list(context.clock.watched):
         connection.abort()
     await _within(context.wait_idle(), never, GONE)
-
-
-def _calls(context: WorkerContext) -> list[tuple[asyncio.Task[Any], Exchange]]:
-    """The calls of this worker's application, not those of another server in the loop.
-
-    Exchanges are found through their tasks, because a background task may outlive its
-    connection, and a registry would cost every request what only this end needs.
-    """
-    calls = []
-    for task in asyncio.all_tasks():
-        frame = getattr(task.get_coro(), "cr_frame", None)
-        if frame is None or frame.f_code is not call.__code__:
-            continue
-        if frame.f_locals["context"] is context:
-            calls.append((task, frame.f_locals["exchange"]))
-    return calls
 
 
 async def pause(force: asyncio.Event, seconds: float) -> None:

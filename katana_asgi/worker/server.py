@@ -19,22 +19,25 @@ from katana_asgi.asgi.loader import load_application
 from katana_asgi.asgi.request_ids import identified
 from katana_asgi.config.model import Config
 from katana_asgi.errors import ConfigurationError
+from katana_asgi.http.default_fields import DefaultFields
 from katana_asgi.http.forwarded import TrustedProxies
-from katana_asgi.http1.kinds import connection_factory
-from katana_asgi.http1.parser import back_end
+from katana_asgi.http1.scanning import back_end
 from katana_asgi.http1.settings import Http1Settings
 from katana_asgi.net.clock import Clock
 from katana_asgi.net.listener import accept_the_rest, address_of, fixed_endpoint
 from katana_asgi.net.sockets import bind_sockets, describe, remove_unix_socket
 from katana_asgi.net.tls_prepared import tls_for
 from katana_asgi.observe.access import AccessLog
+from katana_asgi.observe.access_observer import AccessObserver
 from katana_asgi.observe.metrics import WorkerMetrics
+from katana_asgi.observe.metrics_observer import MetricsObserver
+from katana_asgi.observe.observer import Observer, combined
 from katana_asgi.routes.table import RouteTable
 from katana_asgi.worker.doors import Listener, hsts_field, listen_for_redirects, open_door
 from katana_asgi.worker.drain import Budgets, Farewell, announce_end, drain, pause
 from katana_asgi.worker.loop import loop_name
 from katana_asgi.worker.signals import stop_on_signals
-from katana_asgi.worker.switchboard import Switchboard
+from katana_asgi.worker.switchboard import Switchboard, connection_factory
 
 if TYPE_CHECKING:
     import socket
@@ -94,6 +97,7 @@ class Server:
             self.metrics = WorkerMetrics(self.config.metrics_routes)
         self._application: ASGIApplication | None = None
         self._context: WorkerContext | None = None
+        self._access: AccessLog | None = None
         self._lifespan: Lifespan | None = None
         self.redirects = ""  # where plain HTTP is sent on to https
         self._tls: Tls | None = None
@@ -214,7 +218,9 @@ class Server:
         application = self._application
         assert application is not None  # noqa: S101 - load() has raised, or set it
         context = self._context = self._make_context(application, loop)
-        settings = Http1Settings(config, Switchboard(config, context))
+        settings = Http1Settings(
+            config, context.defaults, upgrade=Switchboard(config, context), meter=self.metrics
+        )
         self._tls = tls_for(config)
         try:
             if sockets is None:
@@ -228,7 +234,7 @@ class Server:
             context.clock.start()
             for sock in sockets:
                 server = fixed_endpoint(sock) or False
-                factory = connection_factory(context, settings, server, self.metrics)
+                factory = connection_factory(config, context, settings, server, context.scheme)
                 self._listeners.append(await open_door(config, context, factory, sock, self._tls))
                 self.addresses.append(address_of(sock))
                 self.places.append(describe(sock, config.scheme))
@@ -276,8 +282,8 @@ class Server:
         if self._context is not None:
             await drain(self._context, self._lifespan, self._force, Budgets.of(self.config))
             self._context.clock.stop()
-            if self._context.access is not None:
-                self._context.access.close()
+            if self._access is not None:
+                self._access.close()
         for sock in self._own_sockets:
             remove_unix_socket(sock)
         self._own_sockets = []
@@ -318,25 +324,39 @@ class Server:
         config = self.config
         clock = Clock(
             loop,
+            idle_timeout=config.timeout_keep_alive,
+            shortest_timeout=min(filter(None, (getattr(config, name) for name in TIMED))),
+        )
+        defaults = DefaultFields(
             date=config.date_header,
             server=b"katana-asgi" if config.server_header else None,
             further=[
                 (name.encode("latin-1"), value.encode("latin-1"))
                 for name, value in (*config.header, *hsts_field(config))
             ],
-            idle_timeout=config.timeout_keep_alive,
-            shortest_timeout=min(filter(None, (getattr(config, name) for name in TIMED))),
         )
+        clock.every_second.append(defaults.refresh)
         routes = RouteTable.from_config(config)
-        trusted = TrustedProxies(config.forwarded_allow_ips) if config.proxy_headers else None
+        trusted = (
+            TrustedProxies(config.forwarded_allow_ips, config.forwarded_fields)
+            if config.proxy_headers
+            else None
+        )
+        observers: list[Observer] = []
+        if self.metrics is not None:
+            observers.append(MetricsObserver(self.metrics))
+        self._access = AccessLog.from_config(config, loop)
+        if self._access is not None:
+            observers.append(AccessObserver(self._access, trusted))
         return WorkerContext(
             config,
             identified(config, application),
             loop,
             clock,
+            defaults,
             routes if routes else None,
             trusted,
-            AccessLog.from_config(config, loop, trusted),
+            combined(observers),
         )
 
 

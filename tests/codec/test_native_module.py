@@ -35,7 +35,7 @@ CALLS = {
     "wrong headers": lambda: NATIVE.check_fields([(b"A", b" b"), (b"a", b"b"), (b"c", 1)]),
     "constructed fields": lambda: NATIVE.ResponseFields(((b"a", b"b"),), 3000, 1, True),
     "fields in a circle": lambda: setattr(made := NATIVE.ResponseFields(), "wire", [made]),
-    "a response": lambda: NATIVE.render_head(b"HTTP/1.1 200 OK\r\n", FIELDS, b"\r\n", b"abc"),
+    "a response": lambda: NATIVE.render_head(b"HTTP/1.1 200 OK\r\n", FIELDS, 3, b"\r\n", b"abc"),
     "a node": lambda: NATIVE.parse_node(b"[2001:db8::1]:4711"),
     "no node": lambda: NATIVE.parse_node(b"[2001:db8::1]:x"),
     "a mask": lambda: NATIVE.mask(memoryview(b"0123456789abc"), b"abcd"),

@@ -159,16 +159,23 @@ LINES = st.binary(max_size=30)
 
 
 @USUAL
-@given(LINES, st.lists(st.tuples(LINES, LINES), max_size=6), LINES, st.binary(max_size=200))
-def test_both_write_the_same_head(first, pairs, last, content):
+@given(
+    LINES,
+    st.lists(st.tuples(LINES, LINES), max_size=6),
+    st.none() | st.integers(0, 2**63 - 1),
+    LINES,
+    st.binary(max_size=200),
+)
+def test_both_write_the_same_head(first, pairs, length, last, content):
     twin = fields.ResponseFields(tuple(pairs))
-    expected = fields.render_head(first, twin, last, content)
+    expected = fields.render_head(first, twin, length, last, content)
     lines = b"".join(name + b": " + value + b"\r\n" for name, value in pairs)
+    lines += b"" if length is None else b"content-length: %d\r\n" % length
     assert expected == first + lines + last + content
     chosen = codec.ResponseFields(tuple(pairs))
-    assert codec.render_head(first, chosen, last, content) == expected
-    assert codec.render_head(first, chosen, last, memoryview(content)) == expected
-    assert codec.render_head(first, chosen, last, bytearray(content)) == expected
+    assert codec.render_head(first, chosen, length, last, content) == expected
+    assert codec.render_head(first, chosen, length, last, memoryview(content)) == expected
+    assert codec.render_head(first, chosen, length, last, bytearray(content)) == expected
 
 
 def test_fields_have_a_place_for_what_a_version_makes_of_them():
@@ -201,10 +208,11 @@ def test_native_fields_are_pairs_of_bytes(arguments):
     "arguments",
     [
         (),
-        ("", NATIVE and NATIVE.ResponseFields(), b"", b""),
-        (b"", fields.ResponseFields(), b"", b""),
-        (b"", NATIVE and NATIVE.ResponseFields(), "", b""),
-        (b"", NATIVE and NATIVE.ResponseFields(), b"", ""),
+        ("", NATIVE and NATIVE.ResponseFields(), None, b"", b""),
+        (b"", fields.ResponseFields(), None, b"", b""),
+        (b"", NATIVE and NATIVE.ResponseFields(), "1", b"", b""),
+        (b"", NATIVE and NATIVE.ResponseFields(), None, "", b""),
+        (b"", NATIVE and NATIVE.ResponseFields(), None, b"", ""),
     ],
 )
 def test_other_things_cannot_be_written(arguments):

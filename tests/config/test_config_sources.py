@@ -83,6 +83,7 @@ def test_booleans_have_two_flags() -> None:
         ("root_path", "", ""),
         ("forwarded_allow_ips", "10.0.0.1, unix", ("10.0.0.1", "unix")),
         ("forwarded_allow_ips", "", ()),
+        ("forwarded_fields", "for,proto, host", ("for", "proto", "host")),
         ("header", "A: b, c\nD: e\n", (("A", "b, c"), ("D", "e"))),
         ("static_route", "/a=b=c\n/d=", (StaticRoute("/a", "b=c"), StaticRoute("/d", ""))),
         ("static_file_route", "/n=/dev/null", (("/n", "/dev/null"),)),

@@ -173,7 +173,7 @@ def _decode(reads: list[bytes]) -> tuple[bytes, object]:
 
 # -- forwarding fields
 
-_TRUSTED: Final = TrustedProxies(["10.0.0.0/8", "::1", "fe80::/10"])
+_TRUSTED: Final = TrustedProxies(["10.0.0.0/8", "::1", "fe80::/10"], ["all"])
 
 _NAMES: Final = [*sorted(FORWARDED_FIELDS), b"x-other"]
 
@@ -185,7 +185,12 @@ def forwarded(data: bytes) -> None:
     """
     sent = [(_NAMES[line[0] % len(_NAMES)], line[1:]) for line in data.split(b"\n") if line]
     proxy = ("10.0.0.1", 5000)
+<<<<<<< HEAD
+    positions = range(len(fields))
+    verdict = resolve(fields, positions, proxy, "http", _TRUSTED)
+=======
     verdict = resolve(sent, proxy, "http", _TRUSTED)
+>>>>>>> codec
     client = verdict.client
     assert client is not None
     assert str(ipaddress.ip_address(client[0])) == client[0]
@@ -197,7 +202,11 @@ def forwarded(data: bytes) -> None:
         assert re.fullmatch(r"(?:/[^/\x00-\x1f\\]+)+", verdict.prefix)
         assert ".." not in verdict.prefix
     stranger = ("192.0.2.1", 1)
+<<<<<<< HEAD
+    unchanged = resolve(fields, positions, stranger, "http", _TRUSTED)
+=======
     unchanged = resolve(sent, stranger, "http", _TRUSTED)
+>>>>>>> codec
     assert unchanged == (stranger, "http", None, None, None)
 
 
