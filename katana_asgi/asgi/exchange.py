@@ -60,6 +60,7 @@ class Exchange:
         "_writer",
         "began",
         "buffered",
+        "client",
         "content_complete",
         "continue_due",
         "disconnected",
@@ -88,6 +89,8 @@ class Exchange:
         self.head = head
         self.peer = peer
         self.scope = scope
+        # Who asked, a trusted proxy's word included; the application may change its scope.
+        self.client: Client = scope["client"]
         self.content_complete = head.content_length == 0
         self.continue_due = False  # the client waits for 100 before it sends content
         self.state = INITIAL
@@ -164,11 +167,6 @@ class Exchange:
         A client may close as soon as it has the announced length.
         """
         return self.state == COMPLETE or (self.state == STREAMING and self._left == 0)
-
-    @property
-    def client(self) -> Client:
-        """Who asked, a trusted proxy's word included."""
-        return self.scope["client"]  # type: ignore[no-any-return] # scopes are Any by ASGI
 
     # -- the application's side --------------------------------------------------------------
 

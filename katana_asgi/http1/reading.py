@@ -15,7 +15,7 @@ from katana_asgi.codec.heads import split_request_line
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http.target import parse_target
 from katana_asgi.http1.content import ChunkedContent, ContentDecoder, CountedContent
-from katana_asgi.http1.pace import BodyPace
+from katana_asgi.net.pace import BodyPace
 from katana_asgi.net.proxy_protocol import is_proxy_header
 
 if TYPE_CHECKING:

@@ -34,10 +34,8 @@ class Observed(Protocol):
     fields: ResponseFields | None
     received: int
     sent: int
-
-    @property
-    def client(self) -> Client:
-        """Who asked, a trusted proxy's word included."""
+    client: Client
+    """Who asked, a trusted proxy's word included."""
 
 
 class Observer(Protocol):

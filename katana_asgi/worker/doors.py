@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from katana_asgi.http1.settings import Http1Settings
+from katana_asgi.net.backlog import backlog_for
 from katana_asgi.net.listener import bound_unsent, listen
 from katana_asgi.net.redirect_sockets import redirect_socket
 from katana_asgi.net.tls_listener import Arrival, Arrivals, TlsListener
@@ -54,7 +55,7 @@ async def open_door(
         config.ssl_shutdown_timeout,
     )
     arrive = ProxiedArrival if config.proxy_protocol else Arrival
-    return TlsListener(arrivals, factory, sock, config.backlog, arrive)
+    return TlsListener(arrivals, factory, sock, backlog_for(sock, config.backlog), arrive)
 
 
 async def listen_for_redirects(

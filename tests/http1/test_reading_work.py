@@ -1,6 +1,6 @@
 """What a head costs that comes in many reads: work in proportion to its bytes, never their square.
 
-Counted, not timed: every byte that the parser looks at, or copies, in what it has gathered.
+Counted, not timed: every byte that the reading half looks at, or copies, in what it has gathered.
 """
 
 from __future__ import annotations
@@ -8,12 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from reads import Requests, reader_settings
 
-from katana_asgi.http1 import parser as parser_module
-from katana_asgi.http1.limits import HeadLimits
-from katana_asgi.http1.parser import RequestParser, head_parser
+from katana_asgi.http1 import reading
 
-LIMITS = HeadLimits(line=10**6, size=10**6, count=10**6)
+SETTINGS = reader_settings("auto", line=10**6, size=10**6, count=10**6)
 
 MOST_FOR_A_READ = 16
 """Bytes looked at again for each read: the end of a line or of the head may have been cut."""
@@ -64,30 +63,15 @@ class Looked(bytearray):
         return bytes(memoryview(self))
 
 
-class Nobody:
-    """A sink that no request may reach."""
-
-    def request_received(self, head: Any) -> None:
-        raise AssertionError(head)
-
-    content_received = request_received
-
-    def request_complete(self) -> None:
-        raise AssertionError
-
-
-@pytest.mark.skipif(
-    not str(parser_module.__file__).endswith(".py"),
-    reason="what a compiled parser does to its bytes cannot be counted",
-)
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
 @pytest.mark.parametrize("beginning", BEGINNINGS.values(), ids=BEGINNINGS)
 def test_an_unfinished_head_costs_what_it_has_in_bytes(beginning, size, monkeypatch):
     """A client may cut its head as it likes; the limits allow one of 64 KiB and more."""
-    monkeypatch.setattr(parser_module, "bytearray", Looked, raising=False)
+    monkeypatch.setattr(reading, "bytearray", Looked, raising=False)
     monkeypatch.setattr(Looked, "work", 0)
-    parser = RequestParser(Nobody(), head_parser("auto", LIMITS, memo=False), LIMITS)
+    requests = Requests(SETTINGS)
     reads = [beginning[at : at + size] for at in range(0, len(beginning), size)]
     for read in reads:
-        parser.feed(read)
+        requests.feed(read)
+    assert not requests.heard
     assert 0 < Looked.work < MOST_FOR_A_READ * len(reads) + MOST_FOR_A_BYTE * len(beginning)

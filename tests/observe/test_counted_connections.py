@@ -86,18 +86,6 @@ async def test_broken_content_of_a_request_that_was_answered_is_not_counted_as_a
         assert metrics.rejections == {}
 
 
-async def test_a_head_that_another_connection_has_sent_counts_as_known() -> None:
-    async with running(hello, lifespan="off", statsd="127.0.0.1:9") as server:
-        metrics = server.server.metrics
-        assert metrics is not None
-        for _ in range(6):  # once on each: no connection can know it from itself
-            async with await server.connect() as connection:
-                await connection.send(GET)
-                await connection.response()
-        assert metrics.memo_hits > 0
-        assert metrics.statuses == {("GET", 200): 6}
-
-
 async def test_responses_in_one_piece_are_counted_with_their_content() -> None:
     async def whole(scope, receive, send) -> None:
         await send({"type": "http.response.start", "status": 404, "headers": []})

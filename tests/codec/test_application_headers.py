@@ -1,4 +1,4 @@
-"""The headers of an application, checked and remembered."""
+"""The headers of an application: what is taken, what is dropped, what raises."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from katana_asgi.asgi.fields import DATE, MAX_ENTRIES, SERVER, FieldsMemo, check_fields
+from katana_asgi.codec import DATE, SERVER, check_fields, render_head
 from katana_asgi.errors import LocalProtocolError
 
 
-def test_names_are_lower_cased_and_values_trimmed_and_rendered():
+def test_names_are_lower_cased_and_values_trimmed():
     fields = check_fields([(b"X-A", b" 1\t"), (b"x-b", b""), (b"X-a", b"2 3")])
     assert fields.pairs == ((b"x-a", b"1"), (b"x-b", b""), (b"x-a", b"2 3"))
-    assert fields.lines == b"x-a: 1\r\nx-b: \r\nx-a: 2 3\r\n"
 
 
 @pytest.mark.parametrize("name", [b"Transfer-Encoding", b"connection", b"Keep-Alive", b"upgrade"])
 def test_fields_of_the_connection_are_left_to_the_server(name):
     fields = check_fields([(name, b"x"), (b"a", b"b")])
-    assert fields.lines == b"a: b\r\n"
+    assert fields.pairs == ((b"a", b"b"),)
     assert fields.close is False
 
 
@@ -27,16 +26,14 @@ def test_fields_of_the_connection_are_left_to_the_server(name):
 def test_connection_close_is_a_wish(value):
     fields = check_fields([(b"Connection", value)])
     assert fields.close is True
-    assert fields.lines == b""
+    assert fields.pairs == ()
     assert check_fields([(b"x", b"close")]).close is False
 
 
 def test_content_length_is_known_and_kept_once():
     fields = check_fields([(b"Content-Length", b"5"), (b"content-length", b" 5 ")])
     assert fields.content_length == 5
-    assert fields.lines == b"content-length: 5\r\n"
-    without = fields.without_length()
-    assert (without.content_length, without.lines) == (None, b"")
+    assert fields.pairs == ((b"content-length", b"5"),)
 
 
 @pytest.mark.parametrize(
@@ -86,54 +83,10 @@ def test_whatever_passes_is_one_line_each(pairs):
         fields = check_fields(pairs)
     except LocalProtocolError:
         return
-    lines = fields.lines.split(b"\r\n")
-    assert lines.pop() == b""
-    assert len(lines) == len(fields.pairs)
-    assert all(b": " in line and b"\r" not in line and b"\n" not in line for line in lines)
-
-
-# -- the memo
-
-
-def test_the_memo_gives_what_the_check_gives():
-    memo = FieldsMemo()
-    for headers in ([], [(b"A", b"1")], ((b"A", b"1"),), [[b"A", b"1"]], iter([(b"A", b"1")])):
-        expected = b"a: 1\r\n" if headers else b""
-        assert memo(headers).lines == expected
-
-
-def test_a_list_that_repeats_is_checked_once_and_one_that_failed_again():
-    memo = FieldsMemo()
-    assert memo([(b"A", b"1")]) is memo([(b"A", b"1")])
-    for _ in range(2):
-        with pytest.raises(LocalProtocolError):
-            memo([(b"A", b"1\n")])
-
-
-@pytest.mark.parametrize("pair", [(b"Set-Cookie", b"a=b"), (b"etag", b'"x"'), (b"x", b"y" * 5000)])
-def test_what_does_not_repeat_is_kept_until_the_next_list_only(pair):
-    memo = FieldsMemo()
-    first = memo([pair])
-    assert memo([(b"other", b"1")]) is not first
-    assert memo([pair]) is not first
-
-
-def test_a_list_that_the_application_changes_is_another_list():
-    memo = FieldsMemo()
-    headers = [(b"a", b"1")]
-    assert memo(headers).lines == b"a: 1\r\n"
-    headers.append((b"b", b"2"))
-    assert memo(headers).lines == b"a: 1\r\nb: 2\r\n"
-    headers[:] = [[b"c", b"3"]]
-    assert memo(headers).lines == b"c: 3\r\n"
-    headers[0][1] = b"4"
-    assert memo(headers).lines == b"c: 4\r\n"
-
-
-def test_the_memo_is_bounded():
-    memo = FieldsMemo()
-    kept = [memo([(b"x", b"%d" % number)]) for number in range(3 * MAX_ENTRIES)]
-    again = [memo([(b"x", b"%d" % number)]) for number in range(3 * MAX_ENTRIES)]
-    known = sum(first is second for first, second in zip(kept, again, strict=True))
-    assert known <= MAX_ENTRIES
-    assert [fields.lines for fields in kept] == [fields.lines for fields in again]
+    rendered = render_head(b"", fields, b"\r\n", b"")
+    lines = rendered.split(b"\r\n")
+    assert lines[-2:] == [b"", b""]
+    assert len(lines) == len(fields.pairs) + 2
+    assert all(b": " in line for line in lines[:-2])
+    assert b"\r" not in rendered.replace(b"\r\n", b"")
+    assert b"\n" not in rendered.replace(b"\r\n", b"")
