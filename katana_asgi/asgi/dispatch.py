@@ -13,6 +13,7 @@ from katana_asgi.asgi.exchange import COMPLETE, STREAMING, Exchange
 from katana_asgi.asgi.scope import http_scope
 from katana_asgi.asgi.start import start
 from katana_asgi.http.refusal import OVERLOADED, Refusal
+from katana_asgi.observe.observer import LEFT
 
 if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
@@ -20,7 +21,14 @@ if TYPE_CHECKING:
     from katana_asgi.http.message import RequestHead
     from katana_asgi.net.peer import Peer
 
-__all__ = ["begin", "cancel_in_time", "open_exchange", "refusal_for", "running_calls"]
+__all__ = [
+    "begin",
+    "end_call",
+    "open_exchange",
+    "refusal_for",
+    "running_calls",
+    "take_away",
+]
 
 CONTENT_TOO_LARGE = Refusal(413, "content too large")
 
@@ -63,6 +71,31 @@ async def _call(exchange: Exchange, context: WorkerContext) -> None:
             exchange.returned_early()
     finally:
         context.exchange_finished()
+
+
+def end_call(context: WorkerContext, exchange: Exchange, *, aborted: bool = False) -> None:
+    """The peer has gone, or it was made to: say how the exchange ended, and tell the application.
+
+    ``aborted``: it was not the peer that ended it.
+    """
+    observer = context.observer
+    if observer is not None:
+        if exchange.whole:
+            observer.done(exchange)
+        elif aborted:
+            status = exchange.status if exchange.on_the_wire else LEFT
+            observer.ended(exchange, status, "aborted")
+        elif exchange.on_the_wire:
+            observer.ended(exchange, LEFT, f"client left after {exchange.status}")
+        else:
+            observer.ended(exchange, LEFT, "client left")
+    take_away(context, exchange)
+
+
+def take_away(context: WorkerContext, exchange: Exchange) -> None:
+    """Tell the application that the peer has gone; cancel in time what does not listen."""
+    exchange.disconnect()
+    cancel_in_time(context, exchange)
 
 
 def cancel_in_time(context: WorkerContext, exchange: Exchange) -> None:

@@ -24,13 +24,19 @@ if TYPE_CHECKING:
     from katana_asgi.http.message import RequestHead
     from katana_asgi.http1.settings import Http1Settings
 
-__all__ = ["RequestReader"]
+__all__ = ["OtherProtocol", "RequestReader"]
 
 HEAD_END: Final = b"\r\n\r\n"
+PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\n"
+"""What the preface of HTTP/2 looks like to HTTP/1.1 (RFC 9113 §3.4): a head that is refused."""
 _CR: Final = 0x0D
 _TCHAR: Final = frozenset(
     b"!#$%&'*+-.^_`|~0123456789" + bytes(range(65, 91)) + bytes(range(97, 123))
 )
+
+
+class OtherProtocol(RemoteProtocolError):
+    """The client speaks HTTP/2; its bytes are held."""
 
 
 class RequestReader:
@@ -171,6 +177,10 @@ class RequestReader:
             return self._next_gathered()
         if is_proxy_header(data):
             raise RemoteProtocolError(self._proxy_reason)
+        if data == PREFACE:
+            self._data = data + self.take_held()
+            self.more = True
+            raise OtherProtocol(error.reason, error.status)
         error.without_content = data.startswith(b"HEAD ")
         raise error
 
@@ -219,7 +229,7 @@ class RequestReader:
         Checks what is new only: a head that comes byte by byte must not cost its square.
         """
         checked = self._checked
-        if not beginning or beginning == b"\r":
+        if not beginning or beginning == b"\r" or PREFACE.startswith(beginning):
             return
         if beginning[0] not in _TCHAR:
             if is_proxy_header(beginning):

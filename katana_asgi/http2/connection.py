@@ -16,16 +16,20 @@ connection owns the states of its streams and its own; ``states.py`` has the tab
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, cast
 
+from katana_asgi.asgi.dispatch import end_call, take_away
 from katana_asgi.codec.hpack import TOO_LARGE
 from katana_asgi.errors import RemoteProtocolError
+from katana_asgi.http.refusal import TOO_MANY_CONNECTIONS, Blame, Refusal, refusal_of
 from katana_asgi.http2 import abuse
 from katana_asgi.http2.blocks import BlockReader
 from katana_asgi.http2.faults import (
     CANCEL,
+    ENHANCE_YOUR_CALM,
     FLOW_CONTROL_ERROR,
     FRAME_SIZE_ERROR,
+    INTERNAL_ERROR,
     NO_ERROR,
     PROTOCOL_ERROR,
     REFUSED_STREAM,
@@ -54,9 +58,10 @@ from katana_asgi.http2.frames import (
     strip_padding,
     window_update,
 )
-from katana_asgi.http2.heads import CheckedHead, check_head
+from katana_asgi.http2.heads import check_head
+from katana_asgi.http2.requests import answer
 from katana_asgi.http2.scheduler import IN_TURN, Priorities, parse_priority
-from katana_asgi.http2.settings import Http2Settings, PeerSettings
+from katana_asgi.http2.settings import PeerSettings
 from katana_asgi.http2.stalls import Stalls
 from katana_asgi.http2.states import (
     CONNECTION_STATES,
@@ -68,8 +73,9 @@ from katana_asgi.http2.states import (
     StreamState,
 )
 from katana_asgi.http2.stream import Http2Stream
-from katana_asgi.http2.writing import DefaultFields, Http2Sender
-from katana_asgi.net.clock import NEVER
+from katana_asgi.http2.writing import Http2Sender
+from katana_asgi.net.clock import EVERY_TICK, NEVER
+from katana_asgi.net.pace import BodyPace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,11 +83,11 @@ if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.asgi.exchange import Exchange
     from katana_asgi.codec.hpack import Decoded
+    from katana_asgi.http2.heads import CheckedHead
+    from katana_asgi.http2.settings import Http2Settings
+    from katana_asgi.net.peer import Peer
 
 __all__ = ["Http2Connection"]
-
-Begin: TypeAlias = "Callable[[Http2Stream, CheckedHead], Exchange | None]"
-"""Starts the exchange of a stream; ``None`` where it has been answered already."""
 
 REMEMBERED_STREAMS: Final = 128
 """Streams that are over and whose end is known: frames on them may still be on their way."""
@@ -103,11 +109,8 @@ class Http2Connection(asyncio.Protocol):
     """Serves the requests of one client."""
 
     __slots__ = (
-        "_begin",
         "_block_due",
         "_blocks",
-        "_context",
-        "_default_fields",
         "_end_due",
         "_ended",
         "_idle_due",
@@ -115,44 +118,43 @@ class Http2Connection(asyncio.Protocol):
         "_last",
         "_orphans",
         "_overhead",
-        "_peer",
         "_peer_leaves",
+        "_peer_settings",
         "_priorities",
+        "_requests_left",
         "_resets",
-        "_settings",
         "_settings_due",
         "_stalls",
         "_state",
         "_streams",
         "_tail",
         "_transport",
+        "_uploads",
         "allowance",
+        "context",
         "deadline",
+        "peer",
         "sender",
+        "settings",
     )
 
     sender: Http2Sender
     _transport: asyncio.Transport
 
-    def __init__(
-        self,
-        context: WorkerContext,
-        settings: Http2Settings,
-        begin: Begin,
-        default_fields: DefaultFields,
-    ) -> None:
+    def __init__(self, context: WorkerContext, settings: Http2Settings, peer: Peer) -> None:
         clock = context.clock
-        self._context = context
-        self._settings = settings
-        self._begin = begin
-        self._default_fields = default_fields
+        self.context = context
+        self.settings = settings
+        self.peer = peer
         self._state = ConnectionState.PREFACE
         self._tail = b""
         self._blocks = BlockReader(settings)
-        self._peer = PeerSettings()
+        self._peer_settings = PeerSettings()
         self._priorities = Priorities()
         self._peer_leaves = False  # it sent GOAWAY
+        self._requests_left = settings.limit_requests  # 0: no limit
         self._streams: dict[int, Http2Stream] = {}
+        self._uploads: set[Http2Stream] = set()  # those whose content is not complete
         self._ended: dict[int, StreamState] = {}  # how the last few streams ended
         self._last = 0  # the highest number of a stream that was opened
         self._orphans = 0  # application calls that run on although their stream was reset
@@ -163,23 +165,56 @@ class Http2Connection(asyncio.Protocol):
         self._stalls: Stalls | None = None
         self._settings_due = NEVER
         self._block_due = NEVER
-        self._idle_due = clock.after(settings.timeout_header)
+        self._idle_due = clock.after(LINGER if context.draining else settings.timeout_header)
         self._end_due = NEVER
         self.deadline = self._idle_due
 
     # -- the transport ---------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, unless there are too many connections."""
+        stream = cast("asyncio.Transport", transport)
+        self.peer.connected(stream)
+        context = self.context
+        admission = context.admission
+        full = len(context.clock.watched) >= admission.most and not admission.has_room()
+        self._begin(stream)
+        if full or admission.counts_clients:
+            admitted = admission.admits(self, self.peer.client, full=full)
+            if admitted is None:
+                self.abort()
+            elif not admitted:
+                self._turn_away()
+
+    def take_over(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Go on with a connection that was counted already, and whose first bytes were ``data``."""
+        self._begin(transport)
+        self._handle(data)
+
+    def _begin(self, transport: asyncio.Transport) -> None:
         """Send what a server sends first (RFC 9113 §3.4)."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what loops give a server
         self._transport = transport
-        self.sender = Http2Sender(transport, self._context.outbox, self._peer, self._overhead)
-        self.sender.append(self._settings.opening)
-        self._context.clock.watched.add(self)
+        self.sender = Http2Sender(
+            transport, self.context.outbox, self._peer_settings, self._overhead
+        )
+        self.sender.append(self.settings.opening)
+        self.context.clock.watched.add(self)
+
+    def _turn_away(self) -> None:
+        """There are too many connections: nothing of it will be processed."""
+        if self.context.observer is not None:
+            self.context.observer.refused(self.peer, None, TOO_MANY_CONNECTIONS, None)
+        self._end(ENHANCE_YOUR_CALM, TOO_MANY_CONNECTIONS.reason)
 
     def data_received(self, data: bytes) -> None:
+        """Bytes were read."""
+        if self.settings.meter is not None:
+            self.settings.meter.bytes_in += len(data)
+        self._handle(data)
+
+    def _handle(self, data: bytes) -> None:
         """Handle all frames that are whole."""
-        if self._state >= ConnectionState.FAILED:
+        if self._state >= _FAILED:
             return
         if self._tail:
             data = self._tail + data
@@ -197,7 +232,7 @@ class Http2Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The transport's buffer is above its high water."""
         self.sender.pause_writing()
-        self._context.clock.stalled.add(self)
+        self.context.clock.stalled.add(self)
 
     def resume_writing(self) -> None:
         """The transport's buffer is below its low water again."""
@@ -210,8 +245,8 @@ class Http2Connection(asyncio.Protocol):
             stream.change(Change.REMOTE_RESET)
             self._abandon(stream)
         self._tail = b""
-        self._context.clock.stalled.discard(self)
-        self._context.connection_closed(self)
+        self.context.clock.stalled.discard(self)
+        self.context.connection_closed(self)
 
     def _move(self, event: ConnectionEvent) -> None:
         self._state = CONNECTION_STATES.get((self._state, event), self._state)
@@ -248,7 +283,7 @@ class Http2Connection(asyncio.Protocol):
                 else:
                     self._overhead.spend()  # RFC 9113 §5.5: unknown types are ignored
             except StreamFault as fault:
-                self._reset(number, fault.code)
+                self._reset(number, fault)
         return at
 
     def _read_preface(self, data: bytes) -> int:
@@ -264,11 +299,11 @@ class Http2Connection(asyncio.Protocol):
         if kind != SETTINGS or flags & ACK:
             raise ConnectionFault(PROTOCOL_ERROR, "no SETTINGS behind the preface")
         self._move(ConnectionEvent.SETTINGS_SEEN)
-        clock = self._context.clock
+        clock = self.context.clock
         self._idle_due = clock.idle_deadline
         self._settings_due = clock.after(TIMEOUT_SETTINGS_ACK)
         self.deadline = min(self._idle_due, self._settings_due)
-        if self._context.draining:
+        if self.context.draining:
             self.shutdown()
 
     def _on_data(self, flags: int, number: int, payload: bytes) -> None:
@@ -291,10 +326,14 @@ class Http2Connection(asyncio.Protocol):
             self._end_received(stream)
 
     def _end_received(self, stream: Http2Stream) -> None:
+        self._uploads.discard(stream)
+        tunnel = stream.tunnel
         was_last = stream.state is StreamState.LOCAL_ENDED
         stream.end_received()
         if was_last:
             self._forget(stream)
+        elif tunnel is not None and not tunnel.open and stream.live:
+            self.reset_stream(stream, CANCEL)  # a tunnel needs both directions
 
     def _on_headers(self, flags: int, number: int, payload: bytes) -> None:
         if not number & 1:  # zero, or a number of ours
@@ -308,7 +347,7 @@ class Http2Connection(asyncio.Protocol):
             self._on_block(number, bool(flags & END_STREAM), payload)
         else:
             self._blocks.begin(number, bool(flags & END_STREAM), payload)
-            self._block_due = self._context.clock.after(self._settings.timeout_header)
+            self._block_due = self.context.clock.after(self.settings.timeout_header)
             self.deadline = min(self.deadline, self._block_due)
 
     def _on_continuation(self, flags: int, number: int, payload: bytes) -> None:
@@ -364,8 +403,8 @@ class Http2Connection(asyncio.Protocol):
             self._settings_due = NEVER
             return
         self._overhead.spend(abuse.COST_OF_SETTINGS)
-        change = self._peer.apply(payload)
-        self._priorities.aware = self._priorities.aware or bool(self._peer.rfc9218)
+        change = self._peer_settings.apply(payload)
+        self._priorities.aware = self._priorities.aware or bool(self._peer_settings.rfc9218)
         self.sender.append(frame(SETTINGS, ACK, 0, b""))
         if change:  # RFC 9113 §6.9.2
             for stream in self._streams.values():
@@ -455,7 +494,7 @@ class Http2Connection(asyncio.Protocol):
 
     def _open(self, number: int, ends: bool, decoded: Decoded) -> None:
         """A request has begun."""
-        limit = self._settings.limit_streams
+        limit = self.settings.limit_streams
         if self._state >= ConnectionState.LEAVING:
             self._remember(number, StreamState.RESET)  # the client will repeat it elsewhere
             return
@@ -465,36 +504,49 @@ class Http2Connection(asyncio.Protocol):
         if decoded[4]:
             if decoded[4] != TOO_LARGE:
                 raise StreamFault(PROTOCOL_ERROR, "malformed fields")
-            self._refuse(number, ends, 431)
+            refusal = Refusal(431, "too many or too large header fields")
+            self._new_stream(number, ends, None).refuse(refusal)
             return
         try:
             checked = check_head(decoded, ends)
         except RemoteProtocolError as error:
-            self._refuse(number, ends, error.status)
+            self._new_stream(number, ends, None).refuse(refusal_of(error))
             return
+        if self._requests_left:
+            self._requests_left -= 1
+            if not self._requests_left:
+                self.shutdown()
         stream = self._new_stream(number, ends, checked)
-        exchange = self._begin(stream, checked)
-        if stream.live:
-            stream.exchange = exchange
+        answer(self.context, self.settings, self.peer, stream, checked)
+        if not ends and stream.live:
+            self._uploads.add(stream)
+            self.deadline = EVERY_TICK
 
     def _new_stream(self, number: int, ends: bool, checked: CheckedHead | None) -> Http2Stream:
-        priority, expected = IN_TURN, None
+        head, priority = None, IN_TURN
         if checked is not None:
+            head = checked.head
             priority = self._priorities.of(number, checked.priority, checked.mixed)
-            expected = checked.head.content_length
-        stream = Http2Stream(self, number, priority, self._peer.initial_window, expected)
+        window = self._peer_settings.initial_window
+        stream = Http2Stream(self, number, head, priority, window)
         stream.change(Change.OPENED)
         if ends:
             stream.change(Change.REMOTE_END)
         self._streams[number] = stream
         return stream
 
-    def _refuse(self, number: int, ends: bool, status: int) -> None:
-        """Answer a request that no exchange is made for."""
-        self._new_stream(number, ends, None).refuse(status)
+    def response_begun(self, stream: Http2Stream) -> None:
+        """The head of a response that goes on has been sent."""
+        if self.context.observer is not None and stream.exchange is not None:
+            self.context.observer.first_byte(stream.exchange)
 
     def stream_ended(self, stream: Http2Stream) -> None:
         """END_STREAM was sent."""
+        if self.context.observer is not None and stream.exchange is not None:
+            self.context.observer.done(stream.exchange)
+        if stream.tunnel is not None and stream.tunnel.open and stream.state is StreamState.OPEN:
+            stream.change(Change.LOCAL_END)
+            return  # the client has yet to end its side (RFC 8441 §5)
         if stream.state is StreamState.OPEN:
             # RFC 9113 §8.1: what the client would still upload is not needed.
             self.sender.append(rst_stream(stream.id, NO_ERROR))
@@ -508,26 +560,51 @@ class Http2Connection(asyncio.Protocol):
         """End a stream before its time."""
         self.sender.append(rst_stream(stream.id, code))
         stream.change(Change.LOCAL_RESET)
-        self._abandon(stream)
+        self._abandon(stream, aborted=True)
 
-    def _reset(self, number: int, code: int) -> None:
-        """Answer a stream error; whoever causes many of them pays as for many resets."""
+    def _reset(self, number: int, fault: StreamFault) -> None:
+        """Answer a stream error; a client that causes many pays as for many resets."""
         self._resets.spend()
         stream = self._streams.get(number)
         if stream is not None:
-            self.reset_stream(stream, code)
-        else:
-            self.sender.append(rst_stream(number, code))
-            self._remember(number, StreamState.RESET)
+            self.reset_stream(stream, fault.code)
+            return
+        self.sender.append(rst_stream(number, fault.code))
+        self._remember(number, StreamState.RESET)
+        observer = self.context.observer
+        if observer is not None and fault.code == PROTOCOL_ERROR:
+            observer.refused(self.peer, None, Refusal(400, fault.reason), None)
 
-    def _abandon(self, stream: Http2Stream) -> None:
+    def refuse(self, stream: Http2Stream, refusal: Refusal) -> None:
+        """Answer for the application, or break off what it began."""
+        observer = self.context.observer
+        exchange = stream.exchange
+        if exchange is not None:
+            stream.exchange = None
+            take_away(self.context, exchange)
+            self._count_orphan(exchange)
+            if exchange.on_the_wire:
+                if observer is not None:
+                    failed = refusal.blame is Blame.APPLICATION
+                    reason = "" if failed else f": {refusal.reason}"
+                    observer.ended(exchange, exchange.status, f"broken off{reason}")
+                self.reset_stream(stream, INTERNAL_ERROR)
+                return
+        head = stream.head
+        stream.send_refusal(refusal)
+        if observer is not None:
+            observer.refused(self.peer, head, refusal, exchange)
+
+    def _abandon(self, stream: Http2Stream, *, aborted: bool = False) -> None:
         """A stream is over before its exchange is; the call counts until it returns."""
         exchange = stream.exchange
         self.sender.withdraw(stream)
         self._forget(stream)
-        if exchange is None:
-            return
-        exchange.disconnect()
+        if exchange is not None:
+            end_call(self.context, exchange, aborted=aborted)
+            self._count_orphan(exchange)
+
+    def _count_orphan(self, exchange: Exchange) -> None:
         task = exchange.task
         if task is not None and not task.done():
             self._orphans += 1
@@ -539,10 +616,13 @@ class Http2Connection(asyncio.Protocol):
     def _forget(self, stream: Http2Stream) -> None:
         """A stream is over."""
         del self._streams[stream.id]
+        self._uploads.discard(stream)
+        if stream.tunnel is not None:
+            stream.tunnel.lost()
         self._remember(stream.id, stream.state)
         stream.release()
         if not self._streams:
-            self._idle_due = self._context.clock.idle_deadline
+            self._idle_due = self.context.clock.idle_deadline
             self.deadline = min(self.deadline, self._idle_due)
             if self._state is ConnectionState.LEAVING or self._peer_leaves:
                 self._close(NO_ERROR)
@@ -552,36 +632,31 @@ class Http2Connection(asyncio.Protocol):
         if len(self._ended) > REMEMBERED_STREAMS:
             del self._ended[next(iter(self._ended))]
 
-    def default_fields(self, own: int) -> bytes:
-        """Date, Server and so on, without those that the application sent itself."""
-        return self._default_fields.block(own)
-
     def content_waits(self) -> None:
         """A stream has content that cannot go out at once: see whether the client takes it."""
-        self._context.clock.stalled.add(self)
+        self.context.clock.stalled.add(self)
 
     def tiny_frames_taken(self, count: int) -> None:
         """The application took the content of tiny frames."""
         self._overhead.earn(count)
 
-    @property
-    def now(self) -> float:
-        """The time, as exact as the tick of the clock."""
-        return self._context.clock.now
-
     # -- how it ends -----------------------------------------------------------------------------
 
     @property
     def idle_since(self) -> float | None:
-        """Since when it waits for a request; ``None``: it does not."""
-        if self._streams or self._state is not ConnectionState.SERVING:
+        """Since when it waits for a request; ``None``: it does not (see ``Watched``)."""
+        if self._streams or self._state > ConnectionState.SERVING:
             return None
-        return self._idle_due
+        settings = self.settings
+        opening = self._state < ConnectionState.SERVING
+        return self._idle_due - (
+            settings.timeout_header if opening else settings.timeout_keep_alive
+        )
 
     @property
     def answered_since(self) -> float | None:
-        """Since when nothing but the client's end is waited for; ``None``: it is not so."""
-        return self._end_due if self._state is ConnectionState.FAILED else None
+        """Since when it only waits for its client to close; ``None``: it does not."""
+        return self._end_due - LINGER if self._state is _FAILED else None
 
     def shutdown(self) -> None:
         """Come to an end: the worker drains (RFC 9113 §6.8).
@@ -589,7 +664,10 @@ class Http2Connection(asyncio.Protocol):
         The first GOAWAY lets requests in that are on their way; the second, once the client has
         seen the first, names the last one that is served.
         """
-        clock = self._context.clock
+        for stream in list(self._streams.values()):
+            if stream.tunnel is not None:
+                stream.tunnel.shutdown()
+        clock = self.context.clock
         if self._state is ConnectionState.SERVING:
             self.sender.append(goaway(LARGEST_ID, NO_ERROR) + frame(PING, 0, 0, _DRAIN_PING))
         elif self._state >= ConnectionState.ANNOUNCED:
@@ -626,7 +704,7 @@ class Http2Connection(asyncio.Protocol):
         self.sender.flush_all()
         self._move(ConnectionEvent.FAULT)
         self._tail = b""
-        self.deadline = self._end_due = self._context.clock.after(LINGER)
+        self.deadline = self._end_due = self.context.clock.after(LINGER)
         if self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()
 
@@ -643,11 +721,11 @@ class Http2Connection(asyncio.Protocol):
 
     def deadline_passed(self) -> None:
         """Find out which of the deadlines it was; others may have been put off meanwhile."""
-        now = self._context.clock.now
+        now = self.context.clock.now
         if self._end_due <= now:
             if self._state is ConnectionState.ANNOUNCED:
                 self._leave()
-            elif self._state is ConnectionState.FAILED:
+            elif self._state is _FAILED:
                 self._transport.abort()
             else:
                 self._close(NO_ERROR)
@@ -657,18 +735,36 @@ class Http2Connection(asyncio.Protocol):
             self._fail(ConnectionFault(PROTOCOL_ERROR, "header block not completed in time"))
         elif not self._streams and self._idle_due <= now:
             self._close(NO_ERROR)
+        for stream in list(self._uploads):
+            self._check_content(stream, now)
         idle = NEVER if self._streams else self._idle_due
-        self.deadline = min(self._settings_due, self._block_due, self._end_due, idle)
+        due = min(self._settings_due, self._block_due, self._end_due, idle)
+        self.deadline = EVERY_TICK if self._uploads else due
 
-    def look_at_writing(self) -> None:
+    def _check_content(self, stream: Http2Stream, now: float) -> None:
+        """Refuse content that comes too slowly; what the application delays is not the peer's."""
+        if stream.tunnel is not None:
+            stream.tunnel.check_deadline(now)
+            return
+        exchange = stream.exchange
+        if exchange is None or exchange.buffered or exchange.continue_due:
+            return
+        if stream.pace is None:
+            stream.pace = BodyPace(exchange.received)
+            return
+        stream.pace.add(exchange.received, self.context.clock.elapsed)
+        if stream.pace.too_slow(self.settings.timeout_body, self.settings.limit_body_rate):
+            self.refuse(stream, Refusal(408, "request body timeout"))
+
+    def check_writing(self) -> None:
         """End what has waited too long for the client; called at every tick while it waits."""
-        clock, sender = self._context.clock, self.sender
+        clock, sender = self.context.clock, self.sender
         waiting = [stream for stream in self._streams.values() if stream.queued]
         if not waiting and not sender.write_paused:
             clock.stalled.discard(self)
             self._stalls = None
             return
-        timeout = self._settings.timeout_write or NEVER
+        timeout = self.settings.timeout_write or NEVER
         if self._stalls is None:
             self._stalls = Stalls(self._transport, sender.sent, clock.now)
         if sender.write_paused and self._stalls.transport_stalled_for(clock.elapsed) > timeout:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from katana_asgi.http2.faults import (
     ENHANCE_YOUR_CALM,
@@ -14,6 +14,22 @@ from katana_asgi.http2.faults import (
 )
 from katana_asgi.http2.flow import CONNECTION_WINDOW, STREAM_WINDOW
 from katana_asgi.http2.frames import LARGEST_WINDOW, MAX_FRAME_SIZE, SETTINGS, frame, window_update
+from katana_asgi.http2.responses import DefaultBlocks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from katana_asgi.asgi.exchange import Exchange
+    from katana_asgi.config.model import Config
+    from katana_asgi.http.default_fields import DefaultFields
+    from katana_asgi.http.message import RequestHead
+    from katana_asgi.http.refusal import Refusal
+    from katana_asgi.http2.heads import CheckedHead
+    from katana_asgi.http2.stream import Http2Stream
+    from katana_asgi.net.peer import Peer
+    from katana_asgi.observe.metrics import WorkerMetrics
+
+    Connect: TypeAlias = Callable[[Http2Stream, CheckedHead, Peer], Exchange | None]
 
 __all__ = ["HEADER_TABLE_SIZE", "Http2Settings", "PeerSettings"]
 
@@ -88,33 +104,54 @@ class PeerSettings:
 
 
 class Http2Settings:
-    """Limits and timeouts of HTTP/2 connections, once per worker; seconds and bytes."""
+    """What the connections of one kind of listener share; seconds and bytes, 0 is no limit.
+
+    ``connect`` makes the exchange for an extended CONNECT (RFC 8441), ``None`` where none is
+    spoken. ``redirect``: every request is answered with what this returns. ``without`` are
+    default fields that are not sent. ``meter`` counts, where metrics are on.
+    """
 
     __slots__ = (
+        "connect",
+        "defaults",
+        "limit_body_rate",
         "limit_header_count",
         "limit_header_size",
+        "limit_requests",
         "limit_streams",
+        "meter",
         "opening",
+        "redirect",
+        "timeout_body",
         "timeout_header",
+        "timeout_keep_alive",
         "timeout_write",
     )
 
     def __init__(
         self,
+        config: Config,
+        defaults: DefaultFields,
         *,
-        limit_streams: int = 128,
-        limit_header_size: int = 65_536,
-        limit_header_count: int = 128,
-        timeout_header: float = 10.0,
-        timeout_write: float = 60.0,
-        websocket: bool = True,
+        connect: Connect | None = None,
+        redirect: Callable[[RequestHead], Refusal] | None = None,
+        without: frozenset[bytes] = frozenset(),
+        meter: WorkerMetrics | None = None,
     ) -> None:
-        self.limit_streams = limit_streams
-        self.limit_header_size = limit_header_size
-        self.limit_header_count = limit_header_count
-        self.timeout_header = timeout_header
-        self.timeout_write = timeout_write
-        self.opening = _opening(limit_streams, limit_header_size, websocket)
+        self.connect = connect
+        self.defaults = DefaultBlocks(defaults, without)
+        self.redirect = redirect
+        self.meter = meter
+        self.limit_body_rate = config.limit_body_rate
+        self.limit_header_count = config.limit_header_count
+        self.limit_header_size = config.limit_header_size
+        self.limit_requests = config.limit_keep_alive_requests
+        self.limit_streams = config.limit_streams
+        self.timeout_body = config.timeout_body
+        self.timeout_header = config.timeout_header
+        self.timeout_keep_alive = config.timeout_keep_alive
+        self.timeout_write = config.timeout_write
+        self.opening = _opening(self.limit_streams, self.limit_header_size, connect is not None)
 
 
 def _opening(limit_streams: int, limit_header_size: int, websocket: bool) -> bytes:

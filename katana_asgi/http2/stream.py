@@ -1,8 +1,8 @@
 """One stream: the way of one exchange through its connection (RFC 9113 §5).
 
 It is the ``ResponseWriter`` of its exchange. What it has to send waits here, what it receives
-goes on to the exchange; windows are counted on both sides. Which frames are allowed when is in
-``states.py``.
+goes on to the exchange, or to the tunnel that an extended CONNECT has opened; windows are counted
+on both sides. Which frames are allowed when is in ``states.py``.
 """
 
 from __future__ import annotations
@@ -11,25 +11,39 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
-from katana_asgi.codec import encode_fields
-from katana_asgi.codec.hpack import NAME_CODES, encode_status
+from katana_asgi.codec.hpack import encode_status
+from katana_asgi.errors import RemoteProtocolError
+from katana_asgi.http.refusal import refusal_of
 from katana_asgi.http2.faults import (
+    CANCEL,
     FLOW_CONTROL_ERROR,
-    INTERNAL_ERROR,
     PROTOCOL_ERROR,
     StreamFault,
 )
 from katana_asgi.http2.flow import STREAM_WINDOW, Allowance, ReceiveWindow
 from katana_asgi.http2.frames import LARGEST_WINDOW, header_frames, window_update
+from katana_asgi.http2.responses import (
+    field_block,
+    refusal_block,
+    response_block,
+    static_block,
+)
 from katana_asgi.http2.states import STREAM_STATES, Change, StreamState
-from katana_asgi.http2.writing import HeaderBlock, response_block
+from katana_asgi.http2.tunnel import Http2Tunnel
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.asgi.exchange import Exchange
-    from katana_asgi.codec import Field, ResponseFields
+    from katana_asgi.http.message import Field, RequestHead, ResponseFields
+    from katana_asgi.http.refusal import Refusal
     from katana_asgi.http2.scheduler import Priority
+    from katana_asgi.http2.settings import Http2Settings
     from katana_asgi.http2.stalls import Progress
     from katana_asgi.http2.writing import Http2Sender
+    from katana_asgi.net.pace import BodyPace
+    from katana_asgi.routes.static import StaticResponse
 
 __all__ = ["HIGH_WATER", "Http2Stream", "StreamOwner"]
 
@@ -40,11 +54,13 @@ HIGH_WATER: Final = 64 * 1024
 class StreamOwner(Protocol):
     """A connection as its streams see it."""
 
+    context: WorkerContext
+    settings: Http2Settings
     sender: Http2Sender
     allowance: Allowance
 
-    def default_fields(self, own: int) -> bytes:
-        """Date, Server and so on, without those that the application sent itself."""
+    def response_begun(self, stream: Http2Stream) -> None:
+        """The head of a response that goes on has been sent."""
 
     def stream_ended(self, stream: Http2Stream) -> None:
         """END_STREAM was sent."""
@@ -52,24 +68,22 @@ class StreamOwner(Protocol):
     def reset_stream(self, stream: Http2Stream, code: int) -> None:
         """End a stream before its time."""
 
+    def refuse(self, stream: Http2Stream, refusal: Refusal) -> None:
+        """Answer for the application, or break off what it began."""
+
     def content_waits(self) -> None:
         """A stream has content that cannot go out at once."""
 
     def tiny_frames_taken(self, count: int) -> None:
         """The application took the content of tiny frames."""
 
-    @property
-    def now(self) -> float:
-        """The time, as exact as the tick of the clock."""
-
 
 class Http2Stream:
-    """A stream that is not over."""
+    """A stream that is not over; ``head`` is ``None`` where a request was refused unread."""
 
     __slots__ = (
         "_arrived",
         "_expected",
-        "_head_sent",
         "_inbound",
         "_owner",
         "_queue",
@@ -78,7 +92,9 @@ class Http2Stream:
         "_writable",
         "exchange",
         "finishing",
+        "head",
         "id",
+        "pace",
         "priority",
         "progress",
         "queued",
@@ -86,20 +102,23 @@ class Http2Stream:
         "send_window",
         "sent",
         "state",
+        "tunnel",
     )
 
     def __init__(
         self,
         owner: StreamOwner,
         number: int,
+        head: RequestHead | None,
         priority: Priority,
         send_window: int,
-        expected: int | None,
     ) -> None:
         self._owner = owner
         self.id = number
+        self.head = head
         self.state = StreamState.IDLE
         self.exchange: Exchange | None = None
+        self.tunnel: Http2Tunnel | None = None
         # what is sent
         self.priority = priority
         self.scheduled = False  # the scheduler knows it
@@ -109,12 +128,13 @@ class Http2Stream:
         self.progress: Progress | None = None  # while its window is shut
         self.finishing = False  # END_STREAM goes with the last byte that is queued
         self._queue: deque[bytes | memoryview] = deque()
-        self._head_sent = False
         self._trailers: bytes | None = None
         self._writable: asyncio.Event | None = None
         # what is received
+        self.pace: BodyPace | None = None
         self._inbound: ReceiveWindow | None = None
-        self._expected = expected  # content bytes still to come; None: unknown
+        # content bytes still to come; None: unknown
+        self._expected = None if head is None else head.content_length
         self._arrived = 0.0  # when the first byte came that was not taken yet
         self._tiny = 0  # tiny frames among what was not taken yet
 
@@ -128,6 +148,11 @@ class Http2Stream:
     def live(self) -> bool:
         """Whether it counts against the limit (RFC 9113 §5.1.2)."""
         return self.state <= StreamState.LOCAL_ENDED
+
+    @property
+    def can_send(self) -> bool:
+        """Whether END_STREAM has not been sent, nor is to be."""
+        return self.state in (StreamState.OPEN, StreamState.REMOTE_ENDED) and not self.finishing
 
     # -- what is received ------------------------------------------------------------------------
 
@@ -145,18 +170,27 @@ class Http2Stream:
                 raise StreamFault(PROTOCOL_ERROR, "more content than announced")
         if padding:
             self._give_back(padding)
-        if data and self.exchange is not None:
-            if not self._arrived:
-                self._arrived = self._owner.now
-            self._tiny += tiny
-            self.exchange.content_received(data)
+        if not data:
+            return
+        if not self._arrived:
+            self._arrived = self._owner.context.clock.now
+        self._tiny += tiny
+        if self.tunnel is not None:
+            self.tunnel.received(data)
+        elif self.exchange is not None:
+            try:
+                self.exchange.content_received(data)
+            except RemoteProtocolError as error:
+                self._owner.refuse(self, refusal_of(error))
 
     def end_received(self) -> None:
         """END_STREAM came: the content is complete (RFC 9113 §8.1.1)."""
         if self._expected:
             raise StreamFault(PROTOCOL_ERROR, "less content than announced")
         self.change(Change.REMOTE_END)
-        if self.exchange is not None:
+        if self.tunnel is not None:
+            self.tunnel.ended()
+        elif self.exchange is not None:
             self.exchange.request_complete()
 
     def content_taken(self, size: int) -> None:
@@ -170,7 +204,7 @@ class Http2Stream:
         increment = inbound.taken(size)
         if increment:
             # Within one tick of the clock: the application waits for the network.
-            if self._arrived == self._owner.now:
+            if self._arrived == self._owner.context.clock.now:
                 increment += inbound.grow(self._owner.allowance)
             self._owner.sender.append(window_update(self.id, increment))
         self._arrived = 0.0
@@ -209,46 +243,73 @@ class Http2Stream:
         self, status: int, fields: ResponseFields, length: int | None, content: bytes, more: bool
     ) -> None:
         """Send a head and its first content in one write."""
-        wire = fields.wire
-        if type(wire) is not HeaderBlock:
-            wire = fields.wire = HeaderBlock(encode_fields(fields.pairs, NAME_CODES))
         owner = self._owner
-        block = response_block(status, wire, length, owner.default_fields(fields.own))
-        self._head_sent = True
+        if not self.can_send:
+            return
+        block = response_block(status, fields, length, owner.settings.defaults)
         owner.sender.send_head(self, block, content, more)
+        if more:
+            owner.response_begun(self)
+
+    def send_static(self, response: StaticResponse) -> None:
+        """Send a static response."""
+        owner = self._owner
+        block = static_block(response, owner.settings.defaults)
+        owner.sender.send_head(self, block, response.content, False)
+
+    def send_refusal(self, refusal: Refusal) -> None:
+        """Send a response of the server's own."""
+        owner = self._owner
+        head_only = self.head is not None and self.head.method == "HEAD"
+        block = refusal_block(refusal, owner.settings.defaults)
+        owner.sender.send_head(self, block, b"" if head_only else refusal.content, False)
 
     def send_content(self, data: bytes, more: bool) -> None:
         """Send further content; ``more`` false ends the response."""
-        self._owner.sender.send_content(self, data, more)
+        if self.can_send:
+            self._owner.sender.send_content(self, data, more)
 
     def send_informational(self, status: int, fields: tuple[Field, ...]) -> None:
         """Send an informational response (RFC 9113 §8.1)."""
-        self._send_block(encode_status(status) + encode_fields(fields, NAME_CODES), end=False)
+        if self.can_send:
+            self._send_block(encode_status(status) + field_block(fields), end=False)
+
+    def accept_tunnel(self, status: int, fields: Iterable[Field]) -> None:
+        """Send the head behind which there are only bytes (RFC 8441 §5)."""
+        self.exchange = None
+        self._send_block(encode_status(status) + field_block(fields), end=False)
 
     def send_trailers(self, fields: tuple[Field, ...]) -> None:
         """End the response with trailers, behind whatever waits."""
-        block = encode_fields(fields, NAME_CODES)
+        if not self.can_send:
+            return
+        block = field_block(fields)
         if self.queued:
             self._trailers = block
-        else:
+        elif block:
             self._send_block(block, end=True)
             self.all_sent()
+        else:
+            self._owner.sender.send_content(self, b"", False)
 
     def _send_block(self, block: bytes, *, end: bool) -> None:
         sender = self._owner.sender
         sender.append(header_frames(self.id, block, end, sender.frame_size))
 
-    def refuse(self, status: int, fields: tuple[Field, ...] = ()) -> None:
-        """The exchange failed: answer where no head has gone out, else reset."""
-        if self.state not in (StreamState.OPEN, StreamState.REMOTE_ENDED):
-            return
-        if self._head_sent:
-            self._owner.reset_stream(self, INTERNAL_ERROR)
-            return
-        self._head_sent = True
-        wire = encode_fields(fields, NAME_CODES)
-        block = response_block(status, wire, 0, self._owner.default_fields(0))
-        self._owner.sender.send_head(self, block, b"", False)
+    def open_tunnel(self) -> Http2Tunnel:
+        """What comes from now on is bytes for the tunnel (RFC 8441)."""
+        self.tunnel = Http2Tunnel(self._owner, self)
+        return self.tunnel
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer for the application, or break off what it began."""
+        if self.can_send:
+            self._owner.refuse(self, refusal)
+
+    def abandoned(self) -> None:
+        """The application left its response where the client left it."""
+        if self.can_send:
+            self._owner.reset_stream(self, CANCEL)
 
     # -- the sender's side -----------------------------------------------------------------------
 
@@ -275,8 +336,11 @@ class Http2Stream:
                 out.append(view[:size])
                 queue[0] = view[size:]
                 size = 0
-        if self._writable is not None and not self.write_paused:
-            self._writable.set()
+        if not self.write_paused:
+            if self._writable is not None:
+                self._writable.set()
+            if self.tunnel is not None:
+                self.tunnel.writable()
 
     def queue_sent(self) -> None:
         """The last byte that waited has gone out."""

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
-from katana_asgi.codec import encode_fields
-from katana_asgi.codec.hpack import NAME_CODES, encode_status
 from katana_asgi.http2.abuse import EARNED_BY_SENDING
 from katana_asgi.http2.frames import (
     DATA,
@@ -26,15 +24,13 @@ from katana_asgi.http2.scheduler import Scheduler
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
 
-    from katana_asgi.codec import Field
     from katana_asgi.http2.abuse import Budget
     from katana_asgi.http2.settings import PeerSettings
     from katana_asgi.http2.stream import Http2Stream
     from katana_asgi.net.outbox import Outbox
 
-__all__ = ["CONNECTION_HIGH_WATER", "DefaultFields", "Http2Sender", "response_block"]
+__all__ = ["CONNECTION_HIGH_WATER", "Http2Sender"]
 
 WRITE_SIZE: Final = 64 * 1024
 """Bytes in one write; what is more urgent can overtake behind each."""
@@ -48,54 +44,6 @@ CONNECTION_HIGH_WATER: Final = 256 * 1024
 UNREAD_ANSWERS: Final = 64 * 1024
 """Bytes of frames kept for a peer that does not read before nothing more is read from it: against
 floods of what has to be answered. Less could deadlock a client that sends before it reads."""
-
-_CONTENT_LENGTH: Final = NAME_CODES[b"content-length"]
-
-
-class HeaderBlock(bytes):
-    """Response fields, encoded; the type tells it from what another version has remembered."""
-
-    __slots__ = ()
-
-
-class DefaultFields:
-    """Date, Server and ``--header`` as a header block, made once a second.
-
-    ``date`` returns the value of the field, the same object until it changes; ``None``: no field.
-    """
-
-    __slots__ = ("_blocks", "_date", "_further", "_made_for")
-
-    def __init__(self, date: Callable[[], bytes | None], further: tuple[Field, ...]) -> None:
-        self._date = date
-        self._further = further
-        self._made_for: bytes | None = b""
-        self._blocks: tuple[bytes, ...] = ()
-
-    def block(self, own: int) -> bytes:
-        """The fields besides those that the application sent itself, bits ``DATE``, ``SERVER``."""
-        date = self._date()
-        if date is not self._made_for:
-            self._made_for = date
-            dated = [] if date is None else [(b"date", date)]
-            rest = [field for field in self._further if field[0] != b"server"]
-            self._blocks = (
-                encode_fields([*dated, *self._further], NAME_CODES),
-                encode_fields(self._further, NAME_CODES),
-                encode_fields([*dated, *rest], NAME_CODES),
-                encode_fields(rest, NAME_CODES),
-            )
-        return self._blocks[own]
-
-
-def response_block(status: int, wire: bytes, length: int | None, defaults: bytes) -> bytes:
-    """The header block of a response; ``length`` is announced where it is given."""
-    if length is None:
-        return b"".join((encode_status(status), wire, defaults))
-    digits = b"%d" % length
-    return b"".join(
-        (encode_status(status), _CONTENT_LENGTH, bytes((len(digits),)), digits, wire, defaults)
-    )
 
 
 class Http2Sender:
