@@ -60,12 +60,12 @@ def _asgi2(application: Any) -> ASGIApplication:
 
 def _wsgi(application: Any) -> ASGIApplication:
     try:
-        from a2wsgi import WSGIMiddleware
+        from katana_asgi.asgi.wsgi import EndingMiddleware
     except ImportError:
         raise StartupError(
             "interface wsgi needs the package a2wsgi: pip install 'katana-asgi[wsgi]'"
         ) from None
-    adapted: Any = WSGIMiddleware(application)  # its types name the messages one by one
+    adapted: Any = EndingMiddleware(application)  # its types name the messages one by one
     return _with_proper_names(cast("ASGIApplication", adapted))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from katana_asgi.asgi.exchange import COMPLETE, STREAMING, Exchange
+from katana_asgi.asgi.exchange import COMPLETE, Exchange
 from katana_asgi.asgi.scope import http_scope
 from katana_asgi.asgi.start import start
 from katana_asgi.http.refusal import OVERLOADED, Refusal
@@ -27,7 +27,6 @@ __all__ = [
     "open_exchange",
     "refusal_for",
     "running_calls",
-    "take_away",
 ]
 
 CONTENT_TOO_LARGE = Refusal(413, "content too large")
@@ -89,28 +88,8 @@ def end_call(context: WorkerContext, exchange: Exchange, *, aborted: bool = Fals
             observer.ended(exchange, LEFT, f"client left after {exchange.status}")
         else:
             observer.ended(exchange, LEFT, "client left")
-    take_away(context, exchange)
-
-
-def take_away(context: WorkerContext, exchange: Exchange) -> None:
-    """Tell the application that the peer has gone; cancel in time what does not listen."""
     exchange.disconnect()
-    cancel_in_time(context, exchange)
-
-
-def cancel_in_time(context: WorkerContext, exchange: Exchange) -> None:
-    """Cancel a stream whose peer has gone, unless its application ends it within the grace.
-
-    A call that has not begun its response is left to finish: what it does may be wanted.
-    """
-    if exchange.state == STREAMING and exchange.task is not None:
-        context.loop.call_later(context.timeout_disconnect, _cancel_stream, exchange)
-
-
-def _cancel_stream(exchange: Exchange) -> None:
-    task = exchange.task
-    if task is not None and exchange.state == STREAMING and not exchange.whole:
-        task.cancel()
+    exchange.cancel_in_time()
 
 
 def running_calls(context: WorkerContext) -> list[tuple[asyncio.Task[None], Exchange]]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from katana_asgi.asgi.failures import log_failure, log_unfinished, passes_on_disconnect
 from katana_asgi.asgi.request_ids import own_fields
+from katana_asgi.asgi.start import waits_for_thread
 from katana_asgi.codec import check_fields, try_check_fields
 from katana_asgi.errors import ClientDisconnected, LocalProtocolError, RemoteProtocolError
 from katana_asgi.http.refusal import Blame, Refusal
@@ -29,10 +30,13 @@ if TYPE_CHECKING:
     from katana_asgi.http.message import RequestHead, ResponseFields
     from katana_asgi.net.peer import Client, Peer
 
-__all__ = ["HIGH_WATER", "Exchange"]
+__all__ = ["HIGH_WATER", "WANTS_RAISE", "Exchange"]
 
 HIGH_WATER: Final = 64 * 1024
 """Bytes of request content buffered for an application before reading pauses."""
+
+THREAD: Final = 1.0
+"""Seconds between two checks whether a call that is to be cancelled still waits for a thread."""
 
 MAX_PIECES: Final = 256
 """Against content that comes a few bytes at a time: each piece has the overhead of an object."""
@@ -43,6 +47,9 @@ INITIAL: Final = 0
 STARTED: Final = 1
 STREAMING: Final = 2
 COMPLETE: Final = 3
+
+WANTS_RAISE: Final = "katana_asgi.raise"
+"""A key of the scope that the server's own adapters set, whatever the setting ``disconnect``."""
 
 NONE_AT_ALL: Final = -1
 """Instead of a number of bytes owed: whatever comes is dropped (HEAD, 204, 304)."""
@@ -152,6 +159,25 @@ class Exchange:
         if self._event is not None:
             self._event.set()
 
+    def cancel_in_time(self) -> None:
+        """Cancel a stream whose peer has gone, unless its application ends it within the grace.
+
+        A call that has not begun its response is left to finish: what it does may be wanted.
+        """
+        if self.state == STREAMING and self.task is not None:
+            context = self._context
+            context.loop.call_later(context.timeout_disconnect, self._cancel_stream)
+
+    def _cancel_stream(self) -> None:
+        task = self.task
+        if task is None or self.state != STREAMING or self.whole or task.done():
+            return
+        if waits_for_thread(task):
+            # It would leave its thread behind, which with a2wsgi never ends then.
+            self._context.loop.call_later(THREAD, self._cancel_stream)
+        else:
+            task.cancel()
+
     def overdue(self) -> None:
         """The deadline of an exchange without content has passed; only some kinds have one."""
 
@@ -242,9 +268,14 @@ class Exchange:
         """Content for a peer that has gone."""
         if self.state == INITIAL:
             raise LocalProtocolError("http.response.body was sent before http.response.start")
-        if self._context.raises_disconnect and not self.whole:
+        raises = self._context.raises_disconnect or self.scope.get(WANTS_RAISE)
+        if raises and not self.whole:
             raise ClientDisconnected("the client has disconnected")
-        self.state = STREAMING if message.get("more_body", False) else COMPLETE
+        if not message.get("more_body", False):
+            self.state = COMPLETE
+        elif self.state == STARTED:  # it begins a stream when the peer has gone already
+            self.state = STREAMING
+            self.cancel_in_time()
         # An application that only sends must neither starve the others nor escape cancellation.
         await asyncio.sleep(0)
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from katana_asgi.asgi.dispatch import end_call, take_away
+from katana_asgi.asgi.dispatch import end_call
 from katana_asgi.codec.hpack import TOO_LARGE
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http.refusal import TOO_MANY_CONNECTIONS, Blame, Refusal, refusal_of
@@ -581,7 +581,8 @@ class Http2Connection(asyncio.Protocol):
         exchange = stream.exchange
         if exchange is not None:
             stream.exchange = None
-            take_away(self.context, exchange)
+            exchange.disconnect()
+            exchange.cancel_in_time()
             self._count_orphan(exchange)
             if exchange.on_the_wire:
                 if observer is not None:

@@ -38,8 +38,8 @@ PLAIN_HTTP: Final = (
 LINGER: Final = 2.0
 """Seconds a client that spoke plain HTTP gets to read that this was wrong."""
 
-MAX_DROPPED: Final = 64 * 1024
-"""Bytes that are read from it meanwhile; a plain close would reset the answer away."""
+DROPPED_AT_ONCE: Final = 64 * 1024
+"""Bytes that are read from it at a time meanwhile; a plain close would reset the answer away."""
 
 REST: Final = 1.0
 """Seconds without accepting after the system had no descriptor to give."""
@@ -136,7 +136,6 @@ class Arrival(asyncio.Protocol):
         self._factory = factory
         self._sock = sock
         self._reading = False
-        self._left = 0  # bytes that may still be read and dropped
         self._task: asyncio.Task[None] | None = None
         self._begun = False  # the loop has the socket
         self._came = False  # the handshake is done
@@ -176,19 +175,17 @@ class Arrival(asyncio.Protocol):
         except OSError:
             self._close()
             return
-        self._left = MAX_DROPPED
         self.deadline = self._arrivals.clock.after(LINGER)
         self._read_with(self._drop)
 
     def _drop(self) -> None:
         try:
-            data = self._sock.recv(self._left + 1)
+            data = self._sock.recv(DROPPED_AT_ONCE)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             data = b""
-        self._left -= len(data)
-        if not data or self._left < 0:
+        if not data:
             self._close()
 
     def _read_with(self, call: Callable[[], None] | None) -> None:

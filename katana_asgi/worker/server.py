@@ -246,8 +246,10 @@ class Server:
     def _never_started(self, error: BaseException) -> None:
         """End what waits for the start; nothing where it has come about, or failed before."""
         if not self._start_over.is_set():
-            cancelled = isinstance(error, asyncio.CancelledError)
-            self._failure = StartupError("the start was cancelled") if cancelled else error
+            if isinstance(error, asyncio.CancelledError):
+                asked = "stopped before it was ready" if self._stop_wanted else "cancelled"
+                error = StartupError(f"the server was {asked}")
+            self._failure = error
             self._start_over.set()
 
     def say_listening(self) -> None:

@@ -23,7 +23,6 @@ from katana_asgi.http.forwarded import FORWARDED_FIELDS, TrustedProxies, resolve
 from katana_asgi.http.trace_context import trace_id
 from katana_asgi.http1.content import ChunkedContent
 from katana_asgi.http1.default_lines import field_lines
-from katana_asgi.http1.scanning import head_scanner
 from katana_asgi.http1.websocket_upgrade import Http1Upgrade, is_upgrade
 from katana_asgi.net.proxy_details import proxy_details
 from katana_asgi.net.proxy_protocol import (
@@ -38,7 +37,7 @@ from katana_asgi.websocket.handshake import parse_opening, response_fields
 from tests.codec.twins import head_of, outcome, scans
 from tests.fuzz.http2_targets import header_blocks, http2_clients, http2_connections
 from tests.fuzz.in_memory import BACK_ENDS, Served, served_alike
-from tests.http1.reads import heard, reader_settings
+from tests.http1.reads import heard, reader_settings, whole_scanner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,7 +138,7 @@ def _decode(reads: list[bytes]) -> tuple[bytes, object]:
 
 # -- forwarding fields
 
-_TRUSTED: Final = TrustedProxies(["10.0.0.0/8", "::1", "fe80::/10"])
+_TRUSTED: Final = TrustedProxies(["10.0.0.0/8", "::1", "fe80::/10"], ["all"])
 
 _NAMES: Final = [*sorted(FORWARDED_FIELDS), b"x-other"]
 
@@ -151,7 +150,8 @@ def forwarded(data: bytes) -> None:
     """
     sent = [(_NAMES[line[0] % len(_NAMES)], line[1:]) for line in data.split(b"\n") if line]
     proxy = ("10.0.0.1", 5000)
-    verdict = resolve(sent, proxy, "http", _TRUSTED)
+    positions = range(len(sent))
+    verdict = resolve(sent, positions, proxy, "http", _TRUSTED)
     client = verdict.client
     assert client is not None
     assert str(ipaddress.ip_address(client[0])) == client[0]
@@ -163,7 +163,7 @@ def forwarded(data: bytes) -> None:
         assert re.fullmatch(r"(?:/[^/\x00-\x1f\\]+)+", verdict.prefix)
         assert ".." not in verdict.prefix
     stranger = ("192.0.2.1", 1)
-    unchanged = resolve(sent, stranger, "http", _TRUSTED)
+    unchanged = resolve(sent, positions, stranger, "http", _TRUSTED)
     assert unchanged == (stranger, "http", None, None, None)
 
 
@@ -247,7 +247,7 @@ _HANDSHAKE_FIELDS: Final = (
     b"Upgrade",
 )
 
-_SCANNERS: Final = [head_scanner(name) for name in BACK_ENDS]
+_SCANNERS: Final = [whole_scanner(name) for name in BACK_ENDS]
 
 _match_line: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t -~\x80-\xff]*").fullmatch
 
@@ -360,8 +360,9 @@ def values(data: bytes) -> None:
         return
     for name in ("pairs", "content_length", "own", "close", "wire"):
         assert getattr(found, name) == getattr(expected, name), name
-    rendered = codec.render_head(b"a", found, b"b", data)
-    assert rendered == fields.render_head(b"a", expected, b"b", data)
+    for length in (None, len(data)):
+        rendered = codec.render_head(b"a", found, length, b"b", data)
+        assert rendered == fields.render_head(b"a", expected, length, b"b", data)
 
 
 # -- all of them

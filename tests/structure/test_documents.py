@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 
 import pytest
 
@@ -19,6 +20,8 @@ DOCUMENTS = sorted(
 )
 
 EXAMPLES = ROOT / "examples" / "deployment"
+
+HALF_MERGED = re.compile(rb"^(?:<{7}|>{7}) ", re.MULTILINE)
 
 find_links = re.compile(r"\]\(([^)\s]+)\)").findall
 
@@ -62,3 +65,13 @@ def test_every_file_of_the_deployment_examples_is_shown_as_it_is_on_one_page():
     assert sorted(name for name, _ in shown) == sorted(path.name for path in EXAMPLES.iterdir())
     for name, block in shown:
         assert block == (EXAMPLES / name).read_text(encoding="utf-8"), name
+
+
+def test_no_file_is_left_half_merged():
+    kept = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    marked = [
+        name
+        for name in kept.stdout.splitlines()
+        if (ROOT / name).is_file() and HALF_MERGED.search((ROOT / name).read_bytes())
+    ]
+    assert marked == []
