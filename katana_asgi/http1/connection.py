@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from katana_asgi.asgi.tunnel import ByteStream, TunnelEnd
     from katana_asgi.http.message import RequestHead
     from katana_asgi.http1.settings import Http1Settings
-    from katana_asgi.net.peer import Endpoint
-    from katana_asgi.net.proxy_protocol import Origin
     from katana_asgi.routes.static import StaticResponse
     from katana_asgi.routes.table import RouteTable
 
@@ -65,11 +63,7 @@ PROBE: Final = 0.25
 
 
 class Http1Connection(asyncio.Protocol):
-    """The asyncio protocol of one connection.
-
-    ``server`` is the address that the listener knows, ``False`` where each connection has its
-    own; ``origin`` is a PROXY header that is believed.
-    """
+    """The asyncio protocol of one connection."""
 
     __slots__ = (
         "_context",
@@ -102,13 +96,11 @@ class Http1Connection(asyncio.Protocol):
         self,
         context: WorkerContext,
         settings: Http1Settings,
-        server: Endpoint | bool = False,
-        scheme: str = "http",
-        origin: Origin | None = None,
+        peer: Peer | None = None,
     ) -> None:
         self._context = context
         self._settings = settings
-        self.peer = Peer(server, scheme, origin)
+        self.peer = peer or Peer(False, "http")
         self.reading = RequestReader(settings)
         self.writing = Http1Writer(self, context, settings.defaults)
         self.state = READY

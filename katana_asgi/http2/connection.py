@@ -517,10 +517,14 @@ class Http2Connection(asyncio.Protocol):
             if not self._requests_left:
                 self.shutdown()
         stream = self._new_stream(number, ends, checked)
-        answer(self.context, self.settings, self.peer, stream, checked)
+        self.answer(stream, checked)
         if not ends and stream.live:
             self._uploads.add(stream)
             self.deadline = EVERY_TICK
+
+    def answer(self, stream: Http2Stream, checked: CheckedHead) -> None:
+        """Answer the request that opened a stream, or have the application answer it."""
+        answer(self.context, self.settings, self.peer, stream, checked)
 
     def _new_stream(self, number: int, ends: bool, checked: CheckedHead | None) -> Http2Stream:
         head, priority = None, IN_TURN

@@ -115,7 +115,7 @@ class AccessObserver:
             exchange.client,
             exchange.peer.scheme,
             exchange.head,
-            101,
+            exchange.status,
             None,
             sent,
             received,

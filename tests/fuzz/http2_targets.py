@@ -14,6 +14,7 @@ from hpack import Decoder, HPACKError
 from katana_asgi import codec
 from katana_asgi.codec import hpack as twin
 from katana_asgi.codec.hpack import NAME_CODES, STATIC_TABLE
+from katana_asgi.http.refusal import OVERLOADED
 from katana_asgi.http2.flow import CONNECTION_WINDOW, GROWTH_ALLOWANCE, STREAM_WINDOW
 from katana_asgi.http2.heads import EXAMINED
 from katana_asgi.http2.stream import HIGH_WATER
@@ -231,8 +232,8 @@ class _Client:
                 return
             self.expected.setdefault(stream, b"")
             call.task.finish()
-            if not call.stream._head_sent:
-                call.stream.refuse(503)
+            if not call.on_the_wire:
+                call.stream.refuse(OVERLOADED)
             else:
                 call.stream.send_trailers(((b"x", b"y"),))
 

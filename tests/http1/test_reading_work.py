@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from reads import Requests, reader_settings
 
-from katana_asgi.http1 import beginning
-
 SETTINGS = reader_settings("auto", line=10**6, size=10**6, count=10**6)
 
 MOST_FOR_A_READ = 16

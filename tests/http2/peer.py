@@ -14,11 +14,14 @@ from hpack import Decoder
 
 from katana_asgi.codec import ResponseFields, encode_fields
 from katana_asgi.codec.hpack import NAME_CODES
+from katana_asgi.config.model import Config
+from katana_asgi.http.default_fields import DefaultFields
 from katana_asgi.http2 import faults, frames
 from katana_asgi.http2.connection import Http2Connection
 from katana_asgi.http2.frames import FRAME_HEADER, PREFACE, frame
 from katana_asgi.http2.settings import Http2Settings
-from katana_asgi.http2.writing import DefaultFields
+from katana_asgi.net import peer as net
+from katana_asgi.net.admission import Admission
 from katana_asgi.net.clock import Clock
 from katana_asgi.net.outbox import Outbox
 
@@ -229,6 +232,10 @@ class Call:
         self.head = checked.head
         self.content = b""
         self.complete = checked.head.content_length == 0
+        self.buffered = 0
+        self.received = 0
+        self.continue_due = False
+        self.on_the_wire = False
         self.disconnected = False
         self.task = Task()
 
@@ -239,6 +246,7 @@ class Call:
     def content_received(self, data: bytes) -> None:
         assert not self.complete
         self.content += data
+        self.received += len(data)
         if self.head.path == "/":
             self.stream.content_taken(len(data))
 
@@ -252,7 +260,11 @@ class Call:
         assert not self.disconnected
         self.disconnected = True
 
+    def cancel_in_time(self) -> None:
+        """Its task is the test's."""
+
     def answer(self, content: bytes = b"ok", *, more: bool = False, status: int = 200) -> None:
+        self.on_the_wire = True
         if not more:
             self.task.finish()
         length = None if more else len(content)
@@ -266,12 +278,27 @@ class Context:
         self.loop = loop
         self.clock = Clock(loop)
         self.outbox = Outbox(loop)
+        self.admission = Admission(self.clock, 10, 0, lambda _: False)
+        self.observer = None
         self.draining = False
         self.closed: list[Any] = []
 
     def connection_closed(self, connection: Any) -> None:
         self.clock.watched.discard(connection)
         self.closed.append(connection)
+
+
+class Connection(Http2Connection):
+    """The connection, with calls that do nothing by themselves."""
+
+    calls: list[Call]
+
+    def answer(self, stream: Http2Stream, checked: CheckedHead) -> None:
+        call = Call(stream, checked)
+        self.calls.append(call)
+        exchange: Any = call
+        stream.exchange = exchange
+        call.begin()
 
 
 class Peer:
@@ -282,12 +309,15 @@ class Peer:
     ) -> None:
         self.loop = Loop()
         self.context = Context(self.loop)
-        self.calls: list[Call] = []
         stand_in: Any = self.context
-        defaults = DefaultFields(lambda: None, ())
-        self.connection = Http2Connection(
-            stand_in, Http2Settings(**settings), self._begin, defaults
+        config = Config(app="a:b", **settings)
+        defaults = DefaultFields(date=False, server=None)
+        self.connection = Connection(
+            stand_in,
+            Http2Settings(config, defaults, connect=lambda *_: None),
+            net.Peer(("127.0.0.1", 80), "http"),
         )
+        self.calls = self.connection.calls = []
         self.transport = Transport(self.connection, self.loop)
         self.decoder = Decoder()
         self._seen = 0
@@ -299,12 +329,6 @@ class Peer:
             if ack:
                 self.send(frame(frames.SETTINGS, frames.ACK, 0, b""))
             assert [each.kind for each in self.received()] == ["SETTINGS"]
-
-    def _begin(self, stream: Http2Stream, checked: CheckedHead) -> Any:
-        call = Call(stream, checked)
-        self.calls.append(call)
-        call.begin()
-        return call
 
     def send(self, *pieces: bytes) -> None:
         """Have the connection read the pieces, a turn of the loop for each."""
@@ -342,5 +366,5 @@ class Peer:
                 if watched.deadline <= clock.now:
                     watched.deadline_passed()
             for stalled in list(clock.stalled):
-                stalled.look_at_writing()
+                stalled.check_writing()
             self.loop.turn()

@@ -6,6 +6,7 @@ from struct import pack
 
 import pytest
 
+from katana_asgi.http.refusal import Blame, Refusal
 from katana_asgi.http2.frames import DATA, PING, PREFACE, RST_STREAM, SETTINGS, frame
 from tests.http2.peer import GET, POST, Peer, at, headers
 
@@ -147,9 +148,10 @@ def test_a_lost_connection_reaches_every_application():
 def test_a_failed_application_is_answered_before_its_head_and_reset_behind_it():
     peer = Peer()
     peer.send(headers(1, HOLD), headers(3, HOLD))
-    peer.calls[0].stream.refuse(500)
+    failure = Refusal(500, "failed", (), Blame.APPLICATION)
+    peer.calls[0].stream.refuse(failure)
     peer.calls[1].answer(b"begun", more=True)
-    peer.calls[1].stream.refuse(500)
+    peer.calls[1].stream.refuse(failure)
     peer.loop.turn()
     assert peer.outcome() == ["1=500", "3=200", "3!INTERNAL_ERROR"]
     peer.send(headers(5))

@@ -12,10 +12,8 @@ import re
 import socket
 import ssl
 import struct
-import sys
-import tempfile
 import time
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
