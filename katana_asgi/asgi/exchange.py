@@ -251,6 +251,8 @@ class Exchange:
             await self._send_other(kind, message)
         elif self.state != INITIAL:
             raise LocalProtocolError("http.response.start was sent before")
+        elif self.disconnected and self._context.raises_disconnect:
+            raise ClientDisconnected("the client has disconnected")
         else:
             status = message["status"]
             if type(status) is not int or not 200 <= status <= 999:

@@ -175,22 +175,23 @@ class Http1Connection(asyncio.Protocol):
         But not over TLS, where the transports take the end of one side for that of both.
         """
         exchange = self._exchange
-        if exchange is None and self.state == READY and self.reading.more:
-            self._eof = True  # a request that is held begins in the next turn
-            return self._transport.can_write_eof()
-        if (
-            exchange is None
-            or not exchange.content_complete
-            or not self._transport.can_write_eof()
-            or not exchange.half_close()
-        ):
+        if not self._is_owed(exchange):
             if exchange is not None:
                 self._abandon(exchange)
             self._close()
             return False
         self._eof = True
-        self._watch_departure(exchange)
+        if exchange is not None:
+            self._watch_departure(exchange)
         return True
+
+    def _is_owed(self, exchange: Exchange | None) -> bool:
+        """Whether a peer that sends no more has asked for something that it has not got."""
+        if not self._transport.can_write_eof():
+            return False
+        if exchange is None:
+            return self.state == READY and self.reading.more  # about to begin
+        return exchange.content_complete and exchange.half_close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer has gone, or the connection was closed."""
@@ -350,12 +351,20 @@ class Http1Connection(asyncio.Protocol):
             exchange = open_exchange(context, writing, head, self.peer)
         self._exchange = exchange
         if head.content_length != 0:
-            self.deadline = EVERY_TICK
-            exchange.continue_due = framing & EXPECT_CONTINUE != 0
-            if self.reading.more:
-                self._take_content()
+            piece = self.reading.take_whole()
+            if piece is not None:
+                exchange.content_received(piece)
+                exchange.content_complete = True
+            else:
+                self.deadline = EVERY_TICK
+                exchange.continue_due = framing & EXPECT_CONTINUE != 0
+                if self.reading.more:
+                    self._take_content()
         if self._eof:
-            exchange.half_close()
+            if not self._is_owed(exchange):
+                self._abandon(exchange)  # the rest of its content will not come
+                self._close()
+                return
             self._watch_departure(exchange)
         if not exchange.disconnected:  # else what came of its content was refused
             begin(context, exchange)

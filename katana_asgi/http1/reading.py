@@ -47,6 +47,7 @@ class RequestReader:
         "_beginning",
         "_content",
         "_data",
+        "_length",
         "_misses",
         "_pace",
         "_settings",
@@ -67,7 +68,8 @@ class RequestReader:
         # The last read that was one head, and what it was parsed to.
         self.last: tuple[bytes, tuple[RequestHead, int]] | None = None
         self._misses = 0  # reads in a row that were not the last one again
-        self._content: ContentDecoder | None = None
+        self._length: int | None = 0  # of the content; None: unknown
+        self._content: ContentDecoder | None = None  # reads it, once it has begun to come
         self._pace: BodyPace | None = None
         self._transport: asyncio.Transport | None = None
         self.complete = True
@@ -190,7 +192,8 @@ class RequestReader:
 
     def _expect_content(self, length: int | None) -> None:
         self.complete = False
-        self._content = ChunkedContent() if length is None else CountedContent(length)
+        self._content = None
+        self._length = length
         self._pace = None
 
     def _next_gathered(self) -> RequestHead | None:
@@ -218,8 +221,22 @@ class RequestReader:
     @property
     def remaining(self) -> int | None:
         """Content bytes of the present request still to come; ``None``: not known."""
+        if self.complete:
+            return 0
         content = self._content
-        return 0 if self.complete or content is None else content.remaining
+        return self._length if content is None else content.remaining
+
+    def take_whole(self) -> bytes | None:
+        """All of the content, where it came together with its head."""
+        data, start, length = self._data, self._start, self._length
+        if length is None or len(data) - start < length:
+            return None
+        end = self._start = start + length
+        piece = data[start:end]
+        if end == len(data):
+            self._forget()
+        self.complete = True
+        return piece
 
     def read_content(self) -> bytes:
         """Content of the present request among what was read; sets ``complete`` at its end.
@@ -228,11 +245,16 @@ class RequestReader:
         """
         content = self._content
         if content is None:
-            return b""
+            length = self._length
+            if length == 0:
+                return b""
+            content = ChunkedContent() if length is None else CountedContent(length)
+            self._content = content
         try:
             piece, self._start = content.feed(self._data, self._start)
         except RemoteProtocolError:
-            self._content = None  # where it ends cannot be known any more
+            self._content = None
+            self._length = 0  # where it ends cannot be known any more
             raise
         if self._start >= len(self._data):
             self._forget()

@@ -1,9 +1,9 @@
 """From a format to functions that make a batch of lines; nothing is parsed per record.
 
 Both are one list comprehension, compiled once. The first makes of an outcome the pieces of its
-line that are the same for all its repetitions: once in a batch. The second, where the format
-has something that varies, puts time, duration and request id between them. What is no number
-is looked up in a memo that lives as long as the batch.
+line that do not depend on the moment. The second, where the format has something that does,
+puts time, duration and request id between them. What is no number is looked up in a memo that
+lives as long as the batch.
 """
 
 from __future__ import annotations
@@ -130,14 +130,7 @@ class AccessFormat:
         where the format is not timed.
         """
         outcomes = [record[0] for record in records] if self.varies else records
-        numbers = list(map(id, outcomes))
-        different = dict(zip(numbers, outcomes, strict=True))
-        if len(different) == len(numbers):
-            made = self._render(outcomes, offset)
-        else:
-            once = dict(zip(different, self._render(different.values(), offset), strict=True))
-            made = [once[number] for number in numbers]
-        lines = self._vary(records, made, offset)
+        lines = self._vary(records, self._render(outcomes, offset), offset)
         for memo in self._memos:
             memo.clear()
         return lines
@@ -214,9 +207,9 @@ class AccessFormat:
         values = self._values
         match name:
             case "h":
-                return self._memo("client", values.host)
+                return self._of_client(values.host)
             case "client":
-                return self._memo("client", values.client)
+                return self._of_client(values.client)
             case "t":
                 second = "int(ended + offset)" if self.timed else "int(offset)"
                 return self._memo(second, clock_time, str if not self._json else as_json)
@@ -275,6 +268,10 @@ class AccessFormat:
         """The request target, by itself: it is the same object where a head comes again."""
         return self._memo("head.target", self._values.redaction.target)
 
+    def _of_client(self, make: Callable[[Any], object]) -> str:
+        """An address has nothing to escape: it was parsed, or comes from the kernel."""
+        return self._memo("client", make, as_json if self._json else _or_dash)
+
     def _memo(
         self,
         key: str,
@@ -309,6 +306,10 @@ class _Phrases(dict[int, str]):
 def _same(records: Sequence[Any], made: list[Any], offset: float) -> list[str]:
     """Instead of what puts lines together, where they need no more than an outcome."""
     return made
+
+
+def _or_dash(value: object) -> str:
+    return "-" if value is None else str(value)
 
 
 def _or_empty(value: object) -> str:

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from katana_asgi.supervisor.signals import describe_signal
 from katana_asgi.supervisor.slot import Slot
 from katana_asgi.supervisor.supervisor import Supervisor
 
@@ -85,8 +86,11 @@ class ReloadSupervisor(Supervisor):
         return [self._watcher, *super()._all_slots]
 
     def _on_order(self, number: int) -> None:
-        if number == signal.SIGUSR1:  # the others are those of a service
+        if number == signal.SIGUSR1:
             super()._on_order(number)
+        else:  # the others are those of a service
+            name = describe_signal(number)
+            logger.info("Received %s: nothing to do with --reload, which watches files", name)
 
     def _on_message(self, worker: WorkerProcess, message: Message) -> None:
         super()._on_message(worker, message)

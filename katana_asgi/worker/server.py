@@ -167,6 +167,7 @@ class Server:
 
     @should_exit.setter
     def should_exit(self, value: bool) -> None:
+        """Stop; what was asked for cannot be taken back."""
         if value:
             self.stop()
 
@@ -177,6 +178,7 @@ class Server:
 
     @force_exit.setter
     def force_exit(self, value: bool) -> None:
+        """Stop at once; what was asked for cannot be taken back."""
         if value:
             self.stop(force=True)
 

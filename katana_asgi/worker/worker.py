@@ -20,6 +20,7 @@ from katana_asgi.asgi.loader import ApplicationImportError, load_application
 from katana_asgi.errors import ConfigurationError, StartupError
 from katana_asgi.net.notify import Notifier
 from katana_asgi.observe.logs import configure_logging, reopen_logs
+from katana_asgi.observe.stacks import make_room_for_signals
 from katana_asgi.worker.admin import observed
 from katana_asgi.worker.channel import Budgets, ShutdownMode
 from katana_asgi.worker.faults import DescriptorWatch, pass_over_host_names
@@ -69,6 +70,7 @@ def run_worker(
         # C, so that a blocked loop does not matter; without standard error there is no place.
         with suppress(AttributeError, OSError, RuntimeError, ValueError):
             faulthandler.enable(all_threads=True)
+            make_room_for_signals()
     try:
         supervisor = os.getpid() if channel is None else os.getppid()
         factory = loop_factory(config.loop)

@@ -13,6 +13,7 @@ import pytest
 
 from katana_asgi import StaticRoute
 from tests.applications import content_of, get, respond
+from tests.inside import transport_of
 from tests.raw_client import RawClient
 from tests.support import running, talking, within
 
@@ -202,7 +203,7 @@ async def test_a_client_that_has_not_got_all_of_its_answer_makes_no_room(http):
 async def keeps_bytes(connection) -> bool:
     """Whether the kernel does not take what is to be sent, in this turn or the next ones."""
     for _ in range(5):
-        if not connection._transport.get_write_buffer_size():
+        if not transport_of(connection).get_write_buffer_size():
             return False
         await asyncio.sleep(0)
     return True
@@ -224,7 +225,7 @@ async def test_a_client_that_is_still_taking_its_answer_is_not_idle(http):
             count += 1
             while server.server.requests < count:
                 await asyncio.sleep(0)
-        assert not connection.write_paused
+        assert not connection.writing.write_paused
         await turned_away(await stack.enter_async_context(await server.connect()))
 
 
@@ -346,9 +347,8 @@ async def test_over_a_unix_socket_nobody_has_an_address_to_count(http, tmp_path)
 
 
 @pytest.mark.parametrize("target", ["/", "/static", "/static?query"])
-@pytest.mark.parametrize("memo", [True, False])
-async def test_the_last_request_of_a_connection_is_told_so(http, target, memo):
-    settings = {"limit_keep_alive_requests": 3, "static_route": (STATIC,), "memo": memo}
+async def test_the_last_request_of_a_connection_is_told_so(http, target):
+    settings = {"limit_keep_alive_requests": 3, "static_route": (STATIC,)}
     async with talking(Gate(), http=http, **settings) as client:
         for left in (2, 1, 0):
             await client.send(get(target))

@@ -11,7 +11,7 @@ from tls_client import connect
 from websockets.asyncio.client import connect as websocket
 
 from katana_asgi import Server, StaticRoute
-from katana_asgi.http1 import ending
+from katana_asgi.http1 import connection as connection_module
 from katana_asgi.http1.connection import Http1Connection
 from katana_asgi.net.tls_listener import Arrival
 from tests.applications import Probe, content_of, get, respond, start
@@ -264,7 +264,7 @@ async def test_shutdown_finishes_what_runs_and_closes_what_is_idle(site):
 
 async def test_shutdown_delivers_an_answer_that_the_client_has_not_read(site, monkeypatch):
     """Requests behind it are not answered, and do not take it back."""
-    monkeypatch.setattr(ending, "LINGER", 0.01)
+    monkeypatch.setattr(connection_module, "LINGER", 0.01)
     size = 16 * 2**20
     asked = []
 
