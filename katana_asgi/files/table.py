@@ -55,7 +55,7 @@ def _below(prefix: bytes, raw_path: bytes) -> bytes | None:
     """What follows ``prefix`` in ``raw_path``, segment by segment."""
     if raw_path.startswith(prefix):
         rest = raw_path[len(prefix) :]
-        if not rest or rest[:1] == b"/":
+        if rest[:1] == b"/" or (prefix and not rest):
             return rest
     if b"%" not in raw_path or b"%2f" in raw_path[: 3 * len(prefix)].lower():
         return None

@@ -171,7 +171,7 @@ def test_a_client_that_does_not_read_holds_only_what_the_kernel_took(run, tmp_pa
     path, _ = some_file(tmp_path, 32 * MIB)
 
     async def check() -> None:
-        async with pair() as (server, client):
+        async with pair() as (server, _):
             sending = Sending(server.transport, FileRange(opened(path), 0, 32 * MIB))
             running = asyncio.create_task(sending.run())
             await until_it_stalls(sending)
@@ -263,11 +263,12 @@ def test_a_file_that_shrinks_breaks_off(run, tmp_path: Path, way: str) -> None:
         os.truncate(path, 60_000)
         part = FileRange(file, 0, 100_000)
         async with pair() as (server, client):
+            if way == "sendfile":
+                sending = Sending(server.transport, part).run()
+            else:
+                sending = send_in_chunks(RangeReader(Disk()), part, server.send)
             with pytest.raises(FileShrank, match="40000 bytes early"):
-                if way == "sendfile":
-                    await Sending(server.transport, part).run()
-                else:
-                    await send_in_chunks(RangeReader(Disk()), part, server.send)
+                await sending
             assert await received(client, 60_000) == content[:60_000]
 
     run(check())
