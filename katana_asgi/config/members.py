@@ -214,6 +214,7 @@ def _split(text: str) -> list[str]:
 
 
 def split_route(text: str, allowed: str) -> tuple[str, str]:
+    """A path and what stands behind its equals sign. Raises ``NotAllowed``."""
     path, equals, rest = text.partition("=")
     if not equals or not path.startswith("/"):
         raise NotAllowed(text, allowed)

@@ -14,8 +14,12 @@ FLOORS = {
     "config": 0,
     "errors": 0,
     "asgi_types": 0,
+    "bounded": 1,
     "http": 1,
     "routes": 2,
+    "files": 2,
+    "compress": 2,
+    "cache": 2,
     "net": 2,
     "observe": 2,
     "admin": 3,
@@ -37,6 +41,7 @@ TOP = 7
 DOORS = {
     "a2wsgi": ["asgi/adapters.py"],
     "anyio": ["worker/server.py"],
+    "brotli": ["compress/encoders.py"],
     "click": ["cli.py", "inspect_cli.py"],
     "dotenv": ["config/env_file.py"],
     "h11": ["http1/parser_h11.py"],
@@ -49,6 +54,7 @@ DOORS = {
     "watchfiles": ["supervisor/reload.py"],
     "websockets": ["websocket/mask.py"],
     "yaml": ["observe/log_config.py"],
+    "zstandard": ["compress/encoders.py"],
 }
 """The only modules that import a library; a second one needs a reason."""
 
