@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from katana_asgi.http.cache_control import LONGEST, Directives, directives, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from katana_asgi.http.message import Field
 
@@ -28,6 +29,17 @@ _DEFAULT_PORTS: Final = {"http": b":80", "https": b":443"}
 _REWRITING: Final = frozenset({b"x-original-url", b"x-rewrite-url", b"x-http-method-override"})
 """Fields by which some applications choose another resource than the one in the key."""
 
+_SPECIAL: Final = CONDITIONAL | {
+    b"cache-control",
+    b"content-length",
+    b"expect",
+    b"pragma",
+    b"range",
+    b"transfer-encoding",
+    b"upgrade",
+}
+"""The fields that make a request more than the question for one resource."""
+
 _DEMANDS: Final = frozenset({b"no-cache", b"max-age", b"min-fresh"})
 
 _NO_DIRECTIVES: Final[Directives] = {}
@@ -35,15 +47,49 @@ _NO_DIRECTIVES: Final[Directives] = {}
 
 def cache_key(scheme: str, host: bytes, raw_path: bytes, query: bytes) -> bytes:
     """What identifies a resource: scheme, host and target, the target exactly as sent."""
-    host = host.lower().removesuffix(_DEFAULT_PORTS.get(scheme, b"\0"))
     target = raw_path + b"?" + query if query else raw_path
-    return scheme.encode("ascii") + b"://" + host + target
+    return _origin(scheme, host) + target
+
+
+@lru_cache(maxsize=256)
+def _origin(scheme: str, host: bytes) -> bytes:
+    host = host.lower().removesuffix(_DEFAULT_PORTS.get(scheme, b"\0"))
+    return scheme.encode("ascii") + b"://" + host
+
+
+def _joined(fields: Iterable[Field]) -> dict[bytes, bytes]:
+    known: dict[bytes, bytes] = {}
+    for name, value in fields:
+        known[name] = known[name] + b", " + value if name in known else value
+    return known
+
+
+def _directives_of(known: dict[bytes, bytes]) -> Directives:
+    cache_control = known.get(b"cache-control")
+    if cache_control is not None:
+        return directives([cache_control])
+    if known.get(b"pragma", b"").strip().lower() == b"no-cache":  # RFC 9111 §5.4
+        return {b"no-cache": None}
+    return _NO_DIRECTIVES
 
 
 class CacheRequest:
-    """A request as the cache sees it; field lines of one name are joined."""
+    """A request as the cache sees it; field lines of one name are joined.
 
-    __slots__ = ("directives", "fields", "head", "host", "key", "method", "root_path", "scheme")
+    ``plain``: none of its fields asks a cache for anything, so most questions need no answer.
+    """
+
+    __slots__ = (
+        "directives",
+        "fields",
+        "head",
+        "host",
+        "key",
+        "method",
+        "plain",
+        "root_path",
+        "scheme",
+    )
 
     def __init__(
         self,
@@ -51,12 +97,12 @@ class CacheRequest:
         scheme: str,
         raw_path: bytes,
         query: bytes,
-        fields: Iterable[Field],
+        fields: Sequence[Field],
         root_path: str = "",
     ) -> None:
-        known: dict[bytes, bytes] = {}
-        for name, value in fields:
-            known[name] = known[name] + b", " + value if name in known else value
+        known = dict(fields)
+        if len(known) != len(fields):
+            known = _joined(fields)
         self.fields = known
         self.method = method
         self.head = method == "HEAD"
@@ -64,12 +110,8 @@ class CacheRequest:
         self.root_path = root_path
         self.host = known.get(b"host", b"")
         self.key = cache_key(scheme, self.host, raw_path, query)
-        cache_control = known.get(b"cache-control")
-        self.directives = _NO_DIRECTIVES
-        if cache_control is not None:
-            self.directives = directives([cache_control])
-        elif known.get(b"pragma", b"").strip().lower() == b"no-cache":  # RFC 9111 §5.4
-            self.directives = {b"no-cache": None}
+        self.plain = method == "GET" and _SPECIAL.isdisjoint(known)
+        self.directives = _NO_DIRECTIVES if self.plain else _directives_of(known)
 
     @classmethod
     def of(cls, scope: Any) -> CacheRequest:
@@ -79,7 +121,7 @@ class CacheRequest:
             scope["scheme"],
             scope["raw_path"],
             scope["query_string"],
-            scope["headers"],
+            list(scope["headers"]),
             scope.get("root_path", ""),
         )
 
@@ -87,7 +129,7 @@ class CacheRequest:
     def readable(self) -> bool:
         """Whether a stored response may answer it: GET or HEAD, and nothing but a response."""
         fields = self.fields
-        return (
+        return self.plain or (
             self.method in ("GET", "HEAD")
             and b"upgrade" not in fields
             and b"expect" not in fields

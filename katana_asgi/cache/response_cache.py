@@ -13,12 +13,12 @@ from katana_asgi.cache.flights import Flights
 from katana_asgi.cache.invalidation import join, matcher
 from katana_asgi.cache.request import CacheRequest
 from katana_asgi.cache.store import ResponseStore
+from katana_asgi.cache.stored import CachedAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from katana_asgi.cache.invalidation import Invalidation
-    from katana_asgi.cache.stored import CachedAnswer
     from katana_asgi.http.message import Field
 
 __all__ = ["Counts", "ResponseCache"]
@@ -75,7 +75,7 @@ class ResponseCache:
         scheme: str,
         raw_path: bytes,
         query: bytes,
-        fields: Iterable[Field],
+        fields: Sequence[Field],
         root_path: str = "",
     ) -> CachedAnswer | None:
         """The stored answer to a request, where there is a fresh one; counted as a hit."""
@@ -95,7 +95,7 @@ class ResponseCache:
         answer = stored.answer(request, now, self.wall())
         if self._status_field:
             ttl = stored.terms.lifetime - stored.age(now)
-            answer.fields.extend(self.status_field(f"{detail}; ttl={ttl}"))
+            return self.with_status(answer, f"{detail}; ttl={ttl}")
         return answer
 
     def forget(self, what: Invalidation) -> None:
@@ -108,6 +108,13 @@ class ResponseCache:
             self.store.forget_key(what.value)
         else:
             self.store.forget(matches)
+
+    def with_status(self, answer: CachedAnswer, detail: str) -> CachedAnswer:
+        """The same answer with Cache-Status, where that is asked for."""
+        field = self.status_field(detail)
+        if not field:
+            return answer
+        return CachedAnswer(answer.status, [*answer.fields, *field], answer.content)
 
     def status_field(self, detail: str) -> list[Field]:
         """Cache-Status (RFC 9211), where it is asked for: it tells what others asked before."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from katana_asgi.cache.request import CONDITIONAL
-from katana_asgi.http.cache_control import LONGEST
 from katana_asgi.http.conditional import failed_precondition, if_range_holds
 from katana_asgi.http.dates import parse_http_date
 from katana_asgi.http.ranges import content_range, select_spans, unsatisfied_range
@@ -45,25 +44,35 @@ _PER_FIELD: Final = 160
 """Bytes of a field's two objects and their places in a list."""
 
 
-class CachedAnswer(NamedTuple):
-    """A response that needs no application: status, fields and whole content."""
+class CachedAnswer:
+    """A response that needs no application: status, fields and whole content.
 
-    status: int
-    fields: list[Field]
-    content: bytes
+    The answer to a plain request is the same object for as long as its Age is the same, so
+    nothing in it may be changed, but ``rendered`` is free for what a connection makes of it.
+    """
+
+    __slots__ = ("content", "fields", "rendered", "status")
+
+    def __init__(self, status: int, fields: list[Field], content: bytes) -> None:
+        self.status = status
+        self.fields = fields
+        self.content = content
+        self.rendered: object = None
 
 
 class StoredResponse:
-    """A response with its terms; ``stored_at`` is on the monotonic clock."""
+    """A response with its terms; times are on the monotonic clock."""
 
     __slots__ = (
+        "_born",
         "_variant",
+        "_whole",
+        "_whole_age",
         "content",
         "etag",
         "fields",
         "modified",
         "status",
-        "stored_at",
         "tags",
         "terms",
         "weight",
@@ -84,7 +93,9 @@ class StoredResponse:
         self.fields = fields
         self.content = content
         self.terms = terms
-        self.stored_at = stored_at
+        self._born = stored_at - terms.age
+        self._whole: CachedAnswer | None = None
+        self._whole_age = -1
         self.tags = tags
         self.etag = known.get(b"etag", b"")
         self.modified = parse_http_date(known.get(b"last-modified", b""))
@@ -94,6 +105,8 @@ class StoredResponse:
 
     def matches(self, request: CacheRequest) -> bool:
         """Whether it was selected by what the request says too (RFC 9111 §4.1)."""
+        if not self._variant:
+            return True
         fields = request.fields
         return all(fields.get(name) == value for name, value in self._variant)
 
@@ -103,7 +116,7 @@ class StoredResponse:
 
     def age(self, now: float) -> int:
         """Seconds on the monotonic clock since the response was made, as far as is known."""
-        return min(LONGEST, self.terms.age + max(0, int(now - self.stored_at)))
+        return int(now - self._born)
 
     def serves(self, request: CacheRequest) -> bool:
         """Whether it may answer this request at all."""
@@ -136,7 +149,15 @@ class StoredResponse:
 
     def answer(self, request: CacheRequest, now: float, wall: float) -> CachedAnswer:
         """What the request gets: all of it, a part, or 304 and 412 by its conditions."""
-        age = (b"age", b"%d" % self.age(now))
+        seconds = self.age(now)
+        if request.plain:
+            whole = self._whole
+            if whole is None or seconds != self._whole_age:
+                fields = [*self.fields, (b"age", b"%d" % seconds)]
+                whole = self._whole = CachedAnswer(self.status, fields, self.content)
+                self._whole_age = seconds
+            return whole
+        age = (b"age", b"%d" % seconds)
         status, fields, content = self.status, self.fields, self.content
         if status == 200 and request.conditional:
             conditions = [

@@ -200,14 +200,13 @@ class Cached:
     ) -> None:
         now = self._cache.monotonic()
         answer = stored.answer(request, now, self._cache.wall())
-        answer.fields.extend(self._cache.status_field(detail))
-        await _send_answer(send, answer)
+        await _send_answer(send, self._cache.with_status(answer, detail))
 
 
 async def _send_answer(send: Send, answer: CachedAnswer) -> None:
-    status, fields, content = answer
-    await send({"type": "http.response.start", "status": status, "headers": fields})
-    await send({"type": "http.response.body", "body": content, "more_body": False})
+    fields = answer.fields.copy()  # what receives a message may change it
+    await send({"type": "http.response.start", "status": answer.status, "headers": fields})
+    await send({"type": "http.response.body", "body": answer.content, "more_body": False})
 
 
 async def _to_no_one(message: Message) -> None:

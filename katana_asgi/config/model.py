@@ -15,7 +15,10 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Final, Self
 
 from katana_asgi.config.bind_settings import BindSettings
+from katana_asgi.config.cache_settings import CacheSettings
+from katana_asgi.config.compress_settings import CompressSettings
 from katana_asgi.config.cross_checks import check_together
+from katana_asgi.config.files_settings import FilesSettings
 from katana_asgi.config.inspection_settings import InspectionSettings, ReloadSettings
 from katana_asgi.config.log_settings import AccessLogSettings, RequestIdSettings
 from katana_asgi.config.metrics_settings import MetricsSettings
@@ -39,11 +42,12 @@ from katana_asgi.config.service_settings import (
     SocketSettings,
 )
 from katana_asgi.config.setting import Kind, Setting
+from katana_asgi.config.static_files import StaticFiles
 from katana_asgi.config.static_route import StaticRoute
 from katana_asgi.config.tls_settings import TlsSettings
 from katana_asgi.config.values import from_python
 
-__all__ = ["SETTINGS", "Config", "Kind", "StaticRoute"]
+__all__ = ["SETTINGS", "Config", "Kind", "StaticFiles", "StaticRoute"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +60,9 @@ class Config(
     LogSettings,
     ProxyProtocolSettings,
     ProxySettings,
+    CacheSettings,
+    CompressSettings,
+    FilesSettings,
     RouteSettings,
     WebSocketSettings,
     LimitSettings,
@@ -92,6 +99,9 @@ class Config(
         LimitSettings,
         WebSocketSettings,
         RouteSettings,
+        FilesSettings,
+        CompressSettings,
+        CacheSettings,
         ProxySettings,
         ProxyProtocolSettings,
         LogSettings,

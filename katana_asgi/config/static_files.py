@@ -16,7 +16,14 @@ from katana_asgi.errors import ConfigurationError
 if TYPE_CHECKING:
     from katana_asgi.config.setting import Setting
 
-__all__ = ["APPLICATION", "NOT_FOUND", "StaticDirKind", "StaticFiles", "check_static_files"]
+__all__ = [
+    "APPLICATION",
+    "NOT_FOUND",
+    "StaticDirKind",
+    "StaticFiles",
+    "check_static_files",
+    "table_of",
+]
 
 APPLICATION: Final = "application"
 NOT_FOUND: Final = "404"
@@ -109,6 +116,21 @@ def check_static_files(mount: StaticFiles) -> None:
         check_field(("cache-control", value))
     for _, content_type in mount.media_types:
         check_field(("content-type", content_type))
+
+
+def table_of(mount: StaticFiles) -> dict[str, object]:
+    """The entry of a file that describes the mount: what differs from the defaults."""
+    plain = StaticFiles(mount.path, mount.directory)
+    table: dict[str, object] = {"directory": mount.directory}
+    for key in _READERS:
+        name = key.replace("-", "_")
+        value = getattr(mount, name)
+        if value != getattr(plain, name):
+            table[key] = dict(value) if name in _PAIRS else value
+    return table
+
+
+_PAIRS: Final = ("cache_control", "headers", "media_types")
 
 
 def _mount_from_table(path: str, value: object) -> StaticFiles:

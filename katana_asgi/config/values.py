@@ -29,6 +29,7 @@ from katana_asgi.config.members import (
     RouteKind,
 )
 from katana_asgi.config.refusal import NotAllowed, at
+from katana_asgi.config.static_files import StaticDirKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,6 +53,7 @@ KINDS: Final[Mapping[Kind, ValueKind]] = {
     "binds": BindsKind(),
     "route": RouteKind(),
     "file-route": FileRouteKind(),
+    "static-dir": StaticDirKind(),
     "certificate": CertificateKind(),
 }
 
