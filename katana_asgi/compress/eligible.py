@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from katana_asgi.config.media_types import compresses_well
 from katana_asgi.http.cache_control import directives
 from katana_asgi.http.fields import list_members
-from katana_asgi.http.media_types import compresses_well
 from katana_asgi.http.status import NO_CONTENT
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote_from_bytes
 
-from katana_asgi.http.media_types import OCTET_STREAM, compresses_well, media_type_of
+from katana_asgi.config.media_types import OCTET_STREAM, compresses_well, media_type_of
 
 if TYPE_CHECKING:
     from katana_asgi.config.static_files import StaticFiles

@@ -6,7 +6,7 @@ import mimetypes
 
 import pytest
 
-from katana_asgi.http.media_types import compresses_well, media_type_of
+from katana_asgi.config.media_types import compresses_well, media_type_of
 
 
 @pytest.mark.parametrize(
