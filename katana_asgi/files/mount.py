@@ -192,23 +192,21 @@ class FileMount:
         target = parse_target(path, self._settings.dotfiles)
         if target is None:
             return None
-        found = self._open(target.segments)
-        if found is not None and found.is_directory():
-            if not target.directory:
-                found.file.close()
-                return self._redirect(target, query)
-            index = self._index(target.segments)
+        segments = target.segments
+        if target.directory:
+            index = self._index(segments)
             if index is None:
-                return self._listing(method, target, found)
-            found.file.close()
+                return self._listing(method, segments)
             found, segments = index
-            target = Target(segments, directory=False)
-        elif found is not None and target.directory:
-            found.file.close()  # a file is not a directory, whatever its address says
-            return None
-        if found is None or not found.is_regular():
-            return None
-        return self._represent(method, path, target.segments, found, codings, conditions)
+        else:
+            opened = self._open(segments)
+            if opened is None:
+                return None
+            if not opened.is_regular():
+                opened.file.close()
+                return self._redirect(target, query) if opened.is_directory() else None
+            found = opened
+        return self._represent(method, path, segments, found, codings, conditions)
 
     def _represent(
         self,
@@ -321,15 +319,17 @@ class FileMount:
             location += b"?" + query
         return FileResponse(308, [(b"location", location), _NO_CONTENT])
 
-    def _listing(self, method: str, target: Target, found: _Found) -> FileResponse | None:
-        with_descriptor = found.file
+    def _listing(self, method: str, segments: list[bytes]) -> FileResponse | None:
+        found = self._open(segments) if self._settings.listing else None
+        if found is None:
+            return None
         try:
-            if not self._settings.listing:
+            if not found.is_directory():
                 return None
-            entries = self._disk.names(with_descriptor.descriptor)
+            entries = self._disk.names(found.file.descriptor)
         finally:
-            with_descriptor.close()
-        content = render_listing(target.segments, entries, dotfiles=self._settings.dotfiles)
+            found.file.close()
+        content = render_listing(segments, entries, dotfiles=self._settings.dotfiles)
         fields = [
             (b"content-type", b"text/html; charset=utf-8"),
             (b"content-length", b"%d" % len(content)),
