@@ -1,8 +1,8 @@
 """A dictionary that holds no more than a given weight, and keeps what is asked for again.
 
 S3-FIFO: what is new goes through a small queue, and only what was asked for there reaches the
-main one. One client that asks for ever new things drives out the small queue, not what
-everybody wants. A hit writes one number and moves nothing.
+main one. One client that asks for ever new things drives out the small queue, not what many
+clients ask for. A hit writes one number and moves nothing.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ def _as_key(address: str) -> bytes:
 
 
 def matcher(what: Invalidation) -> Callable[[bytes], bool]:
-    """Whether a key is meant; of a tag any could be, because keys do not tell."""
+    """Whether a key is meant; with a tag any may be, because a key does not hold its tags."""
     value = what.value
     if what.kind in ("all", "tag"):
         return _any

@@ -117,7 +117,7 @@ class ResponseCache:
         return CachedAnswer(answer.status, [*answer.fields, *field], answer.content)
 
     def status_field(self, detail: str) -> list[Field]:
-        """Cache-Status (RFC 9211), where it is asked for: it tells what others asked before."""
+        """Cache-Status (RFC 9211), where it is asked for: it reveals what others have requested."""
         if not self._status_field:
             return []
         return [(b"cache-status", b"katana; " + detail.encode("ascii"))]

@@ -40,6 +40,9 @@ _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 §9.2.
 _MOST_REFRESHES: Final = 8
 """Background calls at a time, against a burst of stale keys that starves requests."""
 
+_MOST_OTHERS: Final = 2
+"""Variants that a request waits for which turn out to be for others, against a long queue."""
+
 
 class Cached:
     """An application whose storable responses are stored in ``cache``."""
@@ -67,7 +70,12 @@ class Cached:
             await _send_answer(send, answer)
             return
         stale = self._cache.store.find(request)
-        if stale is not None and stale.may_revalidate_later(request, self._cache.monotonic()):
+        now = self._cache.monotonic()
+        if (
+            stale is not None
+            and stale.may_revalidate_later(request, now)
+            and not request.unkeyed  # it must not choose what others get
+        ):
             self._cache.counts.stale_hits += 1
             self._refresh(scope, request, stale)
             await self._send_stored(send, stale, request, "hit; detail=stale-while-revalidate")
@@ -108,30 +116,22 @@ class Cached:
         request: CacheRequest,
         stale: StoredResponse | None,
     ) -> None:
-        """Wait for another request's response, or make the call."""
+        """Answer by another request's response, or make the call."""
         cache = self._cache
-        shareable = not request.head and not request.unkeyed
-        shareable = shareable and (not request.private or (stale is not None))
-        deadline = cache.monotonic() + cache.lock_timeout
-        while shareable and not cache.store.passes(request.key):
-            leader = cache.flights.leader(request.key)
-            if leader is None:
-                break
-            outcome = await leader.wait(deadline - cache.monotonic())
-            answer = cache.answer(request, "hit; collapsed")
-            if answer is not None:
-                cache.counts.collapsed += 1
-                await _send_answer(send, answer)
-                return
-            if outcome is not Outcome.VANISHED:
-                shareable = False  # too slow, not storable, or for other requests: an own call
-            stale = cache.store.find(request)
-        validators = stale.validators() if stale is not None and not request.head else []
-        partial = request.conditional and not validators
-        leads = shareable and not partial and not cache.store.passes(request.key)
-        cache.counts.misses += 1
+        answer, leads = await self._collapse(request, shareable=_is_shareable(request, stale))
+        if answer is not None:
+            cache.counts.collapsed += 1
+            await _send_answer(send, answer)
+            return
+        stale = cache.store.find(request)
+        validators = []
+        if stale is not None and not request.head and not request.unkeyed:
+            validators = stale.validators()
         if validators:
             scope = {**scope, "headers": _with_validators(scope["headers"], validators)}
+        cache.counts.misses += 1
+        # What a client's own condition brings may be less than the others wait for.
+        leads = leads and (bool(validators) or not request.conditional)
         flight = cache.flights.begin(request.key, leads=leads)
         recorder = Recorder(
             cache,
@@ -149,6 +149,27 @@ class Cached:
                 cache.counts.stale_hits += 1
                 detail = "hit; detail=stale-if-error"
             await self._send_stored(send, recorder.answer, request, detail)
+
+    async def _collapse(
+        self, request: CacheRequest, *, shareable: bool
+    ) -> tuple[CachedAnswer | None, bool]:
+        """The answer that another request's call brought, or whether to lead a call."""
+        cache = self._cache
+        deadline = cache.monotonic() + cache.lock_timeout
+        others = 0
+        while shareable and not cache.store.passes(request.key):
+            leader = cache.flights.leader(request.key)
+            if leader is None:
+                return None, True
+            outcome = await leader.wait(deadline - cache.monotonic())
+            answer = cache.answer(request, "hit; collapsed")
+            if answer is not None:
+                return answer, False
+            if outcome is Outcome.STORED and others < _MOST_OTHERS:
+                others += 1  # it was stored for requests that say something else
+            elif outcome is not Outcome.VANISHED:
+                break  # too slow, or not storable
+        return None, False
 
     async def _call(self, scope: Scope, receive: Receive, recorder: Recorder, flight: Any) -> None:
         try:
@@ -201,6 +222,13 @@ class Cached:
         now = self._cache.monotonic()
         answer = stored.answer(request, now, self._cache.wall())
         await _send_answer(send, self._cache.with_status(answer, detail))
+
+
+def _is_shareable(request: CacheRequest, stale: StoredResponse | None) -> bool:
+    """Whether one call may answer this request and others."""
+    if request.head or request.unkeyed:
+        return False
+    return not request.private or stale is not None  # what is stale was found to be for all
 
 
 async def _send_answer(send: Send, answer: CachedAnswer) -> None:

@@ -28,7 +28,7 @@ EVENT_STREAM: Final = "text/event-stream"
 
 
 class Eligibility(NamedTuple):
-    """Whether a response could be compressed; ``length`` where Content-Length tells it."""
+    """Whether a response could be compressed; ``length`` where Content-Length gives it."""
 
     eligible: bool
     length: int | None

@@ -135,7 +135,7 @@ class _Response:
             await self.end()
             return
         self._length = found.length
-        # What the length tells in advance is no stream that something waits for.
+        # With a known length the client waits for the whole, not for single pieces.
         self._flushing = found.length is None or found.event_stream
 
     async def _first_content(self, message: Message) -> None:

@@ -95,7 +95,7 @@ class Disk:
     def read_now(self, opened: int, size: int, offset: int) -> bytes | None:
         """Up to ``size`` bytes that the page cache has; ``None`` where it has not all of them.
 
-        Where the system cannot tell, this reads whatever it costs.
+        Where the system has no such call, this waits for the disk.
         """
         if not _NOWAIT:
             return os.pread(opened, size, offset)

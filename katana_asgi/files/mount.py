@@ -69,7 +69,7 @@ _ABSENT: Final = frozenset(
         errno.EPERM, errno.EINVAL, errno.ENXIO, errno.ENODEV, errno.EISDIR, errno.EILSEQ,
     }
 )  # fmt: skip
-"""What means that there is no such file; a 403 would tell that there is one."""
+"""Errors that are answered like a missing file; a 403 would reveal that there is one."""
 
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
@@ -77,7 +77,7 @@ _NO_CONTENT: Final = (b"content-length", b"0")
 
 
 class _Remembered:
-    """A representation, the file it was read from, and when that was last looked at."""
+    """A representation, the file it was read from, and when the two were last compared."""
 
     __slots__ = ("checked", "representation", "signature")
 
@@ -248,7 +248,7 @@ class FileMount:
         return None
 
     def _load(self, key: Key, found: _Found, representation: Representation, now: float) -> None:
-        """Read a small file, where that does not wait, and keep it where it is settled."""
+        """Read a small file, where that does not wait, and keep it unless it has just changed."""
         content = self._read_small(found)
         if content is None:
             return

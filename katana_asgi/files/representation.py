@@ -46,7 +46,7 @@ Signature = tuple[int, int, int, int, int]
 
 
 def signature(state: os.stat_result) -> Signature:
-    """What tells whether a file is still the one that was read."""
+    """What changes whenever the content of a name does."""
     return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
 
 

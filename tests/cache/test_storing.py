@@ -223,6 +223,24 @@ async def test_a_field_outside_the_key_stores_nothing(site: Site, fields: dict[s
     assert (await site.get(**fields)).body == b"call 2"  # what is stored may be served
 
 
+@pytest.mark.parametrize("age", [61, 100])
+async def test_a_field_outside_the_key_confirms_and_refreshes_nothing(site: Site, age: int) -> None:
+    site.origin.respond("public, max-age=60, stale-while-revalidate=30", ETag='"1"')
+    await site.get()
+    site.origin.responses = []
+    site.origin.respond("public, max-age=60", status=304, Link="evil")
+    site.clocks.advance(age)
+    assert (await site.get(x_original_url="/evil", if_none_match='"1"')).status == 304
+    await site.in_background()
+    assert [call.get(b"if-none-match") for call in site.origin.calls] == [None, b'"1"']
+    site.origin.responses = []
+    site.origin.respond("public, max-age=60", status=304)
+    for _ in range(2):
+        answer = await site.get()
+        await site.in_background()
+        assert (answer.body, answer["link"]) == (b"call 1", None)
+
+
 async def test_a_proxys_fields_that_say_what_the_key_says_do_no_harm(site: Site) -> None:
     site.origin.respond("public, max-age=60")
     fields = {
