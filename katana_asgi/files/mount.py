@@ -12,7 +12,7 @@ import logging
 import os
 import stat
 import time
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from katana_asgi.bounded import Bounded
 from katana_asgi.config.static_files import APPLICATION, NOT_FOUND
@@ -99,6 +99,15 @@ def file_memory(most: int = _MEMORY) -> FileMemory:
     return Bounded(most)
 
 
+class _Asked(NamedTuple):
+    """What a request asks for: the key of a representation, and the conditions on it."""
+
+    method: str
+    path: bytes
+    codings: tuple[bytes, ...]
+    conditions: list[Field]
+
+
 class _Found:
     """An open file or directory."""
 
@@ -148,55 +157,51 @@ class FileMount:
             if self._settings.fallback == APPLICATION:
                 return None
             return FileResponse(405, [(b"allow", b"GET, HEAD"), _NO_CONTENT])
-        conditions = []
-        accepted = None
-        accepts_html = False
-        for field in fields:
-            name, value = field
-            if name in CONDITIONS:
-                conditions.append(field)
-            elif name == b"accept-encoding":
-                accepted = value if accepted is None else accepted + b"," + value
-            elif name == b"accept":
-                accepts_html = accepts_html or b"text/html" in value.lower()
-        codings = accepted_codings(accepted, self._codings)
-        if conditions and any(name == b"range" for name, _ in conditions):
-            codings = ()  # a range of compressed bytes is of no use to what joins ranges
+        asked, accepts_html = self._asked(method, path, fields)
         try:
-            response = self._from_memory(method, path, codings, conditions)
+            response = self._from_memory(asked)
             if response is None:
-                response = self._from_disk(method, path, query, codings, conditions)
+                response = self._from_disk(asked, query)
             if response is None:
-                response = self._missing(method, path, codings, accepts_html)
+                response = self._missing(asked, accepts_html)
         except OSError as error:
             response = _refusal(error, self._settings.path, path)
         return response
 
-    def _from_memory(
-        self, method: str, path: bytes, codings: tuple[bytes, ...], conditions: list[Field]
-    ) -> FileResponse | None:
+    def _asked(self, method: str, path: bytes, fields: Iterable[Field]) -> tuple[_Asked, bool]:
+        """What the fields ask for, and whether they accept HTML."""
+        conditions = []
+        accepted = None
+        accepts_html = False
+        codings = self._codings
+        for field in fields:
+            name, value = field
+            if name in CONDITIONS:
+                conditions.append(field)
+                if name == b"range":
+                    codings = ()  # a part of compressed bytes is of no use to what joins parts
+            elif name == b"accept-encoding":
+                accepted = value if accepted is None else accepted + b"," + value
+            elif name == b"accept":
+                accepts_html = accepts_html or b"text/html" in value.lower()
+        return _Asked(method, path, accepted_codings(accepted, codings), conditions), accepts_html
+
+    def _from_memory(self, asked: _Asked) -> FileResponse | None:
         """The response of a file that was compared with the disk within the last second."""
-        kept = self._memory.get((self.prefix, path, codings))
+        kept = self._memory.get((self.prefix, asked.path, asked.codings))
         if kept is None or self._monotonic() - kept.checked >= _TRUSTED_FOR:
             return None
-        return respond(kept.representation, method, conditions, None, self._wall())
+        return respond(kept.representation, asked.method, asked.conditions, None, self._wall())
 
-    def _from_disk(
-        self,
-        method: str,
-        path: bytes,
-        query: bytes,
-        codings: tuple[bytes, ...],
-        conditions: list[Field],
-    ) -> FileResponse | None:
-        target = parse_target(path, self._settings.dotfiles)
+    def _from_disk(self, asked: _Asked, query: bytes) -> FileResponse | None:
+        target = parse_target(asked.path, self._settings.dotfiles)
         if target is None:
             return None
         segments = target.segments
         if target.directory:
             index = self._index(segments)
             if index is None:
-                return self._listing(method, segments)
+                return self._listing(asked.method, segments)
             found, segments = index
         else:
             opened = self._open(segments)
@@ -206,32 +211,24 @@ class FileMount:
                 opened.file.close()
                 return self._redirect(target, query) if opened.is_directory() else None
             found = opened
-        return self._represent(method, path, segments, found, codings, conditions)
+        return self._represent(asked, segments, found)
 
-    def _represent(
-        self,
-        method: str,
-        path: bytes,
-        segments: list[bytes],
-        found: _Found,
-        codings: tuple[bytes, ...],
-        conditions: list[Field],
-    ) -> FileResponse:
+    def _represent(self, asked: _Asked, segments: list[bytes], found: _Found) -> FileResponse:
         """Choose among the file and its sidecars, and answer with what was chosen."""
         names = self._naming.of(segments)
         coding = b""
         if names.may_have_sidecars:
-            found, coding = self._sidecar(segments, found, codings)
-        key = (self.prefix, path, codings)
+            found, coding = self._sidecar(segments, found, asked.codings)
+        key = (self.prefix, asked.path, asked.codings)
         now = self._wall()
         representation = self._unchanged(key, found)
         if representation is None:
             vary = bool(self._codings) and names.may_have_sidecars
             fields = self._naming.fields(names, vary)
             representation = Representation(found.state, coding, names.content_type, fields, now)
-            if method == "GET" and representation.length <= MOST_IN_MEMORY:
+            if asked.method == "GET" and representation.length <= MOST_IN_MEMORY:
                 self._load(key, found, representation, now)
-        response = respond(representation, method, conditions, found.file, now)
+        response = respond(representation, asked.method, asked.conditions, found.file, now)
         if response.file is None:
             found.file.close()
         return response
@@ -337,27 +334,25 @@ class FileMount:
         ]
         return FileResponse(200, fields, content if method == "GET" else b"")
 
-    def _missing(
-        self, method: str, path: bytes, codings: tuple[bytes, ...], accepts_html: bool
-    ) -> FileResponse | None:
+    def _missing(self, asked: _Asked, accepts_html: bool) -> FileResponse | None:
         fallback = self._settings.fallback
         if fallback == APPLICATION:
             return None
-        navigates = accepts_html and b"." not in path.rpartition(b"/")[2]
+        navigates = accepts_html and b"." not in asked.path.rpartition(b"/")[2]
         if fallback != NOT_FOUND and navigates:
-            response = self._own_page(method, fallback, codings)
+            response = self._own_page(asked.method, fallback, asked.codings)
             if response is not None:
                 return response
         if self._settings.not_found:
             page = self._own_page("GET", self._settings.not_found, ())
             if page is not None:
-                return _as_not_found(page, method)
+                return _as_not_found(page, asked.method)
         return FileResponse(404, [_NO_CONTENT])
 
     def _own_page(self, method: str, page: str, codings: tuple[bytes, ...]) -> FileResponse | None:
-        path = self._naming.quoted(os.fsencode(page))
-        response = self._from_memory(method, path, codings, [])
-        return response or self._from_disk(method, path, b"", codings, [])
+        """A file of the mount, without the conditions of the request."""
+        asked = _Asked(method, self._naming.quoted(os.fsencode(page)), codings, [])
+        return self._from_memory(asked) or self._from_disk(asked, b"")
 
 
 _OF_SUCCESS: Final = frozenset({b"etag", b"last-modified", b"accept-ranges", b"cache-control"})
