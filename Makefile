@@ -1,6 +1,7 @@
 # make run             serve the sample application at http://127.0.0.1:8000/
 # make test            everything that is checked: lint, types, tests
-# make test-compiled   the tests once more, against a compiled request path
+# make sanitize        the C functions once more, under sanitizers
+# make wheels          what is released, in dist/
 # The first use makes .venv; PYTHON chooses the interpreter (3.11 or later).
 
 PYTHON ?= python3
@@ -8,11 +9,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_FLAGS ?= -n 2
 FUZZ_SECONDS ?= 120
-FUZZ_TARGETS ?= requests connections chunks forwarded frames proxied handshakes preconditions
+FUZZ_TARGETS ?= requests connections chunks forwarded frames proxied handshakes preconditions heads values
 
-COMPILED := build/compiled
+SANITIZED := build/sanitized
+SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -O1 -g
 
-.PHONY: run test test-compiled lint format bench bench-full flamegraph syscalls fuzz docs clean
+.PHONY: run test sanitize wheels lint format bench bench-targets bench-full flamegraph syscalls fuzz docs clean
 
 run: $(VENV)/installed
 	$(BIN)/katana-asgi examples.welcome:app
@@ -20,16 +22,20 @@ run: $(VENV)/installed
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
-# In a tree where the sources are not: what is installed is what is imported.
-test-compiled:
-	rm -rf $(COMPILED)
-	$(PYTHON) -m venv $(COMPILED)/venv
-	$(COMPILED)/venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	KATANA_ASGI_COMPILE=1 $(COMPILED)/venv/bin/python -m pip install --quiet . --group test
-	mkdir $(COMPILED)/tree
-	cp -R benchmarks docs examples tests *.md *.py pyproject.toml Makefile $(COMPILED)/tree
-	cd $(COMPILED)/tree && ../venv/bin/python -m pytest $(PYTEST_FLAGS) \
-		--ignore=tests/structure --ignore=tests/wheel
+# The C functions under AddressSanitizer and UndefinedBehaviorSanitizer, in a tree of their own.
+sanitize: $(VENV)/test
+	rm -rf $(SANITIZED) && mkdir -p $(SANITIZED)
+	cp -R katana_asgi tests hatch_build.py pyproject.toml $(SANITIZED)
+	cd $(SANITIZED) && CC=gcc CFLAGS="$(SANITIZERS)" LDFLAGS="$(SANITIZERS)" \
+		$(CURDIR)/$(BIN)/python hatch_build.py
+	cd $(SANITIZED) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+		ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc \
+		$(CURDIR)/$(BIN)/python -m pytest -p no:cacheprovider tests/codec
+
+# dist/: a wheel with the C functions for this Python and machine, one without, and the sources.
+wheels: $(VENV)/test
+	KATANA_ASGI_NATIVE=1 $(BIN)/python -m hatchling build --target=wheel --directory=dist
+	KATANA_ASGI_NATIVE=0 $(BIN)/python -m hatchling build --target=wheel --target=sdist --directory=dist
 
 lint: $(VENV)/test
 	$(BIN)/ruff check .
@@ -42,6 +48,11 @@ format: $(VENV)/test
 
 bench: $(VENV)/bench
 	$(BIN)/python -m benchmarks quick
+
+# About forty minutes; what it finds goes into README.md and docs/performance.md.
+bench-targets: $(VENV)/bench
+	$(BIN)/python -m benchmarks targets
+	$(BIN)/python -m benchmarks publish benchmarks/results/targets.json
 
 bench-full: $(VENV)/bench
 	$(BIN)/python -m benchmarks full
@@ -64,7 +75,7 @@ docs: $(VENV)/installed
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
 
-$(VENV)/installed: pyproject.toml
+$(VENV)/installed: pyproject.toml hatch_build.py $(wildcard katana_asgi/codec/*.[ch])
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'

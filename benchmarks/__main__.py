@@ -13,11 +13,12 @@ from pathlib import Path
 
 from benchmarks.machine import describe
 from benchmarks.publish import publish
-from benchmarks.report import markdown, targets_table
+from benchmarks.report import markdown, verdicts
 from benchmarks.results import Run, load, save
 from benchmarks.runner import VARIANTS, Plan, Runner, Variant
 from benchmarks.scenarios import SCENARIOS, Scenario
 from benchmarks.servers import SERVERS
+from benchmarks.targets import asked
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -33,13 +34,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     shared.add_argument("--seconds", type=float, help="length of one turn")
     shared.add_argument("--server-cores", default="0", help="taskset list; empty: no pinning")
     shared.add_argument("--load-cores", default="1", help="taskset list; empty: no pinning")
-    for name in VARIANTS:
-        commands.add_parser(name, parents=[shared], help=f"the {name} variant")
+    for variant in VARIANTS.values():
+        commands.add_parser(variant.name, parents=[shared], help=variant.about)
     only = commands.add_parser("only", parents=[shared], help="some scenarios or groups")
     only.add_argument("names", help="separated by commas; see list")
     only.add_argument("--variant", choices=sorted(VARIANTS), default="quick")
     commands.add_parser("list", help="scenarios and servers, and what is missing here")
-    commands.add_parser("micro", help="micro-benchmarks: routes, encoder, memo, parsers")
+    commands.add_parser("micro", help="every kind of request, in memory")
     again = commands.add_parser("report", help="render a stored result again")
     again.add_argument("result", type=Path, help="the JSON file")
     again.add_argument("--table", action="store_true", help="print the table of targets only")
@@ -57,7 +58,7 @@ def main() -> int:
     if arguments.command == "report":
         run = load(arguments.result)
         if arguments.table:
-            print(targets_table(run))
+            print(verdicts(run))
         else:
             write(run, arguments.result.parent)
         return 0
@@ -65,9 +66,11 @@ def main() -> int:
         print("changed: " + ", ".join(publish(load(arguments.result))))
         return 0
     if arguments.command == "micro":
-        from benchmarks.micro.__main__ import main as micro
+        from benchmarks.inside import measure_all
 
-        return micro()
+        print("microseconds a request, in memory: the least and the median of batches")
+        measure_all()
+        return 0
     return measure(arguments)
 
 
@@ -110,7 +113,7 @@ def measure(arguments: argparse.Namespace) -> int:
     run.tables = runner.run()
     run.notes = runner.notes
     if arguments.command == "full":
-        from benchmarks.micro.__main__ import measure_all
+        from benchmarks.inside import measure_all
 
         run.micro = measure_all()
     run.took = time.monotonic() - began
@@ -143,6 +146,8 @@ def select(arguments: argparse.Namespace) -> list[Scenario]:
     if arguments.command == "only":
         names = arguments.names.split(",")
         return [s for s in SCENARIOS.values() if s.name in names or (s.group and s.group in names)]
+    if arguments.command == "targets":
+        return [scenario for scenario in SCENARIOS.values() if asked(scenario)]
     quick = arguments.command == "quick"
     return [scenario for scenario in SCENARIOS.values() if scenario.quick or not quick]
 
@@ -170,7 +175,7 @@ def write(run: Run, directory: Path) -> None:
         plots = draw(run, directory)
     report = directory / f"{run.variant}.md"
     report.write_text(markdown(run, plots))
-    print(f"\n{targets_table(run)}\n\nwritten: {report}")
+    print(f"\n{verdicts(run)}\n\nwritten: {report}")
 
 
 def listing() -> str:

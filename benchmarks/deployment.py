@@ -17,15 +17,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import http2
 from benchmarks.loadgen import exchange
 from benchmarks.messages import Request
 from benchmarks.processes import Usage, descendants, usage
 from benchmarks.responses import fields_of
-from benchmarks.servers import Options, Server
+from benchmarks.servers import ROOT, Options, Server
 
 __all__ = ["ROOT", "Deployment", "NotServing", "Settings", "app_missing", "pinned"]
 
-ROOT = Path(__file__).parent.parent
 STARTUP = 30.0
 """Seconds a server may take until it answers."""
 STOP = 10.0
@@ -43,6 +43,7 @@ class Settings:
     app: str = "plain"
     workers: int = 1
     access_log: bool = False
+    http2: bool = False
     cores: str = ""
     """Cores that the server may run on, as taskset writes them; empty for all."""
 
@@ -95,6 +96,7 @@ class Deployment:
             workers=self.settings.workers,
             access_log=self.settings.access_log,
             directory=self.directory,
+            http2=self.settings.http2,
         )
         command = pinned(self.server.command(options), self.settings.cores)
         environment = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
@@ -126,8 +128,9 @@ class Deployment:
 
         Raises ``NotServing`` for a wrong status or content.
         """
+        over = http2.exchange if self.settings.http2 else exchange
         try:
-            answer = exchange(self.port, request.first(), 10.0)
+            answer = over(self.port, request.first(), 10.0)
         except (OSError, ValueError) as error:
             raise NotServing(f"no response: {error or type(error).__name__}") from error
         head, _, content = answer.partition(b"\r\n\r\n")

@@ -1,26 +1,45 @@
 """katana-asgi without sockets: its own connections, fed from memory, writing into a list.
 
 What remains is the server's work for a request, the same instructions in each run: the basis of
-the micro-benchmarks and of the instruction counts.
+the micro-benchmarks and of the instruction counts. ``python -m benchmarks.inside proxied plain``
+prints what a request of each kind costs, in seconds.
+
+It knows of the server only how it is started and that it makes protocols for an event loop.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import gc
 import logging
+import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
+from itertools import count, islice
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from types import MappingProxyType
 from typing import Any, cast
 
 from benchmarks.apps.plain import app
-from benchmarks.messages import REQUESTS
+from benchmarks.messages import DIFFERENT, REQUESTS
 from katana_asgi import Config, Server, StaticRoute
-from katana_asgi.observe.logs import configure_logging
 
-__all__ = ["CASES", "Case", "Inside", "MemoryTransport", "serving"]
+__all__ = ["CASES", "Case", "Inside", "MemoryTransport", "measure_all", "serving"]
 
 PEER = ("127.0.0.1", 50000)
+"""A proxy that is trusted without being named."""
+CONNECTIONS = 64
+"""Connections that a case sends over: a turn of the loop has a read for each of them."""
+BATCH = 20 * CONNECTIONS
+LEAST = 5
+"""Batches that are timed at least."""
+USUAL = ("proxied", "plain", "varied", "api")
+"""Cases that are measured where none is named."""
 
 
 class MemoryTransport(asyncio.Transport):
@@ -64,27 +83,36 @@ class MemoryTransport(asyncio.Transport):
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """A loop that remembers how the server makes connections; it never accepts one."""
+    """A loop that remembers how the server makes connections; it never accepts one.
+
+    ``skip`` lets its time pass, so that what waits for others in a batch need wait no longer.
+    """
 
     factory: Callable[[], asyncio.Protocol]
+    skipped = 0.0
 
     async def create_server(self, protocol_factory: Any, *args: Any, **kwargs: Any) -> Any:
         self.factory = protocol_factory
         return await super().create_server(protocol_factory, *args, **kwargs)
 
+    def time(self) -> float:
+        return super().time() + self.skipped
+
+    def skip(self, seconds: float) -> None:
+        self.skipped += seconds
+
+
+BATCH_WAIT = 0.2
+"""Seconds after which a line of the access log waits no longer for others."""
+
 
 class Inside:
-    """A started server; ``exchange`` sends reads to one connection within a loop callback."""
+    """A started server, and connections that are fed from memory."""
 
-    def __init__(self, loop: _Loop, server: Server) -> None:
+    def __init__(self, loop: _Loop, log: Path) -> None:
         self.loop = loop
-        self._server = server
-
-    def flush_log(self) -> None:
-        """Write the lines of the access log that wait for others."""
-        access = self._server._context.access
-        if access is not None:
-            access.flush()
+        self.log = log
+        """The file of the access log, empty where there is none."""
 
     def connect(self) -> tuple[asyncio.Protocol, MemoryTransport]:
         """Return a new connection of the server and its transport."""
@@ -93,8 +121,8 @@ class Inside:
         protocol.connection_made(transport)
         return protocol, transport
 
-    def call(self, function: Callable[[], None]) -> None:
-        """Call a function as the loop calls a protocol: outside of any task."""
+    def turn(self, function: Callable[[], None]) -> None:
+        """Call a function as the loop calls a protocol, outside of any task, and end the turn."""
 
         def run() -> None:
             try:
@@ -109,73 +137,87 @@ class Inside:
         if failed:
             raise failed[0]
 
+    def flush(self) -> None:
+        """Let what waits in a batch be written: lines of the access log."""
+        self.loop.skip(BATCH_WAIT)
+        self.turn(lambda: None)
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What one connection, or one connection for each request, is sent.
+    """What connections are sent.
 
-    ``reads`` makes the reads of one request from its number; ``responses`` is how many responses
-    they get. ``settings`` are what the server needs beside those of ``serving``.
+    ``request`` names one of ``REQUESTS``, of which each is a read that gets ``responses``.
+    ``static`` asks for the static route instead; ``churn`` makes a connection for each request.
+    ``settings`` are what the server needs beside those of ``serving``.
     """
 
     name: str
-    reads: Callable[[int], tuple[bytes, ...]]
+    request: str
     responses: int = 1
+    static: bool = False
     churn: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    def reads(self, first: int, count: int) -> list[bytes]:
+        """Return so many reads; each new bytes, since those that were hashed know their hash."""
+        made, source = _made(self.request)
+        numbers = [number % DIFFERENT for number in range(first, first + count)]
+        made.extend(islice(source, max(max(numbers) + 1 - len(made), 0)))
+        reads = (made[number] for number in numbers)
+        if self.static:
+            return [
+                data.replace(b"GET / ", b"GET /static ").replace(b"GET /?", b"GET /static?")
+                for data in reads
+            ]
+        return [bytes(bytearray(data)) for data in reads]
+
     def send(self, inside: Inside, first: int, count: int) -> list[MemoryTransport]:
         """Send requests; return the transports with what was answered."""
-        reads = [self.reads(number) for number in range(first, first + count)]
+        return self.send_reads(inside, self.reads(first, count))
+
+    def send_reads(self, inside: Inside, reads: Sequence[bytes]) -> list[MemoryTransport]:
+        """Send what ``reads`` returned: in each turn of the loop one to each connection.
+
+        So each response is a write of its own, as it is where clients wait for theirs.
+        """
+        connections: list[tuple[asyncio.Protocol, MemoryTransport]] = []
         transports: list[MemoryTransport] = []
-        inside.call(lambda: self._send(inside, reads, transports))
+
+        def connect() -> None:
+            connections[:] = [inside.connect() for _ in range(CONNECTIONS)]
+            transports.extend(transport for _, transport in connections)
+
+        def disconnect() -> None:
+            for protocol, _ in connections:
+                protocol.connection_lost(None)
+
+        def receive(data: Sequence[bytes]) -> None:
+            for (protocol, _), read in zip(connections, data, strict=False):
+                protocol.data_received(read)
+
+        inside.turn(connect)
+        for first in range(0, len(reads), CONNECTIONS):
+            if self.churn and first:
+                inside.turn(disconnect)
+                inside.turn(connect)
+            inside.turn(partial(receive, reads[first : first + CONNECTIONS]))
+        inside.turn(disconnect)
         if self.settings:
-            inside.flush_log()
+            inside.flush()
         return transports
 
-    def check(self, transports: list[MemoryTransport], count: int) -> None:
+    def check(self, transports: Sequence[MemoryTransport], count: int) -> None:
         """Raise ``AssertionError`` unless each of so many requests was answered with 200."""
         written = b"".join(data for each in transports for data in each.written)
         answered = written.count(b"HTTP/1.1 200 OK\r\n")
         assert answered == count * self.responses, f"{self.name}: {written[:200]!r}"
 
-    def _send(
-        self,
-        inside: Inside,
-        reads: list[tuple[bytes, ...]],
-        transports: list[MemoryTransport],
-    ) -> None:
-        protocol, transport = inside.connect()
-        transports.append(transport)
-        for number, request in enumerate(reads):
-            if self.churn and number:
-                protocol.connection_lost(None)
-                protocol, transport = inside.connect()
-                transports.append(transport)
-            for data in request:
-                protocol.data_received(data)
-        # After the responses that leave at the end of this turn.
-        inside.loop.call_soon(protocol.connection_lost, None)
 
-
-def _halves(data: bytes) -> tuple[bytes, bytes]:
-    """Return two parts to join anew for each read: a string that was hashed remembers its hash."""
-    return data[:16], data[16:]
-
-
-def _same(name: str) -> Callable[[int], tuple[bytes, ...]]:
-    first, rest = _halves(REQUESTS[name].template)
-    return lambda number: (first + rest,)
-
-
-def _numbered(name: str) -> Callable[[int], tuple[bytes, ...]]:
-    template = REQUESTS[name].template
-    return lambda number: (template.replace(b"{n}", str(1_000_000 + number).encode()),)
-
-
-def _static(template: bytes) -> Callable[[int], tuple[bytes, ...]]:
-    first, rest = _halves(template.replace(b"GET / ", b"GET /static "))
-    return lambda number: (first + rest,)
+@cache
+def _made(name: str) -> tuple[list[bytes], Iterator[bytes]]:
+    """Return the requests that were made so far, and what makes more."""
+    return [], REQUESTS[name].stream()
 
 
 def _logged(form: str) -> dict[str, Any]:
@@ -188,22 +230,25 @@ MEASURED = {"admin_bind": "127.0.0.1:9100"}
 CASES: dict[str, Case] = {
     case.name: case
     for case in (
-        Case("static", _static(REQUESTS["minimal"].template)),
-        Case("static-pipelined", _static(REQUESTS["pipelined"].template), responses=16),
-        Case("minimal", _same("minimal")),
-        Case("browser", _same("browser")),
-        Case("varied", _numbered("varied")),
-        Case("echo-1k", _same("echo-1k")),
-        Case("echo-64k", _same("echo-64k")),
-        Case("churn", _same("closing"), churn=True),
-        Case("static-churn", _static(REQUESTS["closing"].template), churn=True),
-        Case("logged-short", _same("minimal"), settings=_logged("short")),
-        Case("logged-combined", _same("minimal"), settings=_logged("combined")),
-        Case("logged-json", _same("minimal"), settings=_logged("json")),
-        Case("logged-static", _static(REQUESTS["minimal"].template), settings=_logged("short")),
-        Case("logged-varied", _numbered("varied"), settings=_logged("combined")),
-        Case("minimal-measured", _same("minimal"), settings=MEASURED),
-        Case("static-measured", _static(REQUESTS["minimal"].template), settings=MEASURED),
+        Case("proxied", "proxied"),
+        Case("plain", "plain"),
+        Case("browser", "browser"),
+        Case("varied", "varied"),
+        Case("api", "api"),
+        Case("churn", "closing", churn=True),
+        Case("echo-1k", "echo-1k"),
+        Case("echo-64k", "echo-64k"),
+        Case("static", "plain", static=True),
+        Case("static-proxied", "proxied-static", static=True),
+        Case("static-pipelined", "pipelined", responses=16, static=True),
+        Case("static-churn", "closing", static=True, churn=True),
+        Case("logged-short", "proxied", settings=_logged("short")),
+        Case("logged-combined", "proxied", settings=_logged("combined")),
+        Case("logged-json", "proxied", settings=_logged("json")),
+        Case("logged-static", "proxied-static", static=True, settings=_logged("short")),
+        Case("identified", "proxied", settings={"request_id": "trust"}),
+        Case("measured", "proxied", settings=MEASURED),
+        Case("measured-static", "proxied-static", static=True, settings=MEASURED),
     )
 }
 
@@ -220,15 +265,70 @@ def serving(**settings: Any) -> Iterator[Inside]:
     )
     with tempfile.NamedTemporaryFile(prefix="katana-access-") as file:
         if given["access_log"]:
+            from katana_asgi.observe.logs import configure_logging
+
             configure_logging(Config(app="benchmarks:app", access_log_file=file.name))
         _until(loop, server.start())
         try:
-            yield Inside(loop, server)
+            yield Inside(loop, Path(file.name))
         finally:
             _until(loop, server.close())
             loop.close()
-            logging.getLogger("katana_asgi.access").handlers.clear()
+            access = logging.getLogger("katana_asgi.access")
+            access.handlers.clear()
+            access.propagate = True
 
 
 def _until(loop: asyncio.AbstractEventLoop, work: Awaitable[None]) -> None:
     loop.run_until_complete(work)
+
+
+def microseconds(case: Case, inside: Inside, seconds: float = 1.0) -> tuple[float, float]:
+    """Return the time of one request: the least and the median of batches."""
+    numbers = count(step=BATCH)
+    case.check(case.send(inside, next(numbers), BATCH), BATCH)
+    took: list[float] = []
+    gc.collect()
+    end = perf_counter() + seconds
+    while perf_counter() < end or len(took) < LEAST:
+        reads = case.reads(next(numbers), BATCH)
+        start = perf_counter()
+        transports = case.send_reads(inside, reads)
+        took.append((perf_counter() - start) / BATCH / case.responses * 1e6)
+        case.check(transports, BATCH)
+    return min(took), median(took)
+
+
+def measure_all(
+    names: Sequence[str] = (),
+    seconds: float = 0.5,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+) -> list[dict[str, Any]]:
+    """Measure cases, by default all, and show each."""
+    measured = []
+    for case in [CASES[name] for name in names or CASES]:
+        for inside in serving(**{**case.settings, **settings}):
+            least, middle = microseconds(case, inside, seconds)
+            print(f"  {case.name:<18}{least:>8.2f}{middle:>8.2f}", flush=True)
+            measured.append({"name": case.name, "least": least, "median": middle})
+    return measured
+
+
+def main() -> int:
+    """Print what requests cost; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.inside", description=__doc__)
+    parser.add_argument("names", nargs="*", default=list(USUAL), help=", ".join(CASES))
+    parser.add_argument("--seconds", type=float, default=1.0, help="time for each case")
+    parser.add_argument("--set", action="append", default=[], help="a setting, as http=h11")
+    arguments = parser.parse_args()
+    if unknown := [name for name in arguments.names if name not in CASES]:
+        print(f"no such case: {', '.join(unknown)}; there are {', '.join(CASES)}")
+        return 2
+    given = dict(setting.split("=", 1) for setting in arguments.set)
+    print("microseconds a request, in memory: the least and the median of batches")
+    measure_all(arguments.names, arguments.seconds, given)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -17,9 +17,11 @@ from array import array
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import cycle
 from pathlib import Path
 from time import perf_counter_ns
 
+from benchmarks.messages import load_requests
 from benchmarks.responses import Framing
 
 __all__ = ["ClosedLoop", "Connection", "ConstantRate", "Generator", "Load", "Outcome"]
@@ -35,13 +37,16 @@ READ = 1 << 20
 class Load:
     """What to send: how often, over how many connections, for how long.
 
+    ``messages`` go out one after the other, from that of number ``first`` on, and again.
+
     ``rate`` in requests a second makes it open loop; otherwise each of ``callers`` (by default
     one for each connection) sends its next request when it has the response to the last.
     ``reuse`` closes a connection after so many requests (1: churn; 0: never).
     """
 
     port: int
-    template: bytes
+    messages: Sequence[bytes]
+    first: int = 0
     connections: int = 1
     seconds: float = 1.0
     rate: float = 0.0
@@ -146,8 +151,8 @@ class Generator:
         self.poller = select.epoll()
         self.idle: deque[Connection] = deque()
         self.busy: dict[int, Connection] = {}
-        self.parts: Sequence[bytes] = load.template.split(b"{n}")
-        self.number = 1_000_000
+        first = load.first % len(load.messages)
+        self.next_message = cycle([*load.messages[first:], *load.messages[:first]]).__next__
         self.arrivals: ConstantRate | ClosedLoop = ClosedLoop(0, 0)
 
     def run(self) -> Outcome:
@@ -201,18 +206,12 @@ class Generator:
             if sock is None:
                 sock = connection.open()
                 self.poller.register(sock, select.EPOLLIN)
-            sock.sendall(self._request())
+            sock.sendall(self.next_message())
         except OSError:
             self._failed(connection, "connect" if connection.sock is None else "write")
             return False
         self.busy[sock.fileno()] = connection
         return True
-
-    def _request(self) -> bytes:
-        if len(self.parts) == 1:
-            return self.parts[0]
-        self.number += 1
-        return str(self.number).encode().join(self.parts)
 
     def _ready(self, descriptor: int, connection: Connection) -> None:
         assert connection.sock is not None
@@ -285,12 +284,15 @@ def exchange(port: int, request: bytes, timeout: float = 5.0) -> bytes:
 
 
 def main() -> None:
-    """Read a load as JSON from standard input, run it, write the outcome as JSON."""
+    """Read a load as JSON from standard input, run it, write the outcome as JSON.
+
+    Its messages are the path of a file.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=Path, help="write the latencies here, 8 bytes each")
     arguments = parser.parse_args()
     given = json.load(sys.stdin)
-    given["template"] = given["template"].encode("latin-1")
+    given["messages"] = load_requests(Path(given["messages"]))
     gc.disable()
     generator = Generator(Load(**given))
     outcome = generator.run()

@@ -1,7 +1,7 @@
 """Runs one load against one server and returns what happened, with the server's CPU time.
 
-Three tools: wrk for most requests, the own generator for exact latencies, and connections that
-stay open for the memory they cost.
+Four tools: wrk for most requests, the own generator for exact latencies, h2load for HTTP/2, and
+connections that stay open for the memory they cost.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from benchmarks import http2
 from benchmarks.deployment import ROOT, Deployment, pinned
 from benchmarks.distribution import summary
-from benchmarks.messages import Request
+from benchmarks.messages import Request, load_requests, save_requests
 from benchmarks.processes import core_seconds
 from benchmarks.responses import Framing
 from benchmarks.results import Turn
 from benchmarks.scenarios import Generator
 
-__all__ = ["LoadFailed", "Shot", "have_wrk", "run"]
+__all__ = ["LoadFailed", "Shot", "file_of", "have_wrk", "run"]
 
 SCRIPT = Path(__file__).parent / "load.lua"
 RESULT = re.compile(r"^RESULT (\{.*\})$", re.MULTILINE)
@@ -49,9 +51,25 @@ class Shot:
     request: Request
     seconds: float
     rate: float = 0.0
+    first: int = 0
+    """The number of the request with which the own generator begins."""
     cores: str = ""
     raw: Callable[[str], None] = lambda _: None
     """Takes the generator's own output, to be kept beside the report."""
+
+
+@cache
+def file_of(request: Request) -> Path:
+    """Return a file with the requests of a kind, made once in this process."""
+    path = Path(_scratch().name) / f"{len(list(Path(_scratch().name).iterdir()))}.requests"
+    save_requests(request.some(), path)
+    return path
+
+
+@cache
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    """Return a directory that goes with this process."""
+    return tempfile.TemporaryDirectory(prefix="katana-requests-")
 
 
 def have_wrk() -> bool:
@@ -69,12 +87,15 @@ def run(shot: Shot, deployment: Deployment) -> tuple[Turn, array[int]]:
     cores = deployment.settings.cores
     busy, before = core_seconds(cores), deployment.usage()
     spent = _spent_by_generators()
-    if shot.generator.tool == "wrk" and have_wrk():
+    if shot.generator.tool == "h2load":
+        turn, samples = h2load(shot, deployment.port), array("Q")
+    elif shot.generator.tool == "wrk" and have_wrk():
         turn, samples = wrk(shot, deployment.port), array("Q")
     else:
         turn, samples = own(shot, deployment.port)
     after = deployment.usage()
-    turn.generator_seconds = _spent_by_generators() - spent
+    # wrk says it more exactly: without what it took to read the requests.
+    turn.generator_seconds = turn.generator_seconds or _spent_by_generators() - spent
     turn.cpu_seconds = after.cpu_seconds - before.cpu_seconds
     turn.others = max(core_seconds(cores) - busy - turn.cpu_seconds, 0.0) if cores else 0.0
     turn.threads = after.threads
@@ -89,24 +110,20 @@ def _spent_by_generators() -> float:
 
 
 def wrk(shot: Shot, port: int) -> Turn:
-    """Load with wrk, which sends the request as it is."""
+    """Load with wrk, which sends the requests as they are."""
     generator = shot.generator
-    with tempfile.NamedTemporaryFile(suffix=".request") as template:
-        template.write(shot.request.template)
-        template.flush()
-        command = [
-            "wrk",
-            f"-t{generator.threads}",
-            f"-c{generator.connections}",
-            f"-d{max(round(shot.seconds), 1)}s",
-            "--timeout=5s",
-            f"-s{SCRIPT}",
-            f"http://127.0.0.1:{port}/",
-            "--",
-            template.name,
-        ]
-        output = _output(pinned(command, shot.cores), b"", shot.seconds)
-    text = output.decode()
+    command = [
+        "wrk",
+        f"-t{generator.threads}",
+        f"-c{generator.connections}",
+        f"-d{max(round(shot.seconds), 1)}s",
+        "--timeout=5s",
+        f"-s{SCRIPT}",
+        f"http://127.0.0.1:{port}/",
+        "--",
+        str(file_of(shot.request)),
+    ]
+    text = _output(pinned(command, shot.cores), b"", shot.seconds).decode()
     shot.raw(text)
     found = RESULT.search(text)
     if found is None:
@@ -115,10 +132,32 @@ def wrk(shot: Shot, port: int) -> Turn:
     return Turn(
         requests=data["requests"],
         seconds=data["seconds"],
+        generator_seconds=data["cpu_seconds"],
         bytes=data["bytes"],
         errors={kind: count for kind, count in data["errors"].items() if count},
         latency=data["latency_us"],
     )
+
+
+def h2load(shot: Shot, port: int) -> Turn:
+    """Load with h2load over HTTP/2; the fields are those of the first request, the paths differ."""
+    generator = shot.generator
+    requests = load_requests(file_of(shot.request))
+    _, fields = http2.split(requests[0])
+    address = http2.ADDRESS.format(port=port)
+    with tempfile.NamedTemporaryFile("w", suffix=".paths") as paths:
+        paths.writelines(f"{address}{http2.split(each)[0]}\n" for each in requests)
+        paths.flush()
+        command = http2.command(
+            Path(paths.name), fields, generator.connections, generator.streams, shot.seconds
+        )
+        text = _output(pinned(command, shot.cores), b"", shot.seconds).decode()
+    shot.raw(text)
+    try:
+        requests_done, errors = http2.parse(text)
+    except ValueError as error:
+        raise LoadFailed(str(error)) from error
+    return Turn(requests=requests_done, seconds=max(round(shot.seconds), 1), errors=errors)
 
 
 def own(shot: Shot, port: int) -> tuple[Turn, array[int]]:
@@ -126,7 +165,8 @@ def own(shot: Shot, port: int) -> tuple[Turn, array[int]]:
     generator = shot.generator
     load = {
         "port": port,
-        "template": shot.request.template.decode("latin-1"),
+        "messages": str(file_of(shot.request)),
+        "first": shot.first,
         "connections": generator.connections,
         "seconds": shot.seconds,
         "rate": shot.rate,

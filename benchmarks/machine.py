@@ -27,13 +27,19 @@ PACKAGES = (
     "hypercorn",
     "gunicorn",
     "fastpysgi",
+    "peregrine-server",
+    "h2corn",
     "freastal",
     "starlette",
     "fastapi",
     "pydantic",
     "matplotlib",
 )
-TOOLS = {"wrk": ["wrk", "--version"], "nginx": ["nginx", "-v"]}
+TOOLS = {
+    "wrk": ["wrk", "--version"],
+    "h2load": ["h2load", "--version"],
+    "nginx": ["nginx", "-v"],
+}
 
 
 def describe() -> dict[str, object]:

@@ -17,7 +17,7 @@ from benchmarks.servers import SERVERS
 
 __all__ = ["draw"]
 
-BARS = ("browser", "minimal", "varied", "static", "echo-1k", "churn", "fastapi", "access-log")
+BARS = ("proxied", "fastapi", "api", "varied", "browser", "plain", "churn", "access-log")
 COLOURS = mpl.color_sequences["tab20"]
 KATANA = "#c1121f"
 

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from benchmarks.deployment import ROOT, Deployment, NotServing, Settings, pinned
-from benchmarks.loads import Shot, run
+from benchmarks.loads import Shot, file_of, run
 from benchmarks.messages import REQUESTS
 from benchmarks.processes import descendants
 from benchmarks.report import grid
@@ -68,7 +68,7 @@ def syscalls(arguments: argparse.Namespace) -> int:
     """Print the system calls for each request; return the exit status."""
     names = arguments.servers.split(",")
     for kind, request, generator in (
-        ("keep-alive", "minimal", Generator(tool="own", connections=8)),
+        ("keep-alive", "plain", Generator(tool="own", connections=8)),
         ("churn", "closing", Generator(tool="own", connections=1, reuse=1)),
     ):
         columns = {}
@@ -106,7 +106,7 @@ def traced(name: str, request: str, generator: Generator, requests: int) -> dict
 def _send(port: int, request: str, generator: Generator, requests: int) -> int:
     load = {
         "port": port,
-        "template": REQUESTS[request].template.decode("latin-1"),
+        "messages": str(file_of(REQUESTS[request])),
         "connections": generator.connections,
         "reuse": generator.reuse,
         "requests": requests,
@@ -148,7 +148,7 @@ def main() -> int:
     tools = parser.add_subparsers(dest="tool", required=True)
     flame = tools.add_parser("flamegraph", help="py-spy on a server under load, as SVG")
     flame.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/flamegraph.svg")
-    flame.add_argument("--scenario", default="browser", choices=sorted(SCENARIOS))
+    flame.add_argument("--scenario", default="proxied", choices=sorted(SCENARIOS))
     flame.add_argument("--server", default="katana", choices=sorted(SERVERS))
     flame.add_argument("--seconds", type=int, default=5)
     flame.add_argument("--rate", type=int, default=500, help="samples a second")

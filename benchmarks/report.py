@@ -11,11 +11,15 @@ from collections.abc import Iterable, Sequence
 from benchmarks.distribution import ratios, spread
 from benchmarks.results import METRICS, Row, Run, Table, Turn
 from benchmarks.servers import SERVERS
-from benchmarks.targets import TIMES, judge
+from benchmarks.targets import FLAT, FLAT_ENOUGH, TIMES, flatness, judge
 
-__all__ = ["markdown", "targets_table"]
+__all__ = ["markdown", "verdicts"]
 
 REFERENCE = "uvicorn"
+FLATNESS = (
+    "CPU µs of a request of each kind, measured in the same rounds, and the dearest over the "
+    f"cheapest; at most {FLAT_ENOUGH} is the target of katana-asgi."
+)
 DISTURBED = 0.05
 """Share of the server's core that other processes may take before a row says so."""
 NOTHING = "\N{EN DASH}"
@@ -36,7 +40,7 @@ def markdown(run: Run, plots: Sequence[str] = ()) -> str:
     """Return the whole report; ``plots`` are file names of images beside it."""
     parts = [f"# Benchmark report, {run.variant} variant", preamble(run), machine(run)]
     if judge(run):
-        parts += ["## Targets", targets_table(run)]
+        parts += ["## Targets", verdicts(run)]
     parts += [f"![{_alt(name)}]({name})" for name in plots]
     shown: set[str] = set()
     for table in run.tables:
@@ -47,7 +51,7 @@ def markdown(run: Run, plots: Sequence[str] = ()) -> str:
             members = [other for other in run.tables if other.group == table.group]
             parts += [f"## {table.title}", group(members)]
     if run.micro:
-        parts += ["## Micro-benchmarks", micro(run)]
+        parts += ["## In memory", micro(run)]
     parts += [emitted(run), notes(run)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -66,8 +70,8 @@ def preamble(run: Run) -> str:
         "CPU is user and system time of all processes and threads of the server, divided by its "
         "requests; a ratio by CPU does not depend on the load generator or on how much of a core "
         "the server got.\n"
-        "A target of req/s is judged by CPU where the load generator had no time left and our "
-        "server had.\n"
+        "Targets of throughput are judged by CPU; req/s must not fall short by more than a tenth "
+        "where the load generator had time left.\n"
         "One server process unless a table says otherwise; access log off for all unless a table "
         "says otherwise."
     )
@@ -93,6 +97,14 @@ def machine(run: Run) -> str:
     return "## Machine\n\n" + grid(("", ""), rows)
 
 
+def verdicts(run: Run) -> str:
+    """Return the targets and how flat the cost of a request is."""
+    parts = [targets_table(run)]
+    if flatness(run):
+        parts += ["Flatness: " + FLATNESS, flatness_table(run)]
+    return "\n\n".join(parts)
+
+
 def targets_table(run: Run) -> str:
     """Return the targets, what the run says of each, and whether it is met."""
     rows = []
@@ -100,14 +112,27 @@ def targets_table(run: Run) -> str:
         target, ratio = verdict.target, verdict.ratio
         table = run.table(target.scenario)
         title = table.title if table else target.scenario
-        metric = "CPU" if verdict.by_cpu else METRICS[target.metric].title
-        cpu = f"{verdict.cpu.median:.2f}" if verdict.cpu else NOTHING
+        server = "" if target.server == "katana" else f" ({target.server})"
+        metric = "CPU" if target.metric == "cpu_us" else METRICS[target.metric].title
+        requests = NOTHING
+        if verdict.requests:
+            requests = f"{verdict.requests.median:.2f}" + " (at its limit)" * verdict.limited
         measured, met = "not measured", ""
         if ratio is not None:
             measured = f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
-            met = "yes" if verdict.met else "**no**"
-        rows.append((title, metric, target.wanted(), measured, cpu, met))
-    return grid(("scenario", "figure", "target", "ratio", "by CPU", "met"), rows)
+            met = "**no**" if not verdict.met else "wanted" if verdict.reached else "yes"
+        rows.append((title + server, metric, target.words(), measured, requests, met))
+    return grid(("scenario", "figure", "target", "ratio", "by req/s", "met"), rows)
+
+
+def flatness_table(run: Run) -> str:
+    """Return what each kind of request costs each server, and the dearest over the cheapest."""
+    rows = []
+    for flat in flatness(run):
+        ratio = f"{flat.ratio.median:.2f} ({flat.ratio.low:.2f} to {flat.ratio.high:.2f})"
+        met = ("yes" if flat.met else "**no**") if flat.server == "katana" else ""
+        rows.append((flat.server, *(f"{flat.times[kind]:.1f}" for kind in FLAT), ratio, met))
+    return grid(("server", *FLAT, "dearest / cheapest", "met"), rows)
 
 
 def section(table: Table) -> str:
@@ -253,9 +278,9 @@ def behind(turn: Turn) -> bool:
 
 
 def micro(run: Run) -> str:
-    """Return the micro-benchmarks."""
-    rows = [(item["group"], item["name"], f"{item['nanoseconds']:,.0f}") for item in run.micro]
-    return grid(("part", "case", "ns/operation"), rows)
+    """Return what requests cost in memory."""
+    rows = [(item["name"], f"{item['least']:.2f}", f"{item['median']:.2f}") for item in run.micro]
+    return grid(("request", "least µs", "median µs"), rows)
 
 
 def emitted(run: Run) -> str:

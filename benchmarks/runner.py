@@ -1,7 +1,8 @@
 """Runs scenarios: servers take turns in each round, so that all meet the same machine.
 
 A, B, C, A, B, C: what a noisy neighbour or a clock does to one round it does to all of its
-turns. The full variant starts each server afresh in each round, the quick one keeps it running.
+turns. Scenarios of one block share their rounds, so that they can be compared with each other.
+The quick variant keeps servers running, the others start each of them afresh in each round.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from benchmarks import http2
 from benchmarks.deployment import Deployment, NotServing, Settings, app_missing
 from benchmarks.distribution import curve, summary
 from benchmarks.loads import LoadFailed, Shot, have_wrk, run
-from benchmarks.messages import REQUESTS
+from benchmarks.messages import DIFFERENT, REQUESTS
 from benchmarks.results import METRICS, Row, Table, Turn
 from benchmarks.scenarios import Generator, Scenario
 from benchmarks.servers import SERVERS, Server
+from benchmarks.targets import asked
 
 __all__ = ["Plan", "Runner", "Variant"]
 
@@ -32,11 +35,34 @@ class Variant:
     seconds: float
     warm_up: float
     fresh: bool
+    about: str
 
 
 VARIANTS = {
-    "quick": Variant(name="quick", rounds=3, seconds=1, warm_up=0.2, fresh=False),
-    "full": Variant(name="full", rounds=5, seconds=2, warm_up=0.5, fresh=True),
+    "quick": Variant(
+        name="quick",
+        rounds=3,
+        seconds=1,
+        warm_up=0.2,
+        fresh=False,
+        about="the main scenarios in six minutes",
+    ),
+    "targets": Variant(
+        name="targets",
+        rounds=5,
+        seconds=2,
+        warm_up=0.5,
+        fresh=True,
+        about="what the targets need, and all that publish writes into the documents",
+    ),
+    "full": Variant(
+        name="full",
+        rounds=5,
+        seconds=2,
+        warm_up=0.5,
+        fresh=True,
+        about="every scenario with every server",
+    ),
 }
 
 
@@ -52,6 +78,16 @@ class Plan:
     load_cores: str = ""
     raw: Path | None = None
     say: Callable[[str], None] = print
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A scenario while it is measured: its rate, and latencies of each server in nanoseconds."""
+
+    scenario: Scenario
+    rate: float
+    table: Table
+    samples: dict[str, array[int]]
 
 
 @dataclass(slots=True)
@@ -70,11 +106,16 @@ class Runner:
             self.notes["wrk"] = "not installed: the slower own generator takes its place"
             self.plan.say("wrk is not installed: the slower own generator takes its place")
         chosen = [(scenario, self.contenders(scenario)) for scenario in self.plan.scenarios]
+        chosen = [(scenario, names) for scenario, names in chosen if names]
         self.total = sum(len(names) * self.rounds(scenario) for scenario, names in chosen)
+        blocks: dict[str, list[tuple[Scenario, list[str]]]] = {}
+        for scenario, names in chosen:
+            blocks.setdefault(scenario.block or scenario.name, []).append((scenario, names))
         try:
-            return [self.scenario(scenario, names) for scenario, names in chosen if names]
+            tables = {table.name: table for each in blocks.values() for table in self.block(each)}
         finally:
             self.stop_all()
+        return [tables[scenario.name] for scenario, _ in chosen]
 
     def rounds(self, scenario: Scenario) -> int:
         """Return the rounds of a scenario: memory hardly varies, one is enough for a quick look."""
@@ -87,6 +128,9 @@ class Runner:
         reason = app_missing(scenario.app)
         if reason:
             self.notes[scenario.app] = reason
+            return []
+        if scenario.http2 and (reason := http2.missing()):
+            self.notes["HTTP/2"] = reason
             return []
         for name in self.wanted(scenario):
             server = SERVERS[name]
@@ -106,16 +150,48 @@ class Runner:
         """Return the servers of a scenario that the plan has."""
         if self.plan.servers:
             return [name for name in scenario.servers if name in self.plan.servers]
+        if self.plan.variant.name == "targets":
+            return asked(scenario)
         quick = self.plan.variant.name == "quick"
         return list(scenario.quick or scenario.servers if quick else scenario.servers)
 
-    def scenario(self, scenario: Scenario, names: list[str]) -> Table:
-        """Measure one scenario, round by round."""
-        self.plan.say(f"\n{scenario.title}{f' ({scenario.column})' if scenario.column else ''}")
-        if scenario.load.tool == "idle":
+    def block(self, scenarios: Sequence[tuple[Scenario, list[str]]]) -> list[Table]:
+        """Measure scenarios together, round by round."""
+        if any(scenario.load.tool == "idle" for scenario, _ in scenarios):
             self.stop_all()  # a heap that was larger before hides what connections need
+        courses = [self.course(scenario, names) for scenario, names in scenarios]
+        fresh = self.plan.variant.fresh or any(scenario.access_log for scenario, _ in scenarios)
+        for number in range(max(self.rounds(scenario) for scenario, _ in scenarios)):
+            for course in courses:
+                self.round(course, number)
+            if fresh:
+                self.stop_all()
+        for course in courses:
+            for row in course.table.rows:
+                if samples := course.samples[row.server]:
+                    ordered = sorted(value / 1000 for value in samples)
+                    row.latency, row.curve = summary(ordered), curve(ordered)
+        return [course.table for course in courses]
+
+    def round(self, course: Course, number: int) -> None:
+        """Give each server of a scenario one turn."""
+        scenario, table = course.scenario, course.table
+        if not number or scenario.block:
+            self.plan.say(f"\n{scenario.title}{f' ({scenario.column})' if scenario.column else ''}")
+        for row in table.rows:
+            self.done += 1
+            if not row.skipped:
+                self.turn(scenario, row, course.rate, number, course.samples[row.server])
+
+    def course(self, scenario: Scenario, names: list[str]) -> Course:
+        """Return a scenario that is about to be measured."""
         rate = self.rate(scenario)
-        table = Table(
+        samples = {name: array("Q") for name in names}
+        return Course(scenario, rate, self.table(scenario, names, rate), samples)
+
+    def table(self, scenario: Scenario, names: list[str], rate: float) -> Table:
+        """Return the empty table of a scenario."""
+        return Table(
             name=scenario.name,
             title=scenario.title,
             metric=scenario.metric,
@@ -125,19 +201,6 @@ class Runner:
             axis=scenario.axis,
             rows=[Row(name) for name in names],
         )
-        samples = {name: array("Q") for name in names}
-        for number in range(self.rounds(scenario)):
-            for row in table.rows:
-                self.done += 1
-                if not row.skipped:
-                    self.turn(scenario, row, rate, number, samples[row.server])
-            if self.plan.variant.fresh or scenario.access_log:
-                self.stop_all()
-        for row in table.rows:
-            if samples[row.server]:
-                ordered = sorted(value / 1000 for value in samples[row.server])
-                row.latency, row.curve = summary(ordered), curve(ordered)
-        return table
 
     def turn(
         self, scenario: Scenario, row: Row, rate: float, number: int, samples: array[int]
@@ -163,12 +226,16 @@ class Runner:
     ) -> tuple[Turn, array[int]]:
         """Warm the server up, then load it."""
         shot = self.shot(scenario, rate)
-        if scenario.load.tool != "idle":
+        if scenario.http2:
+            run(replace(shot, seconds=1), deployment)
+        elif scenario.load.tool != "idle":
             # The own generator warms up: wrk cannot run for less than a second.
             warm_up = replace(scenario.load, tool="own", connections=8, callers=0)
             seconds = self.plan.variant.warm_up
             if scenario.request != "pipelined":
-                run(replace(shot, generator=warm_up, seconds=seconds, rate=0.0), deployment)
+                # With other requests: those of the turn must be as new as they claim to be.
+                other = replace(shot, generator=warm_up, rate=0.0, first=DIFFERENT // 2)
+                run(replace(other, seconds=seconds), deployment)
         lines = deployment.log_lines() if scenario.access_log else 0
         raw = self.raw(f"{scenario.name}-{deployment.server.name}-{number + 1}")
         turn, samples = run(replace(shot, raw=raw), deployment)
@@ -206,6 +273,7 @@ class Runner:
             app=scenario.app if server.runs_apps else "plain",
             workers=scenario.workers,
             access_log=scenario.access_log,
+            http2=scenario.http2,
             cores=self.plan.server_cores if scenario.pinned else "",
         )
         key = (server.name, settings)

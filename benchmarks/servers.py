@@ -1,7 +1,8 @@
 """How each server is started: katana-asgi, its peers, and the ceilings that nothing can beat.
 
-One worker, uvloop where the server has a choice, 127.0.0.1, idle connections kept for 75 s. The
-access log is off for all or on for all.
+One worker, uvloop where the server has a choice, 127.0.0.1, idle connections kept for 75 s where
+it can be said. The access log is off for all or on for all. Who can honour the fields of a proxy
+at 127.0.0.1 by a setting does; a note says who cannot.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CEILINGS", "PEERS", "SERVERS", "Options", "Server"]
+__all__ = ["CEILINGS", "PEERS", "ROOT", "SERVERS", "Options", "Server"]
 
+ROOT = Path(__file__).parent.parent
 KATANA = "katana_asgi"
-COMPILED_PYTHON = "COMPILED_PYTHON"
-"""The variable that names the interpreter of an environment with a compiled katana-asgi."""
+PURE_PYTHON = "PURE_PYTHON"
+"""The variable that names the interpreter of an environment in which no compiler was."""
 
 KEEP_ALIVE = "75"
+PROXY = "127.0.0.1"
+"""The address from which the fields of a proxy are trusted: the load generator's."""
 GREETING = "Hello, World!"
 
 NGINX = """
@@ -45,6 +49,7 @@ class Options:
     workers: int
     access_log: bool
     directory: Path
+    http2: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,25 +108,37 @@ def katana(*flags: str, log: bool | None = None) -> Callable[[Options], list[str
     return command
 
 
-def compiled(options: Options) -> list[str]:
-    """Return the command of the compiled katana-asgi: not the one of this tree, hence ``-I``."""
-    return [os.environ[COMPILED_PYTHON], "-I", *katana()(options)[1:]]
+def pure(options: Options) -> list[str]:
+    """Return the command of katana-asgi as it is without a compiler.
+
+    It is not the one of this tree, which ``-I`` keeps out of its path; the application is.
+    """
+    command = katana(f"--app-dir={ROOT}")(options)
+    return [os.environ[PURE_PYTHON], "-I", *command[1:]]
 
 
-def lacks_compiled() -> str | None:
-    """Return why there is no compiled katana-asgi, or ``None``."""
-    python = os.environ.get(COMPILED_PYTHON, "")
+def lacks_pure() -> str | None:
+    """Return why there is no such katana-asgi, or ``None``."""
+    python = os.environ.get(PURE_PYTHON, "")
     if not python:
-        return f"{COMPILED_PYTHON} names no interpreter that has a compiled katana-asgi"
-    command = [python, "-I", "-m", KATANA, "--version"]
+        return f"{PURE_PYTHON} names no interpreter that has a katana-asgi without native code"
+    program = (
+        f"import importlib.util, pathlib; "
+        f"place = importlib.util.find_spec({KATANA!r}).submodule_search_locations[0]; "
+        f"print(len([*pathlib.Path(place).rglob('*.so')]))"
+    )
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [python, "-I", "-c", program], capture_output=True, text=True, check=False
+        )
     except OSError as error:
-        return f"{COMPILED_PYTHON}: {error}"
-    return None if "(compiled, " in done.stdout else f"{python} has no compiled katana-asgi"
+        return f"{PURE_PYTHON}: {error}"
+    if done.returncode:
+        return f"{python} has no katana-asgi"
+    return None if done.stdout.strip() == "0" else f"the katana-asgi of {python} has native code"
 
 
-def uvicorn(http: str) -> Callable[[Options], list[str]]:
+def uvicorn(http: str, *flags: str) -> Callable[[Options], list[str]]:
     """Return the command of uvicorn with one of its HTTP implementations."""
 
     def command(options: Options) -> list[str]:
@@ -134,23 +151,63 @@ def uvicorn(http: str) -> Callable[[Options], list[str]]:
             "--loop=uvloop",
             f"--timeout-keep-alive={KEEP_ALIVE}",
             "--access-log" if options.access_log else "--no-access-log",
+            *flags,
         )
 
     return command
 
 
-def granian(options: Options) -> list[str]:
-    """Return the command of granian."""
+def granian(*, proxied: bool = False) -> Callable[[Options], list[str]]:
+    """Return the command of granian; ``proxied`` wraps the application as granian's manual says."""
+
+    def command(options: Options) -> list[str]:
+        app = options.app
+        if proxied:
+            app = f"benchmarks.apps.behind_proxy:{app.split('.')[-1].split(':')[0]}"
+        return module(
+            "granian",
+            app,
+            "--interface=asgi",
+            "--loop=uvloop",
+            f"--http={2 if options.http2 else 1}",
+            "--host=127.0.0.1",
+            f"--port={options.port}",
+            f"--workers={options.workers}",
+            "--access-log" if options.access_log else "--no-access-log",
+        )
+
+    return command
+
+
+def peregrine(options: Options) -> list[str]:
+    """Return the command of peregrine."""
+    settings = {
+        "host": "127.0.0.1",
+        "port": options.port,
+        "protocol": "asgi",
+        "workers": options.workers,
+        "keep-alive": f"{KEEP_ALIVE}000",
+        "max-connections": 20_000,
+        "max-body": 1 << 26,
+        "forwarded-allow-ips": PROXY,
+    }
+    words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+    log = ["--access-log"] if options.access_log else []
+    return module("peregrine", *words, *log, options.app)
+
+
+def h2corn(options: Options) -> list[str]:
+    """Return the command of h2corn."""
     return module(
-        "granian",
-        options.app,
-        "--interface=asgi",
-        "--loop=uvloop",
-        "--http=1",
-        "--host=127.0.0.1",
-        f"--port={options.port}",
+        "h2corn",
+        f"--bind=127.0.0.1:{options.port}",
         f"--workers={options.workers}",
+        "--loop=uvloop",
+        f"--timeout-keep-alive={KEEP_ALIVE}",
+        "--proxy-headers",
+        f"--forwarded-allow-ips={PROXY}",
         "--access-log" if options.access_log else "--no-access-log",
+        options.app,
     )
 
 
@@ -233,10 +290,10 @@ STATIC = f"--static-route=/={GREETING}"
 ALL = (
     Server(name="katana", command=katana(), needs=(KATANA,), package="katana-asgi"),
     Server(
-        name="katana-compiled",
-        command=compiled,
-        lacks=lacks_compiled,
-        note=f"the request path compiled, as installed where {COMPILED_PYTHON} says",
+        name="katana-pure",
+        command=pure,
+        lacks=lacks_pure,
+        note=f"as it is installed where there is no compiler: the interpreter in {PURE_PYTHON}",
     ),
     Server(
         name="katana-static",
@@ -268,11 +325,18 @@ ALL = (
         note="the access log as JSON, in rows where the others write their usual line",
     ),
     Server(
-        name="katana-no-memo",
-        command=katana("--no-memo"),
+        name="katana-request-ids",
+        command=katana("--request-id=trust"),
         needs=(KATANA,),
         package="katana-asgi",
-        note="every request is parsed: the request memo is off",
+        note="the X-Request-ID of the proxy is kept and sent back",
+    ),
+    Server(
+        name="katana-httptools",
+        command=katana("--http=httptools"),
+        needs=(KATANA, "httptools"),
+        package="katana-asgi",
+        note="the parser httptools",
     ),
     Server(
         name="katana-h11",
@@ -296,13 +360,48 @@ ALL = (
         note="zttp",
     ),
     Server(
+        name="uvicorn-zttp-h2",
+        command=uvicorn("zttp", "--http2"),
+        needs=("uvicorn", "zttp"),
+        package="uvicorn",
+        note="zttp with HTTP/2",
+    ),
+    Server(
         name="granian",
-        command=granian,
+        command=granian(),
         needs=("granian",),
         package="granian",
+        note="threads of its own besides the event loop's: compare CPU per request; has no "
+        "setting for the fields of a proxy and leaves them to the application",
+    ),
+    Server(
+        name="granian-proxied",
+        command=granian(proxied=True),
+        needs=("granian",),
+        package="granian",
+        note="the application wrapped in granian.utils.proxies, which reads the fields of a proxy",
+    ),
+    Server(
+        name="peregrine",
+        command=peregrine,
+        needs=("peregrine",),
+        package="peregrine-server",
+        note="its own event loop and transport in Swift, in one process with the application",
+    ),
+    Server(
+        name="h2corn",
+        command=h2corn,
+        needs=("h2corn",),
+        package="h2corn",
         note="threads of its own besides the event loop's: compare CPU per request",
     ),
-    Server(name="hypercorn", command=hypercorn, needs=("hypercorn",), package="hypercorn"),
+    Server(
+        name="hypercorn",
+        command=hypercorn,
+        needs=("hypercorn",),
+        package="hypercorn",
+        note="leaves the fields of a proxy to the application",
+    ),
     Server(name="gunicorn", command=gunicorn, needs=("gunicorn",), package="gunicorn"),
     Server(
         name="fastpysgi",
@@ -311,7 +410,8 @@ ALL = (
         package="fastpysgi",
         logs=False,
         polls=True,
-        note="a busy core while idle, so stopped between its turns; own libuv; no access log",
+        note="a busy core while idle, so stopped between its turns; own libuv; no access log; "
+        "knows nothing of the fields of a proxy",
     ),
     Server(
         name="freastal",
@@ -319,7 +419,7 @@ ALL = (
         needs=("freastal",),
         package="freastal",
         logs=False,
-        note="its own libuv, not uvloop; no access log",
+        note="its own libuv, not uvloop; no access log; knows nothing of the fields of a proxy",
     ),
     Server(
         name="nginx",
@@ -339,8 +439,10 @@ PEERS = (
     "uvicorn",
     "uvicorn-zttp",
     "granian",
+    "fastpysgi",
+    "peregrine",
+    "h2corn",
     "hypercorn",
     "gunicorn",
-    "fastpysgi",
     "freastal",
 )

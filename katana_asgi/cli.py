@@ -6,16 +6,14 @@ exits; ``inspect_cli.py`` has the commands that look into a running service.
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
-import time
-from contextlib import suppress
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
+from katana_asgi.config.directory import current_directory, in_directory
 from katana_asgi.config.model import SETTINGS
 from katana_asgi.config.sources import CONFIG_VARIABLE, Loaded, load
 from katana_asgi.config.values import KINDS, to_text
@@ -38,9 +36,6 @@ INSPECTIONS: Final = ("profile", "dump")
 WRONG_SETTINGS: Final = 2
 """Exit status for settings and arguments that cannot be used."""
 
-EXIT_GRACE: Final = 2.0
-"""Seconds that threads and exit functions of the application get once the service has ended."""
-
 EPILOG: Final = """\
 Durations are seconds or 500ms, 30s, 5m, 1h; sizes are bytes or 16KiB, 1MB. Flags win over
 environment variables, those over the file, the file over defaults. An environment variable holds
@@ -60,24 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except ConfigurationError as error:
         status = _refuse(str(error))
     if arguments is None:
-        _bound_the_exit(status)
+        from katana_asgi.worker.exiting import bound_the_exit
+
+        bound_the_exit(status)
     sys.exit(status)
-
-
-def _bound_the_exit(status: int) -> None:
-    """Have the process end although a thread of the application does not.
-
-    Python waits for such threads without end, and no signal is listened to any more.
-    """
-
-    def end() -> None:
-        time.sleep(EXIT_GRACE)
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):
-                stream.flush()
-        os._exit(status)
-
-    threading.Thread(target=end, daemon=True).start()
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -97,18 +78,28 @@ def _run(arguments: Sequence[str] | None) -> int:
     if "version" in wanted:
         click.echo(_versions())
         return 0
+    start = current_directory()
     given = {name: value for name, value in params.items() if value not in (None, ())}
     flags = {name: _texts(value) for name, value in given.items()}
     loaded = load(flags, config_file)
     if not wanted:
-        return _serve(loaded.config, lambda: load(flags, config_file).config)
+        return _serve(loaded.config, partial(_load_again, flags, config_file, start))
     if "check_config" in wanted:
-        _check(loaded.config)
+        with in_directory(loaded.config.chdir):
+            _check(loaded.config)
         if "print_config" not in wanted:
             click.echo("configuration is valid")
     if "print_config" in wanted:
         _print(loaded)
     return 0
+
+
+def _load_again(
+    flags: dict[str, Sequence[str] | bool], config_file: str | None, start: str
+) -> Config:
+    """The settings as they are now, read where they were read at the start."""
+    with in_directory(start):
+        return load(flags, config_file).config
 
 
 def _look(command: str, arguments: Sequence[str]) -> int:
@@ -197,9 +188,10 @@ def _refuse(message: str) -> int:
 
 def _serve(config: Config, reload: Callable[[], Config]) -> int:
     _check_application(config)
-    if config.static_route or config.static_file_route:
-        _check_routes(config)
-    _check_certificates(config)
+    with in_directory(config.chdir):
+        if config.static_route or config.static_file_route:
+            _check_routes(config)
+        _check_certificates(config)
     # Imported here, like the checks: --help and mistakes are answered without a server.
     from katana_asgi.launch import launch
 
@@ -208,7 +200,7 @@ def _serve(config: Config, reload: Callable[[], Config]) -> int:
 
 def _check(config: Config) -> None:
     """All that can be known without importing the application and binding an address."""
-    from katana_asgi.http1.parser import back_end
+    from katana_asgi.http1.scanning import back_end
     from katana_asgi.worker.loop import loop_factory
 
     _check_application(config)
@@ -253,25 +245,16 @@ def _versions() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     from katana_asgi import __version__
+    from katana_asgi.codec import NATIVE
 
     parts = [f"{platform.python_implementation()} {platform.python_version()}"]
-    if _is_compiled():
-        parts.insert(0, "compiled")
+    parts.append("codec native" if NATIVE else "codec python")
     for package in ("uvloop", "httptools", "h11"):
         try:
             parts.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             parts.append(f"no {package}")
     return f"{PROGRAM} {__version__} ({', '.join(parts)})"
-
-
-def _is_compiled() -> bool:
-    """Whether the request path comes from extension modules; looks, and imports none of them."""
-    from importlib.machinery import ExtensionFileLoader
-    from importlib.util import find_spec
-
-    spec = find_spec("katana_asgi.http1.connection")
-    return spec is not None and isinstance(spec.loader, ExtensionFileLoader)
 
 
 class _Option(click.Option):

@@ -49,12 +49,12 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _workers(control_dir: str, pid: int | None) -> dict[int, Path]:
-    directory = control_directory(control_dir)
-    if directory is None:
-        raise click.ClickException("there are no control sockets with control-dir off")
     try:
+        directory = control_directory(control_dir)
+        if directory is None:
+            raise click.ClickException("there are no control sockets with control-dir off")
         return find_workers(directory, pid)
-    except ControlError as error:
+    except (ControlError, OSError) as error:
         raise click.ClickException(str(error)) from None
 
 

@@ -37,8 +37,9 @@ def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
 
     supervised = config.workers > 1 or config.supervise or config.reload
     try:
+        identity.check_descriptors()
         if not supervised:
-            identity.settle_in(config)
+            identity.prepare_process(config)
             return _serve_alone(config)
         from katana_asgi.supervisor.reload import ReloadSupervisor
         from katana_asgi.supervisor.supervisor import Supervisor
@@ -47,8 +48,8 @@ def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
         supervisor = (
             ReloadSupervisor(config) if config.reload else Supervisor(config, reload=reload)
         )
-        configure_logging(config)
-        identity.settle_in(config)
+        identity.prepare_process(config)
+        configure_logging(config)  # in that directory
         with _shared(config):
             return supervisor.run()
     except StartupError as error:

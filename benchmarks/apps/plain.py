@@ -56,16 +56,32 @@ async def echo(receive: Receive, send: Send) -> None:
 
 async def sink(receive: Receive, send: Send) -> None:
     """Read the content of the request and answer how long it was."""
+    content = str(await read_length(receive)).encode()
+    fields = [(b"content-type", b"text/plain"), (b"content-length", str(len(content)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": fields})
+    await send({"type": "http.response.body", "body": content})
+
+
+async def orders(receive: Receive, send: Send) -> None:
+    """Read the content of the request and answer how long it was, as JSON."""
+    length = await read_length(receive)
+    content = b'{"received":%d}' % length
+    fields = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(content)).encode()),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": fields})
+    await send({"type": "http.response.body", "body": content})
+
+
+async def read_length(receive: Receive) -> int:
+    """Return how many bytes the content of the request has."""
     length = 0
     while True:
         message = await receive()
         length += len(message.get("body", b""))
         if not message.get("more_body", False):
-            break
-    content = str(length).encode()
-    fields = [(b"content-type", b"text/plain"), (b"content-length", str(len(content)).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": fields})
-    await send({"type": "http.response.body", "body": content})
+            return length
 
 
 async def large(receive: Receive, send: Send) -> None:
@@ -86,5 +102,6 @@ async def lifespan(receive: Receive, send: Send) -> None:
 OTHERS: dict[str, Callable[[Receive, Send], Awaitable[None]]] = {
     "/echo": echo,
     "/sink": sink,
+    "/orders": orders,
     "/large": large,
 }

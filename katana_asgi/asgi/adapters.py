@@ -66,4 +66,25 @@ def _wsgi(application: Any) -> ASGIApplication:
             "interface wsgi needs the package a2wsgi: pip install 'katana-asgi[wsgi]'"
         ) from None
     adapted: Any = WSGIMiddleware(application)  # its types name the messages one by one
-    return cast("ASGIApplication", adapted)
+    return _with_proper_names(cast("ASGIApplication", adapted))
+
+
+def _with_proper_names(application: ASGIApplication) -> ASGIApplication:
+    """Drop the headers whose WSGI variables would be those of other things.
+
+    WSGI names have no hyphens, so ``X_Remote_User`` would be added to what a proxy says in
+    X-Remote-User, and ``Content_Length`` be taken for the length. ``Proxy`` would be
+    HTTP_PROXY, where many libraries read the proxy for their own requests (CVE-2016-5385).
+    """
+
+    async def properly_named(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = [
+                header
+                for header in scope["headers"]
+                if b"_" not in header[0] and header[0] != b"proxy"
+            ]
+            scope = {**scope, "headers": headers}
+        await application(scope, receive, send)
+
+    return properly_named

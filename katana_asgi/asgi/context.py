@@ -10,16 +10,16 @@ import asyncio
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
-from katana_asgi.asgi.fields import FieldsMemo
 from katana_asgi.net.admission import Admission
 from katana_asgi.net.outbox import Outbox
 
 if TYPE_CHECKING:
     from katana_asgi.asgi_types import ASGIApplication
     from katana_asgi.config.model import Config
+    from katana_asgi.http.default_fields import DefaultFields
     from katana_asgi.http.forwarded import TrustedProxies
     from katana_asgi.net.clock import Clock, Watched
-    from katana_asgi.observe.access import AccessLog
+    from katana_asgi.observe.observer import Observer
     from katana_asgi.routes.table import RouteTable
 
 __all__ = ["WorkerContext"]
@@ -31,24 +31,27 @@ class WorkerContext:
     __slots__ = (
         "_idle",
         "_idle_means_closed",
-        "access",
         "admission",
         "application",
-        "check_fields",
         "clock",
+        "defaults",
         "draining",
         "grace",
+        "limit_body",
         "limit_concurrency",
+        "limited",
         "loop",
+        "observer",
         "outbox",
+        "raises_disconnect",
         "requests",
         "root_path",
         "routes",
         "running",
         "scheme",
         "shutdown_notice",
+        "spec_version",
         "state",
-        "timed",
         "timeout_disconnect",
         "trusted",
         "trusts_ids",
@@ -61,37 +64,42 @@ class WorkerContext:
         application: ASGIApplication,
         loop: asyncio.AbstractEventLoop,
         clock: Clock,
+        defaults: DefaultFields,
         routes: RouteTable | None,
         trusted: TrustedProxies | None,
-        access: AccessLog | None,
+        observer: Observer | None,
     ) -> None:
         self.application = application
         self.loop = loop
         self.clock = clock
+        self.defaults = defaults  # fields of every response
         self.routes = routes
         self.trusted = trusted
         self.trusts_ids = config.request_id == "trust"
-        self.access = access
-        self.timed = access is not None and access.timed  # whether exchanges note their start
+        self.observer = observer
         self.admission = Admission(
             clock,
             config.limit_connections,
             config.limit_connections_per_client,
-            trusted.trusts if trusted is not None else _nobody,
+            trusted.trusts if trusted is not None else _no_one,
         )
-        self.check_fields = FieldsMemo()
         self.outbox = Outbox(loop)
         self.root_path = config.root_path.rstrip("/")
         self.scheme = config.scheme  # of connections, before a proxy is believed
+        self.limit_body = config.limit_body_size
         self.limit_concurrency = config.limit_concurrency
+        self.limited = bool(self.limit_body or self.limit_concurrency)
         self.timeout_disconnect = config.timeout_disconnect
+        self.raises_disconnect = config.disconnect == "raise"
+        # ASGI HTTP 2.4 made send() raise after a disconnect; 2.3 is what most expect.
+        self.spec_version = "2.5" if self.raises_disconnect else "2.3"
         self.state: dict[str, Any] = {}
         self.variables: Context = copy_context()
         self.draining = False
         self.grace = 0.0  # seconds that idle connections may stay while it drains
         self.shutdown_notice = asyncio.Event()  # for the application to await
         self.running = 0  # exchanges whose application call has not returned
-        self.requests = 0  # answered by anybody since start
+        self.requests = 0  # requests that came, whatever answered them
         self._idle: asyncio.Event | None = None
         self._idle_means_closed = True
 
@@ -99,7 +107,7 @@ class WorkerContext:
         """An application call has returned."""
         self.running -= 1
         if self._idle is not None:
-            self._look_idle(self._idle)
+            self._check_idle(self._idle)
 
     def connection_closed(self, connection: Watched) -> None:
         """A connection is gone."""
@@ -107,13 +115,13 @@ class WorkerContext:
         if self.admission.counts_clients:
             self.admission.left(connection)
         if self._idle is not None:
-            self._look_idle(self._idle)
+            self._check_idle(self._idle)
 
     @property
     def _is_idle(self) -> bool:
         return not self.running and not (self._idle_means_closed and self.clock.watched)
 
-    def _look_idle(self, idle: asyncio.Event) -> None:
+    def _check_idle(self, idle: asyncio.Event) -> None:
         if self._is_idle:
             idle.set()
 
@@ -127,6 +135,6 @@ class WorkerContext:
             await idle.wait()
 
 
-def _nobody(address: str | None) -> bool:
+def _no_one(address: str | None) -> bool:
     """Without proxies to trust every address counts."""
     return False

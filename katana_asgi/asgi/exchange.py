@@ -1,37 +1,43 @@
 """One request and its response meet one call of the application.
 
-The rules of ASGI (HTTP 2.5) are kept here, once for every protocol version: the order of
-messages, content length, content that must not be sent, and what a vanished peer means::
+The rules of ASGI are kept here, once for every protocol version: the order of messages, content
+length, content that must not be sent, and what a vanished peer means::
 
     INITIAL ──http.response.start──▶ STARTED ──first body──▶ STREAMING ──last body──▶ COMPLETE
                  (nothing sent)         └─────────first body is the last──────────────▲
 
-The start waits for the first body event, so head and content leave in one write and a
-failure before that still becomes a 500.
+The start waits for the first body event, so head and content leave in one write and a failure
+before that still becomes a 500. With trailers the last body leads to TRAILERS instead.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from katana_asgi.errors import ClientDisconnected, LocalProtocolError
+from katana_asgi.asgi.failures import log_failure, log_unfinished, passes_on_disconnect
+from katana_asgi.asgi.request_ids import own_fields
+from katana_asgi.codec import check_fields, try_check_fields
+from katana_asgi.errors import ClientDisconnected, LocalProtocolError, RemoteProtocolError
+from katana_asgi.http.refusal import Blame, Refusal
 from katana_asgi.http.status import FIRST_FINAL, LAST, NO_CONTENT
 
 if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
-    from katana_asgi.asgi.fields import ResponseFields
     from katana_asgi.asgi.writer import ResponseWriter
     from katana_asgi.asgi_types import Message
+    from katana_asgi.http.message import RequestHead, ResponseFields
+    from katana_asgi.net.peer import Client, Peer
 
-__all__ = ["HIGH_WATER", "Exchange", "says_gone"]
+__all__ = ["HIGH_WATER", "Exchange"]
 
 HIGH_WATER: Final = 64 * 1024
 """Bytes of request content buffered for an application before reading pauses."""
 
 MAX_PIECES: Final = 256
 """Against content that comes a few bytes at a time: each piece has the overhead of an object."""
+
+CONTENT_LENGTH: Final = b"content-length"
 
 INITIAL: Final = 0
 STARTED: Final = 1
@@ -40,8 +46,6 @@ COMPLETE: Final = 3
 
 NONE_AT_ALL: Final = -1
 """Instead of a number of bytes owed: whatever comes is dropped (HEAD, 204, 304)."""
-
-logger = logging.getLogger("katana_asgi.error")
 
 
 class Exchange:
@@ -52,7 +56,6 @@ class Exchange:
         "_context",
         "_delivered",
         "_event",
-        "_head_request",
         "_left",
         "_writer",
         "began",
@@ -63,47 +66,59 @@ class Exchange:
         "disconnected",
         "fields",
         "half_closed",
+        "head",
+        "peer",
+        "received",
         "scope",
         "sent",
-        "started",
         "state",
         "status",
         "task",
     )
-    __deletable__ = ("_writer",)  # for the compiled build
 
     def __init__(
         self,
         context: WorkerContext,
         writer: ResponseWriter,
+        head: RequestHead,
+        peer: Peer,
         scope: dict[str, Any],
     ) -> None:
         self._context = context
         self._writer = writer
+        self.head = head
+        self.peer = peer
         self.scope = scope
-        self.client = scope["client"]  # the application may change its scope
-        self.content_complete = True
+        # Who asked, a trusted proxy's word included; the application may change its scope.
+        self.client: Client = scope["client"]
+        self.content_complete = head.content_length == 0
         self.continue_due = False  # the client waits for 100 before it sends content
-        self._head_request = scope.get("method") == "HEAD"
         self.state = INITIAL
         self.status = 0
         self.fields: ResponseFields | None = None
-        self._left: int | None = None  # content bytes owed; None: unknown; NONE_AT_ALL
+        self._left: int | None = None  # response content owed; None: unknown; NONE_AT_ALL
         self._content: list[bytes] | None = None
-        self.buffered = 0
+        self.buffered = 0  # bytes of request content that wait for the application
+        self.received = 0  # ... and all that came
         self._delivered = False  # the application has been told that the content is complete
         self.disconnected = False
         self.half_closed = False
         self._event: asyncio.Event | None = None
-        self.started = False
-        self.began: float  # of perf_counter(): set at the start where somebody wants to know
-        self.sent: int  # content bytes given to the writer: set with the first of them
+        self.began = 0.0  # of perf_counter(): set at the start where an observer wants it
+        self.sent = 0  # content bytes given to the writer
         self.task: asyncio.Task[None] | None = None
 
     # -- the connection's side -------------------------------------------------------------
 
     def content_received(self, data: bytes) -> None:
-        """Buffer request content for the application."""
+        """Buffer request content for the application.
+
+        Raises ``RemoteProtocolError`` (413) where it is more than the limit allows.
+        """
+        self.received += len(data)
+        limit = self._context.limit_body
+        if limit and self.received > limit:
+            raise RemoteProtocolError("content too large", 413)
         content = self._content
         if content is None:
             self._content = [data]
@@ -122,8 +137,10 @@ class Exchange:
             self._event.set()
 
     def half_close(self) -> bool:
-        """The peer will send nothing more but may still read: ``receive`` says disconnect,
-        ``send`` goes on. Returns whether the exchange goes on at all."""
+        """The peer will send nothing more but may still read.
+
+        ``receive`` says disconnect, ``send`` goes on. Returns whether the exchange goes on.
+        """
         self.half_closed = True
         if self._event is not None:
             self._event.set()
@@ -143,113 +160,136 @@ class Exchange:
         """Whether the head of the response has gone out."""
         return self.state >= STREAMING
 
+    @property
+    def whole(self) -> bool:
+        """Whether the peer got all of the response, though the application may not have said so.
+
+        A client may close as soon as it has the announced length.
+        """
+        return self.state == COMPLETE or (self.state == STREAMING and self._left == 0)
+
     # -- the application's side --------------------------------------------------------------
 
     async def receive(self) -> Message:
         """The ASGI ``receive``: request content, then ``http.disconnect`` again and again."""
         while True:
             if self.disconnected or self.state == COMPLETE:
-                return {"type": "http.disconnect"}
+                return await self._gone()
             if self._content is not None:
                 return self._take_content(self._content)
             if self.content_complete and not self._delivered:
                 self._delivered = True
                 return {"type": "http.request", "body": b"", "more_body": False}
             if self.half_closed:
-                return {"type": "http.disconnect"}
+                return await self._gone()
             if self.continue_due:
                 self.continue_due = False
                 if self.state < STREAMING:
-                    self._writer.send_informational(100)
+                    self._writer.send_informational(100, ())
             if self._event is None:
                 self._event = asyncio.Event()
             self._event.clear()
             await self._event.wait()
 
+    @staticmethod
+    async def _gone() -> Message:
+        # A turn of the loop for the others: some applications ask again and again.
+        await asyncio.sleep(0)
+        return {"type": "http.disconnect"}
+
     def _take_content(self, content: list[bytes]) -> Message:
         body = content[0] if len(content) == 1 else b"".join(content)
         self._content = None
-        self.buffered = 0
+        size, self.buffered = self.buffered, 0
         self.continue_due = False
-        self._writer.content_taken()
+        self._writer.content_taken(size)
         self._delivered = self.content_complete
         return {"type": "http.request", "body": body, "more_body": not self.content_complete}
 
     async def send(self, message: Message) -> None:
         """The ASGI ``send``.
 
-        Raises ``ClientDisconnected`` (an ``OSError``) after the peer has gone, and
-        ``LocalProtocolError``, ``TypeError`` or ``KeyError`` for what the application got wrong.
+        Raises ``LocalProtocolError``, ``TypeError`` or ``KeyError`` for what the application got
+        wrong. After the peer has gone it does nothing, or raises ``ClientDisconnected`` (an
+        ``OSError``) where ``--disconnect raise`` asks for that.
         """
-        if self.disconnected:
-            raise ClientDisconnected("the client has disconnected")
         kind = message["type"]
         if kind == "http.response.body":
+            if self.disconnected:
+                await self._drop(message)
+                return
             self._send_body(message)
             if self._writer.write_paused:
                 await self._writer.drain()
         elif kind != "http.response.start":
-            raise LocalProtocolError(f"unexpected message type {kind!r}")
+            await self._send_other(kind, message)
         elif self.state != INITIAL:
             raise LocalProtocolError("http.response.start was sent before")
         else:
             status = message["status"]
-            if type(status) is not int:
+            if type(status) is not int or not 200 <= status <= 999:
                 status = _as_status(status)
-            if not FIRST_FINAL <= status <= LAST:
-                raise LocalProtocolError(f"status must be from 200 to 999, not {status}")
-            self.fields = self._context.check_fields(message.get("headers", ()))
+            headers = message.get("headers", ())
+            self.fields = try_check_fields(headers) or check_fields(headers)
             self.status = status
             self.state = STARTED
+
+    async def _send_other(self, kind: object, message: Message) -> None:
+        """A message of an extension, where one is offered."""
+        raise LocalProtocolError(f"unexpected message type {kind!r}")
+
+    async def _drop(self, message: Message) -> None:
+        """Content for a peer that has gone."""
+        if self.state == INITIAL:
+            raise LocalProtocolError("http.response.body was sent before http.response.start")
+        if self._context.raises_disconnect and not self.whole:
+            raise ClientDisconnected("the client has disconnected")
+        self.state = STREAMING if message.get("more_body", False) else COMPLETE
+        # An application that only sends must neither starve the others nor escape cancellation.
+        await asyncio.sleep(0)
 
     def _send_body(self, message: Message) -> None:
         body = message.get("body", b"")
         if type(body) is not bytes:
             body = _as_bytes(body)
         more = bool(message.get("more_body", False))
-        state = self.state
-        if state == STREAMING:
+        if self.state != STARTED:
             self._send_further(body, more)
             return
-        if state != STARTED:
-            raise LocalProtocolError(
-                "the response is complete"
-                if state == COMPLETE
-                else "http.response.body was sent before http.response.start"
-            )
         fields = self.fields
         assert fields is not None  # noqa: S101 - set together with STARTED
         length = None
-        if self._head_request or self.status in NO_CONTENT:
-            fields, length = self._without_content(fields, body, more)
+        announced = fields.content_length
+        if self.status in NO_CONTENT or self.head.method == "HEAD":
+            # RFC 9110 §9.3.2, §15.3.5, §15.4.5: no content, whatever the application sends.
+            self._left = NONE_AT_ALL
+            if announced is None and body and not more and self.status not in NO_CONTENT:
+                length = len(body)
+            elif announced is not None and self.status == 204:
+                # RFC 9110 §8.6: never in a 204.
+                fields = check_fields([pair for pair in fields.pairs if pair[0] != CONTENT_LENGTH])
             body = b""
-        elif fields.content_length is not None:
-            if more or fields.content_length != len(body):
-                self._left = self._owed(fields.content_length, len(body), more)
-        elif not more:
-            length = len(body)
+        elif announced is None:
+            if not more:
+                length = len(body)
+        elif more or announced != len(body):
+            self._left = self._owed(announced, len(body), more)
         self.sent = len(body)
         if more:
             self.state = STREAMING
-            self._writer.send_response(self.status, fields, length, body, True)
         else:
             self.state = COMPLETE
-            self._writer.send_response(self.status, fields, length, body, False)
             if self._event is not None:
                 self._event.set()
-
-    def _without_content(
-        self, fields: ResponseFields, body: bytes, more: bool
-    ) -> tuple[ResponseFields, int | None]:
-        """RFC 9110 §9.3.2, §15.3.5, §15.4.5: no content, whatever the application sends."""
-        self._left = NONE_AT_ALL
-        if self.status == 204 and fields.content_length is not None:
-            return fields.without_length(), None
-        if self._head_request and self.status not in NO_CONTENT and body and not more:
-            return fields, len(body) if fields.content_length is None else None
-        return fields, None
+        self._writer.send_response(self.status, fields, length, body, more)
 
     def _send_further(self, body: bytes, more: bool) -> None:
+        if self.state != STREAMING:
+            raise LocalProtocolError(
+                "the response is complete"
+                if self.state == COMPLETE
+                else "http.response.body was sent before http.response.start"
+            )
         left = self._left
         if left is not None:
             if left == NONE_AT_ALL:
@@ -276,47 +316,49 @@ class Exchange:
             raise LocalProtocolError("response content is shorter than its content-length")
         return left
 
-    # -- how a call ends (see ``call.py``) -----------------------------------------------------
+    # -- how a call ends (see ``dispatch.py``) ---------------------------------------------------
 
     def cancelled(self) -> None:
         """The grace of a vanished peer or the shutdown budget is over, or it cancelled itself."""
         if self.state != COMPLETE and not self.disconnected:
-            self._writer.fail(500)
+            self.fail()
 
     def failed(self, error: BaseException) -> None:
         """The application raised."""
-        if self.disconnected and says_gone(error):
-            return  # what send() raised came out again: nobody is there to be told
-        logger.error("Exception in ASGI application", exc_info=error)
+        if (self.disconnected or self.half_closed) and passes_on_disconnect(error):
+            self.left_alone()  # what told it of the disconnect came out again
+            return
+        log_failure(error, self.head)
         if self.state != COMPLETE and not self.disconnected:
-            self._writer.fail(500)
+            self.fail()
 
     def returned_early(self) -> None:
         """The application returned, and its response is not complete."""
-        if self.state == INITIAL:
-            logger.error("ASGI application returned without starting a response")
-        else:
-            logger.error("ASGI application returned without completing its response")
-        self._writer.fail(500)
+        if self.half_closed:
+            self.left_alone()
+            return
+        log_unfinished(self.head, started=self.state != INITIAL)
+        self.fail()
 
+    def left_alone(self) -> None:
+        """The application obeyed ``http.disconnect``: that is no error."""
+        if self.state != COMPLETE and not self.disconnected:
+            self._writer.abandoned()
 
-def says_gone(error: BaseException) -> bool:
-    """Whether an exception only passes on that the client has gone.
-
-    Starlette and FastAPI say so with exceptions of their own, which are no ``OSError``; task
-    groups wrap what they pass on.
-    """
-    if isinstance(error, BaseExceptionGroup):
-        return all(says_gone(each) for each in error.exceptions)
-    return isinstance(error, OSError | asyncio.CancelledError) or (
-        type(error).__name__ in ("ClientDisconnect", "WebSocketDisconnect")
-    )
+    def fail(self, status: int = 500) -> None:
+        """The application has not answered and will not."""
+        self.task = None  # it ends by itself
+        self._writer.refuse(
+            Refusal(status, "Internal Server Error", own_fields(), Blame.APPLICATION)
+        )
 
 
 def _as_status(status: object) -> int:
     """An ``http.HTTPStatus`` or another kind of int as a plain one."""
     if isinstance(status, int) and not isinstance(status, bool):
-        return int(status)
+        if FIRST_FINAL <= status <= LAST:
+            return int(status)
+        raise LocalProtocolError(f"status must be from 200 to 999, not {status}")
     raise TypeError(f"status must be an int, not {type(status).__name__}")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from katana_asgi.http.trace_context import trace_id
 from katana_asgi.observe import request_ids
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from katana_asgi.config.model import Config
     from katana_asgi.http.message import Field
 
-__all__ = ["TRUSTED", "Identified", "identified", "own_fields", "request_id_of"]
+__all__ = ["TRUSTED", "Identified", "identified", "own_fields"]
 
 TRUSTED: Final = "katana_asgi.trusted"
 """The key under which a scope tells the wrapper, and nobody else, that the peer is trusted."""
@@ -88,12 +88,6 @@ class Identified:
         scope["state"]["request_id"] = chosen
         request_ids.request_id.set(chosen)
         return chosen
-
-
-def request_id_of(scope: dict[str, Any]) -> object:
-    """The id of a request, as far as the application has left it in its scope."""
-    state = scope.get("state")
-    return state.get("request_id") if isinstance(state, dict) else None
 
 
 def own_fields() -> tuple[Field, ...]:

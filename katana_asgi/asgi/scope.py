@@ -1,4 +1,4 @@
-"""The scope of one request (ASGI HTTP 2.5).
+"""The scope of one request (ASGI HTTP 2.3 to 2.5).
 
 Everything an application may change is fresh: the scope itself, ``asgi``, ``headers``,
 ``state`` and ``extensions``. What one request does to them never reaches the next.
@@ -6,29 +6,27 @@ Everything an application may change is fresh: the scope itself, ``asgi``, ``hea
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from katana_asgi.asgi.request_ids import TRUSTED
-from katana_asgi.http.forwarded import resolve
+from katana_asgi.http.forwarded import believe
 
 if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
+    from katana_asgi.http.forwarded import TrustedProxies
     from katana_asgi.http.message import RequestHead
+    from katana_asgi.net.peer import Peer
 
-__all__ = ["Client", "Endpoint", "fresh_scope", "http_scope", "websocket_scope"]
-
-Client: TypeAlias = tuple[str, int] | None
-Endpoint: TypeAlias = tuple[str, int | None] | None
+__all__ = ["http_scope", "websocket_scope"]
 
 
-def http_scope(
-    context: WorkerContext, head: RequestHead, client: Client, server: Endpoint, scheme: str
-) -> dict[str, Any]:
-    """Build the scope of a request that came from ``client`` to ``server``."""
+def http_scope(context: WorkerContext, head: RequestHead, peer: Peer) -> dict[str, Any]:
+    """Build the scope of a request that came from ``peer``."""
+    client, server, scheme, extended, trusted = peer.facts or peer.read(context.trusted)
     scope: dict[str, Any] = {
         "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.5"},
+        "asgi": {"version": "3.0", "spec_version": context.spec_version},
         "http_version": head.version,
         "method": head.method,
         "scheme": scheme,
@@ -40,34 +38,21 @@ def http_scope(
         "client": client,
         "server": server,
         "state": context.state.copy(),
-        "extensions": {},
+        "extensions": peer.extensions() if extended else {},
     }
     if context.trusts_ids:
-        peer = client[0] if client else None
-        scope[TRUSTED] = context.trusted is not None and context.trusted.trusts(peer)
-    if head.forwarded and context.trusted is not None:
-        _apply_forwarded(context, scope, head, client)
+        scope[TRUSTED] = trusted
+    if trusted and head.forwarded and context.trusted is not None:
+        _apply_forwarded(context.trusted, scope, head)
     if scope["root_path"]:
         _mount(scope)
     return scope
 
 
-def fresh_scope(scope: dict[str, Any], context: WorkerContext) -> dict[str, Any]:
-    """The scope of the same request once more; ``scope`` was never given to an application."""
-    fresh = scope.copy()
-    fresh["asgi"] = {"version": "3.0", "spec_version": "2.5"}
-    fresh["headers"] = scope["headers"][:]
-    fresh["state"] = context.state.copy()
-    extensions = scope["extensions"]
-    fresh["extensions"] = (
-        {name: extensions[name].copy() for name in extensions} if extensions else {}
-    )
-    return fresh
-
-
 def websocket_scope(scope: dict[str, Any], subprotocols: list[str]) -> dict[str, Any]:
     """The scope of a WebSocket, from that of its handshake (ASGI WebSocket 2.5)."""
     scope["type"] = "websocket"
+    scope["asgi"]["spec_version"] = "2.5"
     scope["scheme"] = "wss" if scope["scheme"] in ("https", "wss") else "ws"
     scope["subprotocols"] = subprotocols
     scope["extensions"]["websocket.http.response"] = {}
@@ -75,28 +60,21 @@ def websocket_scope(scope: dict[str, Any], subprotocols: list[str]) -> dict[str,
     return scope
 
 
-def _apply_forwarded(
-    context: WorkerContext, scope: dict[str, Any], head: RequestHead, client: Client
-) -> None:
+def _apply_forwarded(trusted: TrustedProxies, scope: dict[str, Any], head: RequestHead) -> None:
     """Believe a trusted proxy about who asked, how and for what."""
-    trusted = context.trusted
-    assert trusted is not None  # noqa: S101 - the caller has looked
-    if client is None and scope["server"] is not None and scope["server"][1] is not None:
-        return  # no peer of a Unix socket, but one that has gone before it could be looked up
-    if not trusted.trusts(client[0] if client else None):
-        return
-    forwarded = resolve(head.fields, client, scope["scheme"], trusted)
-    scope["client"] = forwarded.client
-    scope["scheme"] = forwarded.scheme
-    if forwarded.host is not None:
+    server = scope["server"]
+    scope["client"], scope["scheme"], host, port, prefix = believe(
+        head.fields, head.forwarded, scope["client"], scope["scheme"], trusted
+    )
+    if host is not None:
         scope["headers"] = [
-            (b"host", forwarded.host) if name == b"host" else (name, value)
+            (b"host", host) if name == b"host" else (name, value)
             for name, value in scope["headers"]
         ]
-    if forwarded.port is not None and scope["server"] is not None:
-        scope["server"] = (scope["server"][0], forwarded.port)
-    if forwarded.prefix is not None:
-        scope["root_path"] = forwarded.prefix + scope["root_path"]
+    if port is not None and server is not None:
+        scope["server"] = (server[0], port)
+    if prefix is not None:
+        scope["root_path"] = prefix + scope["root_path"]
 
 
 def _mount(scope: dict[str, Any]) -> None:

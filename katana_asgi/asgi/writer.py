@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from katana_asgi.asgi.fields import ResponseFields
+    from katana_asgi.http.message import Field, ResponseFields
+    from katana_asgi.http.refusal import Refusal
 
 __all__ = ["ResponseWriter"]
 
 
 class ResponseWriter(Protocol):
-    """The way of a response back to the peer; the exchange has checked order and lengths."""
+    """The way of one response after another back to the peer.
+
+    The exchange has checked order and lengths, and dropped content that must not be sent (HEAD,
+    204, 304). No method raises: a peer that has gone is the connection's business.
+    """
 
     write_paused: bool
     """Whether more is buffered than the peer takes: await ``drain()`` before sending more."""
@@ -26,21 +31,31 @@ class ResponseWriter(Protocol):
     ) -> None:
         """Send a head and its first content in one write.
 
-        ``length`` is a content length to announce where ``fields`` has none.
+        ``length`` is a content length to announce where ``fields`` has none; ``more`` false
+        ends the response.
         """
 
     def send_content(self, data: bytes, more: bool) -> None:
         """Send further content; ``more`` false ends the response."""
 
-    def send_informational(self, status: int) -> None:
-        """Send an informational response without fields, such as 100."""
+    def send_trailers(self, fields: tuple[Field, ...]) -> None:
+        """End the response with trailer fields, behind content that was sent with ``more``."""
 
-    def content_taken(self) -> None:
-        """The application took buffered request content: reading may go on."""
+    def send_informational(self, status: int, fields: tuple[Field, ...]) -> None:
+        """Send an informational response (RFC 9110 §15.2), such as 100 or 103."""
 
-    def fail(self, status: int) -> None:
-        """End the exchange for a broken application: answer ``status`` where no head has
-        gone out, else end the connection so that the peer sees an incomplete response."""
+    def content_taken(self, size: int) -> None:
+        """The application took ``size`` bytes of request content: as many more may come."""
+
+    def refuse(self, refusal: Refusal) -> None:
+        """The exchange ends without a response of the application.
+
+        Answer for it where no head has gone out, else break the response off so that the peer
+        cannot take it for a complete one.
+        """
+
+    def abandoned(self) -> None:
+        """The application returned after its client had gone: end what is left, in silence."""
 
     async def drain(self) -> None:
         """Wait until the peer takes data again, or has gone."""

@@ -20,6 +20,7 @@ __all__ = [
     "check_directory",
     "check_field",
     "check_file_route",
+    "check_forwarded_field",
     "check_origin",
     "check_proxy",
     "check_readable",
@@ -34,6 +35,8 @@ _match_path: Final = re.compile(r"/[^\x00-\x1f\x7f?#]*").fullmatch
 
 _EFFECTIVE: Final = os.access in os.supports_effective_ids
 """Files are opened with the effective user, so that is the one to ask for."""
+
+_FORWARDED_FIELDS: Final = ("for", "proto", "host", "port", "prefix", "forwarded", "all", "none")
 
 _SERVERS_OWN: Final = frozenset(
     {"connection", "content-length", "keep-alive", "trailer", "transfer-encoding", "upgrade"}
@@ -117,6 +120,8 @@ def check_proxy(member: str) -> None:
     if member in ("*", "unix"):
         return
     try:
+        if "%" in member:  # a zone is the matter of one machine, and of its listener
+            raise ValueError(member)
         if "/" in member:
             ipaddress.ip_network(member)
         else:
@@ -124,3 +129,9 @@ def check_proxy(member: str) -> None:
     except ValueError:
         allowed = "an address, a network without host bits (10.0.0.0/8), unix or *"
         raise NotAllowed(member, allowed) from None
+
+
+def check_forwarded_field(member: str) -> None:
+    """The name of a forwarding field, ``all`` or ``none``."""
+    if member not in _FORWARDED_FIELDS:
+        raise NotAllowed(member, ", ".join(_FORWARDED_FIELDS[:-1]) + " or none")

@@ -56,6 +56,11 @@ def check_together(values: Mapping[str, Any], given: Mapping[str, str]) -> None:
             f"{_origin(given, 'lifespan')}: 'on' is not allowed with interface wsgi, which has no "
             "lifespan; use auto or off"
         )
+    if "none" in values["forwarded_fields"] and len(values["forwarded_fields"]) > 1:
+        raise ConfigurationError(
+            f"{_origin(given, 'forwarded_fields')}: {shown(values['forwarded_fields'])} is not "
+            "allowed; use none, or the names of fields"
+        )
     check_tls(values, given)
     _check_metrics(values, given)
 

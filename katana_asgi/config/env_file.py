@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 
+from katana_asgi.config.reading import read_file
 from katana_asgi.errors import ConfigurationError
 
 __all__ = ["load_env_file"]
@@ -23,8 +25,7 @@ def load_env_file(path: str) -> frozenset[str]:
         ) from None
     before = frozenset(os.environ)
     try:
-        with open(path, encoding="utf-8") as stream:
-            load_dotenv(stream=stream)
+        load_dotenv(stream=io.StringIO(read_file(path).decode("utf-8")))
     except OSError as error:
         raise ConfigurationError(f"env file {path!r} cannot be read ({error.strerror})") from None
     except ValueError as error:  # not UTF-8, or a NUL that no variable can hold

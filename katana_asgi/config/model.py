@@ -18,6 +18,7 @@ from katana_asgi.config.bind_settings import BindSettings
 from katana_asgi.config.cache_settings import CacheSettings
 from katana_asgi.config.compress_settings import CompressSettings
 from katana_asgi.config.cross_checks import check_together
+from katana_asgi.config.directory import absolute, in_directory
 from katana_asgi.config.files_settings import FilesSettings
 from katana_asgi.config.inspection_settings import InspectionSettings, ReloadSettings
 from katana_asgi.config.log_settings import AccessLogSettings, RequestIdSettings
@@ -113,7 +114,15 @@ class Config(
     )
 
     def __post_init__(self) -> None:
-        """Replace each value by its checked form."""
+        """Replace each value by its checked form; paths are checked where they are used."""
+        if self.chdir:
+            for name in ("chdir", "env_file"):
+                value = from_python(SETTINGS[name], getattr(self, name), f"setting {name}")
+                object.__setattr__(self, name, value and absolute(value))
+        with in_directory(self.chdir):
+            self._check()
+
+    def _check(self) -> None:
         given = {}
         for name, declared in SETTINGS.items():
             value = from_python(declared, getattr(self, name), f"setting {name}")

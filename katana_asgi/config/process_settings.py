@@ -54,8 +54,8 @@ def check_umask(value: object) -> None:
 
 def check_pid_file(value: object) -> None:
     """The directory of a PID file must exist."""
-    directory = os.path.dirname(os.path.abspath(str(value)))
-    if not os.path.isdir(directory):
+    directory = os.path.dirname(str(value)) or "."
+    if value and not os.path.isdir(directory):
         raise NotAllowed(value, "a file in a directory that exists")
 
 

@@ -27,11 +27,9 @@ class HttpSettings:
     http: str = setting(
         "auto",
         "choice",
-        "HTTP/1.1 parser; auto is httptools where it is installed, h11 is the strict one.",
-        choices=("auto", "httptools", "h11"),
-    )
-    memo: bool = setting(
-        True, "boolean", "Remember parsed request heads; clients repeat themselves."
+        "Parser of HTTP/1.1 request heads; auto is the native one where it was built, "
+        "else httptools.",
+        choices=("auto", "native", "httptools", "h11"),
     )
     header: tuple[tuple[str, str], ...] = setting(
         (),
@@ -79,6 +77,13 @@ class LimitSettings:
         "0 is no limit.",
         minimum=0,
         unlimited=True,
+    )
+    disconnect: str = setting(
+        "quiet",
+        "choice",
+        "What send() does after the client has gone: nothing (ASGI HTTP 2.3, as most frameworks "
+        "expect), or raise an OSError (2.5).",
+        choices=("quiet", "raise"),
     )
     timeout_disconnect: float = setting(
         5.0,

@@ -12,6 +12,7 @@ from katana_asgi.config.checks import (
     check_application,
     check_directory,
     check_file_route,
+    check_forwarded_field,
     check_proxy,
     check_readable,
     check_root_path,
@@ -164,8 +165,8 @@ class ProxySettings:
     proxy_headers: bool = setting(
         True,
         "boolean",
-        "Take client, scheme, host, port and prefix from X-Forwarded-* and Forwarded "
-        "when a trusted proxy sent them.",
+        "Take client and scheme, and what else forwarded-fields names, from the fields "
+        "X-Forwarded-* and Forwarded when a trusted proxy sent them.",
     )
     forwarded_allow_ips: tuple[str, ...] = setting(
         ("127.0.0.1", "::1"),
@@ -173,6 +174,14 @@ class ProxySettings:
         "Proxies to trust: addresses, networks (10.0.0.0/8), unix for Unix sockets, or *.",
         environment=("FORWARDED_ALLOW_IPS",),
         check=check_proxy,
+    )
+    forwarded_fields: tuple[str, ...] = setting(
+        ("for", "proto"),
+        "list",
+        "Fields to believe of a trusted proxy: for, proto, host, port and prefix "
+        "(X-Forwarded-*), forwarded (RFC 7239), all or none. Name those that the proxy sets, "
+        "or removes where its clients send them.",
+        check=check_forwarded_field,
     )
 
 

@@ -15,21 +15,22 @@ import os
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from katana_asgi.config.cross_checks import PLACES, check_together
+from katana_asgi.config.directory import absolute, in_directory
 from katana_asgi.config.env_file import load_env_file
 from katana_asgi.config.model import SETTINGS, Config
 from katana_asgi.config.refusal import at, shown, suggestion
 from katana_asgi.config.setting import PREFIX
-from katana_asgi.config.toml_file import FileSettings, read_config_file
+from katana_asgi.config.toml_file import EARLY, FileSettings, open_config_file
 from katana_asgi.config.values import from_environment, from_python, from_texts
 from katana_asgi.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 __all__ = ["CONFIG_VARIABLE", "Loaded", "load"]
 
 CONFIG_VARIABLE: Final = "KATANA_CONFIG"
-BUILD_VARIABLE: Final = "KATANA_ASGI_COMPILE"
+BUILD_VARIABLE: Final = "KATANA_ASGI_NATIVE"
 """Of the build (``hatch_build.py``); an image that was built with it may still have it set."""
 """Names the configuration file, as --config does; the one such variable that is no setting."""
 
@@ -53,16 +54,37 @@ def load(flags: Mapping[str, Sequence[str] | bool], config_file: str | None = No
     """Merge all sources; ``os.environ`` is read, and added to where an env file is given.
 
     ``flags`` are the flags given, by setting: their texts, or for a boolean which of the two.
-    Raises ``ConfigurationError`` with one line for the first thing that is wrong.
+    The file, the env file and ``chdir`` are paths from the directory that this is called in; all
+    other paths begin in ``chdir``. Raises ``ConfigurationError`` with one line for the first
+    thing that is wrong.
     """
-    from_flags = dict(_read_flags(flags))
-    env_file = from_flags.get("env_file") or _env_file_variable()
+    first = dict(_read_flags({name: flags[name] for name in EARLY if name in flags}))
+    env_file = first.get("env_file") or _env_file_variable()
     loaded = _load_env_file(env_file)
-    file = read_config_file(config_file or os.environ.get(CONFIG_VARIABLE) or None)
-    from_file = dict(_read_file(file))
+    file = open_config_file(config_file or os.environ.get(CONFIG_VARIABLE) or None)
+    from_file = {} if file is None else dict(_read_file(file.settings(early=True)))
     if env_file is None:
         loaded = _load_env_file(from_file.get("env_file"))
-    given = {**from_file, **dict(_read_environment(loaded)), **from_flags}
+    _refuse_unknown_variables()
+    early = {**from_file, **dict(_read_environment(loaded, EARLY)), **first}
+    directory = ""
+    if "chdir" in early and early["chdir"].value:
+        early |= {name: _from_the_root(each) for name, each in early.items()}
+        directory = early["chdir"].value
+    with in_directory(directory):
+        if file is not None:
+            from_file = dict(_read_file(file.settings(early=False)))
+        late = [name for name in SETTINGS if name not in EARLY]
+        from_flags = dict(_read_flags({name: flags[name] for name in late if name in flags}))
+        given = {**from_file, **dict(_read_environment(loaded, late)), **from_flags, **early}
+        return _merged(given)
+
+
+def _from_the_root(given: Given) -> Given:
+    return given._replace(value=absolute(given.value))
+
+
+def _merged(given: dict[str, Given]) -> Loaded:
     _settle_place(given)
     origins = {name: each.origin for name, each in given.items()}
     values = {name: setting.default for name, setting in SETTINGS.items()}
@@ -82,15 +104,16 @@ def _read_flags(flags: Mapping[str, Sequence[str] | bool]) -> Iterator[tuple[str
             yield name, Given(from_texts(setting, given, origin), origin, 3)
 
 
-def _read_file(file: FileSettings | None) -> Iterator[tuple[str, Given]]:
-    if file is not None:
-        for name, value in file.values.items():
-            yield name, Given(value, file.origin(name), 1)
+def _read_file(file: FileSettings) -> Iterator[tuple[str, Given]]:
+    for name, value in file.values.items():
+        yield name, Given(value, file.origin(name), 1)
 
 
-def _read_environment(from_env_file: frozenset[str]) -> Iterator[tuple[str, Given]]:
-    _refuse_unknown_variables()
-    for name, setting in SETTINGS.items():
+def _read_environment(
+    from_env_file: frozenset[str], names: Iterable[str]
+) -> Iterator[tuple[str, Given]]:
+    for name in names:
+        setting = SETTINGS[name]
         for variable in (setting.variable, *setting.environment):
             text = os.environ.get(variable)
             if text is None or (name == "env_file" and variable in from_env_file):

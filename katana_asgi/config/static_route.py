@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from pathlib import Path
 from typing import Final
 
 from katana_asgi.config.checks import check_readable
 from katana_asgi.config.media_types import media_type_of
+from katana_asgi.config.reading import read_file
 from katana_asgi.config.refusal import NotAllowed, at, suggestion
 from katana_asgi.errors import ConfigurationError
 
@@ -73,7 +73,7 @@ def _read_file(entry: object) -> dict[str, object]:
     name = _text(entry)
     check_readable(name)
     try:
-        return {"body": Path(name).read_bytes(), "file": name}
+        return {"body": read_file(name), "file": name}
     except OSError as error:
         raise NotAllowed(name, "a readable file", f"cannot be read ({error.strerror})") from None
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from katana_asgi.config.model import SETTINGS
+from katana_asgi.config.reading import read_file
 from katana_asgi.config.refusal import suggestion
 from katana_asgi.config.values import from_toml
 from katana_asgi.errors import ConfigurationError
@@ -14,10 +14,13 @@ from katana_asgi.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["FileSettings", "read_config_file"]
+__all__ = ["EARLY", "ConfigFile", "FileSettings", "open_config_file"]
 
 TABLE: Final = "katana-asgi"
 PYPROJECT: Final = "pyproject.toml"
+
+EARLY: Final = ("env_file", "chdir")
+"""Settings that decide where the others are read and where their paths begin."""
 
 _NAMES: Final = {key: name for name, s in SETTINGS.items() for key in (s.key, *s.keys)}
 
@@ -34,29 +37,52 @@ class FileSettings(NamedTuple):
         return f"{self.label} key {self.keys[name]}"
 
 
-def read_config_file(path: str | None) -> FileSettings | None:
-    """The settings of the file ``path``, or of ``./pyproject.toml`` where it has any.
+class ConfigFile(NamedTuple):
+    """A file whose settings have not been checked yet."""
 
-    Raises ``ConfigurationError`` for a file that cannot be read, an unknown key and a value
-    that is not allowed.
+    label: str
+    table: dict[str, object]
+
+    def settings(self, *, early: bool) -> FileSettings:
+        """Those of ``EARLY``, or all others, checked.
+
+        Raises ``ConfigurationError`` for an unknown key and a value that is not allowed.
+        """
+        result = FileSettings(self.label, {}, {})
+        for key, name, value in _known(self.label, self.table):
+            if (name in EARLY) is not early:
+                continue
+            if name in result.keys:
+                raise ConfigurationError(
+                    f"{self.label}: {result.keys[name]} and {key} are the same setting"
+                )
+            result.keys[name] = key
+            result.values[name] = from_toml(SETTINGS[name], value, result.origin(name))
+        return result
+
+
+def open_config_file(path: str | None) -> ConfigFile | None:
+    """The file ``path``, or ``./pyproject.toml`` where it has settings.
+
+    Raises ``ConfigurationError`` for a file that cannot be read.
     """
     if path is None:
         if not os.path.exists(PYPROJECT):
             return None
         table = _tool_table(_parse(PYPROJECT), required=False)
-        return None if table is None else _settings(f"file {PYPROJECT}", table)
+        return None if table is None else ConfigFile(f"file {PYPROJECT}", table)
     document = _parse(path)
     label = f"file {path}"
     if os.path.basename(path) == PYPROJECT:
-        return _settings(label, _tool_table(document, required=True, label=label) or {})
-    return _settings(label, _own_table(document, label))
+        return ConfigFile(label, _tool_table(document, required=True, label=label) or {})
+    return ConfigFile(label, _own_table(document, label))
 
 
 def _parse(path: str) -> dict[str, object]:
     import tomllib  # most services have no file
 
     try:
-        return tomllib.loads(Path(path).read_bytes().decode("utf-8"))
+        return tomllib.loads(read_file(path).decode("utf-8"))
     except OSError as error:
         raise ConfigurationError(f"file {path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of a path with NUL
@@ -87,16 +113,6 @@ def _own_table(document: dict[str, object], label: str) -> dict[str, object]:
         if key.replace("_", "-") in _NAMES:
             raise ConfigurationError(f"{label}: key {key} stands outside the table [{TABLE}]")
     return table
-
-
-def _settings(label: str, table: dict[str, object]) -> FileSettings:
-    result = FileSettings(label, {}, {})
-    for key, name, value in _known(label, table):
-        if name in result.keys:
-            raise ConfigurationError(f"{label}: {result.keys[name]} and {key} are the same setting")
-        result.keys[name] = key
-        result.values[name] = from_toml(SETTINGS[name], value, result.origin(name))
-    return result
 
 
 def _known(label: str, table: dict[str, object]) -> Iterator[tuple[str, str, object]]:

@@ -3,62 +3,76 @@
 Pure: field lines and the direct peer in, a verdict out. A proxy appends on the right, so
 lists are walked from the right and only as far as every hop passed is trusted.
 
-Whatever a trusted proxy does not set or remove itself, its client controls. Most proxies know
-only X-Forwarded-*, and pass a Forwarded field of their client on untouched. So where any of
-X-Forwarded-For, -Proto, -Host or -Port is present, Forwarded is ignored altogether. A proxy
-that speaks Forwarded has to remove the X-Forwarded-* fields of its clients.
+Whatever a trusted proxy does not set or remove itself, its client controls, and most proxies
+set X-Forwarded-For and X-Forwarded-Proto and pass on everything else untouched. So only these
+two are believed, unless the operator names more. Where an X-Forwarded-For, -Proto, -Host or
+-Port that is believed is present, Forwarded is ignored altogether: a proxy that speaks
+Forwarded has to remove those X-Forwarded-* fields of its clients, or they must not be believed.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
+from functools import partial
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from urllib.parse import unquote_to_bytes
 
+from katana_asgi.codec import FORWARDED_FIELDS, parse_node
 from katana_asgi.errors import ConfigurationError
 from katana_asgi.http.fields import TOKEN, is_valid_host
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from katana_asgi.http.message import Field
 
-__all__ = ["FORWARDED_FIELDS", "Address", "Forwarded", "TrustedProxies", "resolve"]
+__all__ = [
+    "FIELD_NAMES",
+    "FORWARDED_FIELDS",
+    "Address",
+    "Forwarded",
+    "TrustedProxies",
+    "believe",
+    "resolve",
+]
 
 Address: TypeAlias = tuple[str, int]
 """Host and port; port 0 where the proxy did not say."""
 
-FORWARDED_FIELDS: Final = frozenset(
-    {
-        b"forwarded",
-        b"x-forwarded-for",
-        b"x-forwarded-host",
-        b"x-forwarded-port",
-        b"x-forwarded-prefix",
-        b"x-forwarded-proto",
-    }
-)
-"""The fields that ``resolve`` reads; a head without any of them need not be resolved."""
+_FOR: Final = b"x-forwarded-for"
+_PROTO: Final = b"x-forwarded-proto"
+_HOST: Final = b"x-forwarded-host"
+_PORT: Final = b"x-forwarded-port"
+_PREFIX: Final = b"x-forwarded-prefix"
+_FORWARDED: Final = b"forwarded"
+
+FIELD_NAMES: Final = {
+    "for": _FOR,
+    "proto": _PROTO,
+    "host": _HOST,
+    "port": _PORT,
+    "prefix": _PREFIX,
+    "forwarded": _FORWARDED,
+}
+"""The fields that can be believed, by their names in the setting ``forwarded_fields``."""
 
 _LONGEST_WALK: Final = 64
-"""Hops looked at: more than any real path has; a client may name trusted hops by the thousand."""
+"""Hops that are read: more than any real path has; a client may name trusted hops by the
+thousand."""
 
 _MOST_VERDICTS: Final = 1024
 """Addresses whose trust is remembered, against memory growing with every client."""
 
 _SCHEMES: Final = {b"http": "http", b"https": "https", b"ws": "http", b"wss": "https"}
 
-_LONGEST_NODE: Final = 128
-"""Bytes of one hop; an address with a port needs 54. Keeps matching cheap whatever arrives."""
-
 _LONGEST_HOST: Final = 261
 """Bytes of a host: a name has 255 at most (RFC 1035 §2.3.4), a colon and a port six more."""
 
-_PORT: Final = rb"(?::([0-9]{1,5}|_[A-Za-z0-9._-]+))?"
-_match_ipv4: Final = re.compile(rb"([0-9.]+)" + _PORT).fullmatch
-_match_bracketed: Final = re.compile(rb"\[([0-9A-Fa-f:.]+)\]" + _PORT).fullmatch
-_match_ipv6: Final = re.compile(rb"([0-9A-Fa-f]*:[0-9A-Fa-f:.]*)()").fullmatch  # no port
+_MAPPED: Final = bytes(10) + b"\xff\xff"
+"""The first bytes of an IPv4 address in IPv6 form (RFC 4291 §2.5.5.2)."""
+
 _match_pair: Final = re.compile(
     # for=192.0.2.1:80 ought to be quoted, but is often not: unquoted values may hold :[]
     rb"[ \t]*(" + TOKEN + rb')=(?:"((?:[^"\\]|\\.)*)"|([^\s"\\]+))[ \t]*'
@@ -83,33 +97,56 @@ class Forwarded(NamedTuple):
     """Percent-decoded, starting with a slash and not ending with one."""
 
 
+_Verdict: TypeAlias = tuple[Address | None, str, bytes | None, int | None, str | None]
+
+_verdict: Final[Callable[[_Verdict], Forwarded]] = partial(tuple.__new__, Forwarded)
+"""A third of what calling ``Forwarded`` costs; one is made for each request."""
+
+
 class TrustedProxies:
-    """The peers whose forwarding fields are believed.
+    """The peers whose forwarding fields are believed, and which of these fields.
 
     ``entries`` are addresses, networks such as ``10.0.0.0/8``, ``unix`` for peers of Unix
-    sockets, or ``*`` for all. Raises ``ConfigurationError`` for anything else.
+    sockets, or ``*`` for all. ``fields`` are keys of ``FIELD_NAMES``, ``all`` or ``none``.
+    Raises ``ConfigurationError`` for anything else.
     """
 
-    __slots__ = ("_addresses", "_everyone", "_networks", "_unix", "_verdicts")
+    __slots__ = ("_addresses", "_everyone", "_networks", "_unix", "_verdicts", "believed")
 
-    def __init__(self, entries: Iterable[str]) -> None:
+    def __init__(self, entries: Iterable[str], fields: Iterable[str] = ("for", "proto")) -> None:
+        self.believed: frozenset[bytes] = _believed(fields)
         names = {entry.strip() for entry in entries}
         self._everyone = "*" in names
         self._unix = self._everyone or "unix" in names
-        self._addresses: set[_IPAddress] = set()
-        self._networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
+        self._addresses: set[bytes] = set()  # packed: 4 bytes, or 16
+        self._networks: list[tuple[int, int, int]] = []  # bytes of an address, mask, first address
         self._verdicts: dict[str, bool] = {}
         for name in sorted(names - {"*", "unix", ""}):
             try:
-                if "/" in name:
-                    self._networks.append(ipaddress.ip_network(name))
-                else:
-                    self._addresses.add(_unmapped(ipaddress.ip_address(name)))
+                self._add(name)
             except ValueError:
                 raise ConfigurationError(
                     f"setting forwarded_allow_ips: {name!r} is not an address, a network without "
                     "host bits (10.0.0.0/8), unix or *"
                 ) from None
+
+    def _add(self, name: str) -> None:
+        if "%" in name:  # trusting the address without its zone would trust more than that
+            raise ValueError(name)
+        if "/" not in name:
+            self._addresses.add(_unmapped(ipaddress.ip_address(name).packed))
+            return
+        network = ipaddress.ip_network(name)
+        first = network.network_address.packed
+        if first.startswith(_MAPPED) and network.prefixlen >= 96:
+            network = ipaddress.ip_network((first[12:], network.prefixlen - 96))
+        self._networks.append(
+            (
+                network.max_prefixlen // 8,
+                int(network.netmask),
+                int(network.network_address),
+            )
+        )
 
     def trusts(self, host: str | None) -> bool:
         """Whether the peer at this address is trusted; ``None`` is a peer of a Unix socket."""
@@ -126,80 +163,159 @@ class TrustedProxies:
         return verdict
 
     def _judge(self, host: str) -> bool:
+        """Without ``ipaddress``: where clients follow one another, many are judged once only."""
+        host = host.partition("%")[0]
         try:
-            address = _unmapped(ipaddress.ip_address(host.partition("%")[0]))
-        except ValueError:
+            packed = _unmapped(inet_pton(AF_INET6 if ":" in host else AF_INET, host))
+        except (OSError, ValueError):
             return False
-        return address in self._addresses or any(address in network for network in self._networks)
+        if packed in self._addresses:
+            return True
+        for length, mask, first in self._networks:  # a generator would cost more than the rest
+            if length == len(packed) and int.from_bytes(packed, "big") & mask == first:
+                return True
+        return False
+
+
+def _believed(names: Iterable[str]) -> frozenset[bytes]:
+    """The field names behind the members of ``forwarded_fields``."""
+    believed: set[bytes] = set()
+    for name in names:
+        if name == "all":
+            believed |= FORWARDED_FIELDS
+        elif name in FIELD_NAMES:
+            believed.add(FIELD_NAMES[name])
+        elif name != "none":
+            raise ConfigurationError(
+                f"setting forwarded_fields: {name!r} is not one of "
+                f"{', '.join(FIELD_NAMES)}, all and none"
+            )
+    return frozenset(believed)
 
 
 def resolve(
-    fields: Sequence[Field], peer: Address | None, scheme: str, trusted: TrustedProxies
+    fields: Sequence[Field],
+    positions: Sequence[int],
+    peer: Address | None,
+    scheme: str,
+    trusted: TrustedProxies,
 ) -> Forwarded:
     """Tell client, scheme, host, port and prefix of a request that came from ``peer``.
 
-    ``peer`` is ``None`` for a Unix socket; ``scheme`` is that of the connection. Where the
-    peer is not trusted nothing changes. The client is the first hop from the right that is not
-    trusted, or the leftmost where all are; a hop that is not an address (``unknown``, an
-    obfuscated identifier, garbage) ends the walk and the last address found stays. The other
-    values are those of the hop where the walk ended, as far as one can tell: see ``_pick`` and
-    ``_from_elements``. Values that are not valid are ignored.
+    ``positions`` are the indexes of the forwarding fields in ``fields``; ``peer`` is ``None``
+    for a Unix socket; ``scheme`` is that of the connection. Where the peer is not trusted
+    nothing changes, and a field that is not believed is as good as absent. The client is the
+    first hop from the right that is not trusted, or the leftmost where all are; a hop that is
+    not an address (``unknown``, an obfuscated identifier, garbage) ends the walk and the last
+    address found stays. The other values are those of the hop where the walk ended, as far as
+    one can tell: see ``_pick`` and ``_from_elements``. Values that are not valid are ignored.
     """
-    if not trusted.trusts(None if peer is None else peer[0]):
-        return Forwarded(peer, scheme, None, None, None)
-    values: dict[bytes, list[bytes]] = {}
-    for name, value in fields:
-        if name in FORWARDED_FIELDS:
-            values.setdefault(name, []).extend(value.split(b","))
-    prefixes = values.pop(b"x-forwarded-prefix", [])
-    prefix = _parse_prefix(prefixes[-1].strip(b" \t")) if prefixes else None
-    elements = values.pop(b"forwarded", [])
-    if values or not elements:
-        client, proto, host, port = _from_lists(values, trusted)
-    else:
-        client, proto, host, port = _from_elements(elements, trusted)
-    return Forwarded(client or peer, proto or scheme, host, port, prefix)
+    if not positions or not trusted.trusts(None if peer is None else peer[0]):
+        return _verdict((peer, scheme, None, None, None))
+    return _verdict(believe(fields, positions, peer, scheme, trusted))
 
 
-_IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
-_Findings: TypeAlias = tuple[Address | None, str | None, bytes | None, int | None]
+def believe(
+    fields: Sequence[Field],
+    positions: Sequence[int],
+    peer: Address | None,
+    scheme: str,
+    trusted: TrustedProxies,
+) -> _Verdict:
+    """The members of what ``resolve`` returns, for a peer that is known to be trusted."""
+    believed = trusted.believed
+    values: dict[bytes, bytes] = {}
+    for position in positions:
+        name, value = fields[position]
+        if name in believed:
+            if name in values:
+                values = _joined(fields, positions, believed)
+                break
+            values[name] = value
+    proto = values.get(_PROTO)
+    hops = values.get(_FOR)
+    client, count, reached = peer, 0, -1
+    if hops is not None:
+        if b"," in hops:
+            found, count, reached = _walk(hops, trusted)
+            client = found or peer
+        else:
+            count = 1
+            client = parse_node(hops.strip(b" \t")) or peer
+    if proto is not None:
+        scheme = _SCHEMES.get(proto) or _SCHEMES.get(_pick(proto, count, reached).lower(), scheme)
+    if len(values) == (hops is not None) + (proto is not None):
+        return client, scheme, None, None, None
+    return _with_further(values, count, reached, trusted, client, scheme)
 
 
-def _from_lists(values: dict[bytes, list[bytes]], trusted: TrustedProxies) -> _Findings:
-    hops = values.get(b"x-forwarded-for", [])
-    client, reached = _walk([hop.strip(b" \t") for hop in hops[-_LONGEST_WALK:]], trusted)
-    count = len(hops)
-    return (
-        client,
-        _SCHEMES.get(_pick(values.get(b"x-forwarded-proto"), count, reached).lower()),
-        _parse_host(_pick(values.get(b"x-forwarded-host"), count, reached)),
-        _parse_port(_pick(values.get(b"x-forwarded-port"), count, reached)),
-    )
+def _joined(
+    fields: Sequence[Field], positions: Sequence[int], believed: frozenset[bytes]
+) -> dict[bytes, bytes]:
+    """The values of each field, its lines as one list (RFC 9110 §5.3)."""
+    lines: dict[bytes, list[bytes]] = {}
+    for position in positions:
+        name, value = fields[position]
+        if name in believed:
+            lines.setdefault(name, []).append(value)
+    return {name: b",".join(values) for name, values in lines.items()}
 
 
-def _pick(values: list[bytes] | None, hops: int, reached: int) -> bytes:
+def _with_further(
+    values: dict[bytes, bytes],
+    count: int,
+    reached: int,
+    trusted: TrustedProxies,
+    client: Address | None,
+    scheme: str,
+) -> _Verdict:
+    """The verdict where a believed field is not X-Forwarded-For or X-Forwarded-Proto."""
+    prefix = host = port = None
+    if _PREFIX in values:
+        prefix = _parse_prefix(values.pop(_PREFIX).rpartition(b",")[2].strip(b" \t"))
+    if len(values) == 1 and _FORWARDED in values:
+        found, proto, host = _from_elements(values[_FORWARDED], trusted)
+        return found or client, proto or scheme, host, None, prefix
+    if _HOST in values:
+        host = _parse_host(_pick(values[_HOST], count, reached))
+    if _PORT in values:
+        port = _parse_port(_pick(values[_PORT], count, reached))
+    return client, scheme, host, port, prefix
+
+
+def _pick(values: bytes, hops: int, reached: int) -> bytes:
     """One of ``values``: that of the hop reached where there is one for each hop, else the last.
 
     ``reached`` counts from the right (-1 is the last hop). The last value is the one that the
     direct peer, which is trusted, added or let stand.
     """
-    if not values:
-        return b""
-    return values[reached if len(values) == hops else -1].strip(b" \t")
+    if b"," not in values:
+        return values.strip(b" \t")
+    if values.count(b",") + 1 != hops:
+        reached = -1
+    return values.rsplit(b",", -reached)[reached].strip(b" \t")
 
 
-def _from_elements(elements: list[bytes], trusted: TrustedProxies) -> _Findings:
+def _from_elements(
+    elements: bytes, trusted: TrustedProxies
+) -> tuple[Address | None, str | None, bytes | None]:
     """Read RFC 7239 elements; scheme and host are taken as near to the client as they are given."""
-    # Split at every comma, quoted or not: no parameter of RFC 7239 can hold one, and a quote
-    # that a client left open must not swallow the elements which proxies appended.
-    parsed = [_parse_element(element) for element in elements[-_LONGEST_WALK:]]
-    client, reached = _walk([element.get(b"for", b"") for element in parsed], trusted)
+    client: Address | None = None
     proto: str | None = None
     host: bytes | None = None
-    for element in reversed(parsed[reached:]):
-        proto = _SCHEMES.get(element.get(b"proto", b"").lower(), proto)
-        host = _parse_host(element.get(b"host", b"")) or host
-    return client, proto, host, None
+    # Split at every comma, quoted or not: no parameter of RFC 7239 can hold one, and a quote
+    # that a client left open must not swallow the elements which proxies appended.
+    for element in reversed(elements.rsplit(b",", _LONGEST_WALK)[-_LONGEST_WALK:]):
+        parameters = _parse_element(element)
+        proto = _SCHEMES.get(parameters.get(b"proto", b"").lower(), proto)
+        host = _parse_host(parameters.get(b"host", b"")) or host
+        address = parse_node(parameters.get(b"for", b""))
+        if address is None:
+            break
+        client = address
+        if not trusted.trusts(address[0]):
+            break
+    return client, proto, host
 
 
 def _parse_element(element: bytes) -> dict[bytes, bytes]:
@@ -217,42 +333,32 @@ def _parse_element(element: bytes) -> dict[bytes, bytes]:
     return parameters
 
 
-def _walk(hops: list[bytes], trusted: TrustedProxies) -> tuple[Address | None, int]:
-    """Walk from the right; the client found, and the hop where the walk ended (-1 is the last)."""
+def _walk(hops: bytes, trusted: TrustedProxies) -> tuple[Address | None, int, int]:
+    """Walk from the right: the client found, the number of hops, and the hop where it ended.
+
+    The last hop is -1.
+    """
+    members = hops.rsplit(b",", _LONGEST_WALK)
+    count = len(members)
+    if count > _LONGEST_WALK:
+        count = hops.count(b",") + 1
+        del members[0]
+    leftmost = -len(members)
     client: Address | None = None
     reached = -1
-    for reached in range(-1, -len(hops) - 1, -1):
-        address = _parse_node(hops[reached])
+    while True:
+        address = parse_node(members[reached].strip(b" \t"))
         if address is None:
-            break
+            return client, count, reached
+        if reached == leftmost or not trusted.trusts(address[0]):
+            return address, count, reached
         client = address
-        if not trusted.trusts(address[0]):
-            break
-    return client, reached
+        reached -= 1
 
 
-def _parse_node(node: bytes) -> Address | None:
-    """``192.0.2.1``, ``192.0.2.1:80``, ``2001:db8::1``, ``[2001:db8::1]:80``, else ``None``."""
-    if len(node) > _LONGEST_NODE:
-        return None
-    match = _match_ipv4(node) or _match_bracketed(node) or _match_ipv6(node)
-    if match is None:
-        return None
-    try:
-        address = _unmapped(ipaddress.ip_address(match[1].decode("ascii")))
-    except ValueError:
-        return None
-    port = match[2]
-    if not port or port.startswith(b"_"):  # RFC 7239 §6.3: an obfuscated port
-        return str(address), 0
-    return (str(address), int(port)) if int(port) <= 65535 else None
-
-
-def _unmapped(address: _IPAddress) -> _IPAddress:
+def _unmapped(packed: bytes) -> bytes:
     """A dual-stack listener sees IPv4 peers as ``::ffff:192.0.2.1``: take them for IPv4."""
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
+    return packed[12:] if packed.startswith(_MAPPED) else packed
 
 
 def _parse_host(value: bytes) -> bytes | None:

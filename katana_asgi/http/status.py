@@ -14,7 +14,14 @@ LAST: Final = 999
 NO_CONTENT: Final = frozenset({204, 304})
 """Final responses that never have content (RFC 9110 §6.4.1)."""
 
-_PHRASES: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
+_PHRASES: Final = {
+    **{status.value: status.phrase.encode("ascii") for status in HTTPStatus},
+    # as RFC 9110 has them; Python follows it from 3.13 on
+    413: b"Content Too Large",
+    414: b"URI Too Long",
+    416: b"Range Not Satisfiable",
+    422: b"Unprocessable Content",
+}
 
 
 def reason_phrase(status: int) -> bytes:

@@ -1,66 +1,99 @@
 """One HTTP/1.1 connection: read, parse, answer in order, keep or close (RFC 9112 §9).
 
-At most one exchange is under way; what arrives behind it waits, unparsed, in the parser.
-A static route is answered here, before any scope or task exists. What a connection does::
+At most one exchange is under way; what arrives behind it waits, unparsed, in the reading half. A
+static route is answered here, before any scope or task exists. The connection owns its state
+(``states.py`` has the transitions), its deadline and the order of requests; ``reading`` owns
+what comes in, ``writing`` what goes out, ``peer`` knows who is on the other side.
 
-    READY ──bytes──▶ RECEIVING ──head──▶ BUSY (an exchange) ──response and content──▶ READY
-      │                │                  └──response complete, content not──▶ DRAINING ──▶ READY
-      ├──idle too long─┴──static route──▶ READY
-      └──error, or no more requests──▶ LINGERING ──peer closes, or deadline──▶ CLOSED
+How a connection ends. A response says ``connection: close`` where the client, the application,
+a limit or the end of the worker wants it. A client that may still be sending is read on behind
+the last response, so that no reset overtakes it (RFC 9112 §9.6): while it keeps sending content
+that it has announced, for ``LINGER_LONG`` at most; anything else for ``LINGER``.
 """
 
 from __future__ import annotations
 
-from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, cast
+import asyncio
+from typing import TYPE_CHECKING, Final, cast
 
-from katana_asgi.asgi.call import call
-from katana_asgi.asgi.exchange import HIGH_WATER, Exchange
-from katana_asgi.asgi.scope import fresh_scope
-from katana_asgi.asgi.start import start
+from katana_asgi.asgi.dispatch import begin, cancel_in_time, open_exchange, refusal_for
+from katana_asgi.asgi.exchange import HIGH_WATER, STREAMING, Exchange
+from katana_asgi.codec import EXPECT_CONTINUE, KEEP_ALIVE, UPGRADE
 from katana_asgi.errors import RemoteProtocolError
-from katana_asgi.http.message import UNKNOWN
-from katana_asgi.http1.batch import Batch
-from katana_asgi.http1.ending import (
-    BUSY,
-    CLOSED,
-    DRAINING,
-    LINGER,
-    LINGERING,
-    READY,
-    RECEIVING,
-)
-from katana_asgi.http1.lifecycle import RETRY_LATER, Http1Lifecycle
-from katana_asgi.http1.parser import HEAD_END, RequestParser
+from katana_asgi.http.refusal import TOO_MANY_CONNECTIONS, Blame, Refusal, refusal_of
+from katana_asgi.http1.reading import RequestReader
+from katana_asgi.http1.states import BUSY, CLOSED, DRAINING, LINGERING, READY, RECEIVING
+from katana_asgi.http1.tunnel import open_tunnel
+from katana_asgi.http1.writing import Http1Writer
 from katana_asgi.net.clock import EVERY_TICK, NEVER
+from katana_asgi.net.departure import has_gone
+from katana_asgi.net.peer import Peer
+from katana_asgi.net.reset import end_writing, reset
+from katana_asgi.net.stall import WriteStall, unsent
+from katana_asgi.observe.observer import LEFT
 
 if TYPE_CHECKING:
-    import asyncio
-
     from katana_asgi.asgi.context import WorkerContext
-    from katana_asgi.asgi.scope import Endpoint
+    from katana_asgi.asgi.tunnel import ByteStream, TunnelEnd
     from katana_asgi.http.message import RequestHead
     from katana_asgi.http1.settings import Http1Settings
-    from katana_asgi.routes.static import CachedResponse
+    from katana_asgi.net.peer import Endpoint
+    from katana_asgi.net.proxy_protocol import Origin
+    from katana_asgi.routes.table import RouteTable
 
 __all__ = ["Http1Connection"]
 
-_UNUSED: Final[dict[str, Any]] = {}
-MAX_REMEMBERED: Final = 8192
-"""Bytes of a read that a connection remembers, against many connections with large heads."""
+LINGER: Final = 2.0
+"""Seconds of silence a peer gets to read the last response and close; and to send a request on a
+connection that was accepted when the worker had begun to end."""
+
+LINGER_CONTENT: Final = 5.0
+"""Seconds of silence within content that was announced and not read yet."""
+
+LINGER_LONG: Final = 30.0
+"""Seconds that all of it may take, as with nginx: against content without end."""
+
+LINGER_TLS: Final = 0.5
+"""Over TLS only the end of the connection tells that nothing more comes: be short."""
+
+AT_ONCE: Final = 16
+"""Pipelined requests begun in one turn of the loop, so that one client cannot keep it busy."""
+
+PROBE: Final = 0.25
+"""Seconds between checks whether a half-closed peer has gone; between probes they double."""
 
 
-class Http1Connection(Http1Lifecycle):
-    """The asyncio protocol of one connection, and the sink of its parser."""
+class Http1Connection(asyncio.Protocol):
+    """The asyncio protocol of one connection.
+
+    ``server`` is the address that the listener knows, ``False`` where each connection has its
+    own; ``origin`` is a PROXY header that is believed.
+    """
 
     __slots__ = (
-        "_heads",
-        "_last_answer",
-        "_last_batch",
-        "_last_data",
-        "_last_head",
-        "_last_scope",
+        "_context",
+        "_eof",
+        "_exchange",
+        "_head",
+        "_linger_end",
+        "_meter",
+        "_requests_left",
+        "_routes",
+        "_serving",
+        "_settings",
+        "_since",
+        "_stall",
+        "_timer",
+        "_transport",
+        "_unread",
+        "deadline",
+        "peer",
+        "reading",
+        "state",
+        "writing",
     )
+
+    _transport: asyncio.Transport
 
     def __init__(
         self,
@@ -68,22 +101,36 @@ class Http1Connection(Http1Lifecycle):
         settings: Http1Settings,
         server: Endpoint | bool = False,
         scheme: str = "http",
+        origin: Origin | None = None,
     ) -> None:
-        super().__init__(context, settings, server, scheme)
-        self._parser = RequestParser(self, settings.parse_head, settings.limits)
-        self._heads = settings.heads
-        # The last read that was one whole head without content, and what became of it.
-        self._last_data: bytes | None = None
-        self._last_head = None
-        self._last_answer: CachedResponse | None = None
-        self._last_batch: Batch | None = None  # ... or several, answered by static routes
-        self._last_scope: dict[str, Any] | None = None
+        self._context = context
+        self._settings = settings
+        self.peer = Peer(server, scheme, origin)
+        self.reading = RequestReader(settings)
+        self.writing = Http1Writer(self, context, settings.defaults)
+        self.state = READY
+        self.deadline = NEVER
+        self._exchange: Exchange | None = None
+        self._head: RequestHead | None = None  # of the present or the last request
+        self._routes = context.routes if settings.redirect is None else None
+        self._requests_left = settings.limit_keep_alive_requests  # 0: no limit
+        self._meter = settings.meter  # counts bytes, where metrics are on
+        self._serving = False  # ``_serve`` is at work, and looks at the state when it comes back
+        self._eof = False  # the peer sends no more
+        self._unread = 0  # bytes of content that may still be read and dropped
+        self._linger_end = 0.0  # when lingering has to end, on the loop's clock
+        self._since = 0.0  # when anything came last while lingering, or was sent to a silent peer
+        self._timer: asyncio.TimerHandle | None = None  # of lingering, or of a half-closed peer
+        self._stall: WriteStall | None = None  # while more waits to be sent than should
 
     # -- asyncio.Protocol ----------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; the first head has to come within the header timeout."""
-        super().connection_made(transport)
+        stream = self._transport = cast("asyncio.Transport", transport)
+        self.peer.connected(stream)
+        self.reading.connected(stream)
+        self.writing.connected(stream)
         context = self._context
         clock = context.clock
         admission = context.admission
@@ -93,308 +140,648 @@ class Http1Connection(Http1Lifecycle):
         if full or admission.counts_clients:
             self._admit(full)
 
+    def _admit(self, full: bool) -> None:
+        """Turn the peer away where there are too many connections, in all or of its own."""
+        admission = self._context.admission
+        client = self.peer.client
+        excess = 0
+        if admission.counts_clients and client is not None:
+            excess = admission.enters(self, client[0])
+        if excess <= 0 and not full:
+            return
+        if excess <= admission.most_per_client and admission.turns_away(self):
+            self.refuse(TOO_MANY_CONNECTIONS)
+        else:
+            self.abort()  # too many even to be told
+
     def data_received(self, data: bytes) -> None:
-        """Take what was read."""
-        state = self._state
-        if state == READY:
-            if data == self._last_data:
-                self._repeat()
-                return
-            head = self._heads.get(data) if data.endswith(HEAD_END) else None  # long to hash
-            if head is not None and head.simple:
-                self._take(data, head)
-                return
-            self._state = RECEIVING
+        """Bytes were read."""
+        if self._meter is not None:
+            self._meter.bytes_in += len(data)
+        state = self.state
+        reading = self.reading
+        if state <= RECEIVING:
+            reading.add(data)
+            self._serve()
         elif state >= LINGERING:
             self._linger_received(data)
             return
-        try:
-            self._parser.feed(data)
-        except RemoteProtocolError as error:
-            self._refuse(error)
-            return
-        if state == READY:
-            self._began(data)
-        batch = self._batch
-        self._advance()
-        if batch is not None and state == READY:
-            self._remember_batch(data, batch)
+        else:
+            reading.add(data)
+            if not reading.complete:
+                self._take_content()
         exchange = self._exchange
-        if exchange is not None and (exchange.buffered or self._parser.holds):
+        if exchange is not None and (reading.more or exchange.buffered):
             self._throttle()
+
+    def eof_received(self) -> bool:
+        """The peer sends no more; what it asked for it still gets (RFC 9112 §9.6).
+
+        But not over TLS, where the transports take the end of one side for that of both.
+        """
+        exchange = self._exchange
+        if (
+            exchange is None
+            or not exchange.content_complete
+            or not self._transport.can_write_eof()
+            or not exchange.half_close()
+        ):
+            if exchange is not None:
+                self._abandon(exchange)
+            self._close()
+            return False
+        self._eof = True
+        self._since = self._context.loop.time()
+        self._timer = self._context.loop.call_later(PROBE, self._check_departure, PROBE)
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer has gone, or the connection was closed."""
-        aborted, self._state = self._state == CLOSED, CLOSED
-        self._queue = None
-        self._outgoing = None
-        self._write = self._transport.write  # where it was our own method, we kept ourselves
-        self._parser.close()
-        self._context.clock.stalled.discard(self)
-        self._context.connection_closed(self)
-        if self._writable is not None:
-            self._writable.set()
+        aborted = self.state == CLOSED
+        self.state = CLOSED
+        self._set_timer(None)
+        context = self._context
+        context.clock.stalled.discard(self)
+        context.connection_closed(self)
+        self.writing.close()
+        self.reading.close()
         exchange = self._exchange
         if exchange is not None:
             self._abandon(exchange, aborted=aborted)
 
-    # -- RequestSink ---------------------------------------------------------------------------
+    def pause_writing(self) -> None:
+        """The transport's buffer is above its high water: watch whether the peer reads on."""
+        self.writing.pause()
+        self._context.clock.stalled.add(self)
+        if self._exchange is None and self.state <= RECEIVING:
+            self._throttle()
 
-    def request_received(self, head: RequestHead) -> None:
-        """Answer from a static route, or make an exchange; ``_advance`` starts it."""
-        context = self._context
-        self._head = head
-        self._keep_alive = head.keep_alive
-        answer = head.answer
-        if answer is UNKNOWN:
-            answer = head.answer = None if context.routes is None else context.routes.match(head)
-        if answer is not None:
-            self._answer(cast("CachedResponse", answer), head)
+    def resume_writing(self) -> None:
+        """The transport's buffer is below its low water: go on with what had to wait."""
+        self.writing.resume()
+        if self.state == CLOSED:
+            return  # the rest has to be taken in time, too
+        self._context.clock.stalled.discard(self)
+        self._stall = None
+        if self._exchange is None and self.state <= RECEIVING:
+            if self.state == RECEIVING:
+                self.deadline = self._context.clock.after(self._settings.timeout_header)
+            self._serve()
+            self._throttle()
+
+    # -- one request after the other -----------------------------------------------------------
+
+    def _serve(self) -> None:
+        """Answer what was read, in order, until it is used up or an exchange takes its time.
+
+        The only place where requests begin. A response that is complete before this comes back
+        sets the state, and the next round goes on from there.
+        """
+        if self._serving:
             return
+        self._serving = True
+        reading, writing = self.reading, self.writing
+        routes = self._routes
+        begun = 0
+        try:
+            while self.state <= RECEIVING and not writing.write_paused:
+                head = reading.next_head()
+                if head is None:
+                    self._wait_for_head()
+                    break
+                if routes is None or not self._answer_static(routes, head):
+                    self._begin(head)
+                    begun += 1
+                if not reading.more and not self._eof:
+                    break
+                if begun == AT_ONCE:
+                    self._context.loop.call_soon(self._serve)
+                    break
+        except RemoteProtocolError as error:
+            self.refuse(refusal_of(error), without_content=error.without_content)
+        finally:
+            self._serving = False
+        if writing.batched:
+            writing.flush_batch()
+
+    def _wait_for_head(self) -> None:
+        """There is no whole head."""
+        if self._eof:
+            self._close()
+        elif self.reading.fresh:
+            self.state = READY
+        elif self.state == READY:
+            self.state = RECEIVING
+            self.deadline = self._context.clock.after(self._settings.timeout_header)
+
+    def _answer_static(self, routes: RouteTable, head: RequestHead) -> bool:
+        """Answer from a static route, where one matches."""
+        route = routes.find(head)
+        if route is None:
+            return False
+        framing = self.reading.framing
+        simple = head.content_length == 0 and not framing & (EXPECT_CONTINUE | UPGRADE)
+        response = route.respond(head, simple=simple)
+        if response is None:
+            return False
+        context, writing = self._context, self.writing
         context.requests += 1
-        self._state = BUSY
-        self._received = 0
-        limit = self._settings.limit_body
-        if limit and (head.content_length or 0) > limit:
-            self._refuse(RemoteProtocolError("content too large", 413))
-            return
-        if head.upgrade is not None and self._settings.switch is not None:
-            try:
-                self._exchange = self._settings.switch(self, head)
-            except RemoteProtocolError as error:
-                self._refuse(error)
+        self._head = head
+        keep_alive = self._persists(framing) and simple  # what follows otherwise is not wanted
+        if context.draining:
+            response = response.while_draining()
+            keep_alive = False
+        writing.open(head, keep_alive)
+        writing.write_static(response, head, alone=not self.reading.more)
+        if context.observer is not None:
+            context.observer.answered(self.peer, head, response)
+        if keep_alive:
+            self.state = READY
+            self.deadline = context.clock.idle_deadline
+        else:
+            self._finish()
+        return True
+
+    def _persists(self, framing: int) -> bool:
+        """Whether another request may follow the one that has this framing; counts it."""
+        left = self._requests_left
+        if left:
+            self._requests_left = left = left - 1
+            if not left:
+                self._requests_left = 1  # every further one is the last, too
+                return False
+        return framing & KEEP_ALIVE != 0
+
+    def _begin(self, head: RequestHead) -> None:
+        """Refuse a request, or call the application for it."""
+        context, writing = self._context, self.writing
+        framing = self.reading.framing
+        context.requests += 1
+        self._head = head
+        self.state = BUSY
+        self.deadline = NEVER
+        if writing.batched:
+            writing.flush_batch()
+        writing.open(head, self._persists(framing))
+        redirect = self._settings.redirect
+        if context.limited or redirect is not None:
+            refusal = refusal_for(context, head) if redirect is None else redirect(head)
+            if refusal is not None:
+                self.refuse(refusal)
                 return
-            self._chunked = False
-        if self._exchange is None:
-            self._make_exchange(head, self.make_scope(head))
-
-    def content_received(self, data: bytes) -> None:
-        """Give content to the exchange, or drop it where the application did not want it."""
-        exchange = self._exchange
+        exchange: Exchange | None = None
+        if framing & UPGRADE and self._settings.upgrade is not None:
+            exchange = self._settings.upgrade(self, head)
         if exchange is None:
-            self._unread -= len(data)
-            if self._unread < 0 and self._state == DRAINING:
-                self._linger()
+            exchange = open_exchange(context, writing, head, self.peer)
+        self._exchange = exchange
+        if head.content_length != 0:
+            self.deadline = EVERY_TICK
+            exchange.continue_due = framing & EXPECT_CONTINUE != 0
+            if self.reading.more:
+                self._take_content()
+        if self._eof:
+            exchange.half_close()
+        if not exchange.disconnected:  # else what came of its content was refused
+            begin(context, exchange)
+
+    def _take_content(self) -> None:
+        """Give content to the exchange, or drop it where the application did not want it."""
+        reading = self.reading
+        exchange = self._exchange
+        try:
+            piece = reading.read_content()
+            if exchange is not None and piece:
+                exchange.content_received(piece)
+        except RemoteProtocolError as error:
+            self.refuse(refusal_of(error))
             return
-        self._received += len(data)
-        limit = self._settings.limit_body
-        if limit and self._received > limit:
-            raise RemoteProtocolError("content too large", 413)
-        exchange.content_received(data)
-
-    def request_complete(self) -> None:
-        """The request's content is complete."""
-        if self._exchange is not None:
-            self._exchange.request_complete()
+        if exchange is None:
+            self._unread -= len(piece)
+            if self._unread < 0:
+                self._linger()
+            elif reading.complete:
+                self.state = READY
+                self.deadline = self._context.clock.idle_deadline
+                self._next_request()
+        elif reading.complete:
+            exchange.request_complete()
             self.deadline = NEVER
-        elif self._state == DRAINING:
-            self._ready()
 
-    # -- the exchange's side -------------------------------------------------------------------
+    def response_begun(self) -> None:
+        """The head of a response that goes on is with the transport."""
+        if self._context.observer is not None and self._exchange is not None:
+            self._context.observer.first_byte(self._exchange)
 
-    def _response_complete(self) -> None:
+    def response_complete(self) -> None:
         """The last byte of a response is with the transport."""
         exchange = self._exchange
         if exchange is None:
             return
         context = self._context
-        if context.access is not None:
-            self._log_complete(exchange)
-        if exchange.content_complete and self._keep_alive:
+        if context.observer is not None:
+            context.observer.done(exchange)
+        if not self.writing.keep_alive:
             self._exchange = None
-            self._ready()
-            return
-        must_close = not self._keep_alive or self._must_close()
-        self._exchange = None
-        if must_close:
+            self._finish()
+        elif self.reading.complete:
+            self._exchange = None
+            self.state = READY
+            self.deadline = context.clock.idle_deadline
+            if not self._serving or self._timer is not None:
+                self._next_request()
+        elif self.must_close():
+            self._exchange = None
             self._finish()
         else:
-            self._state = DRAINING
+            self._exchange = None
+            self.state = DRAINING
             self._unread = self._settings.limit_unread
             self.deadline = context.clock.after(self._settings.timeout_header)
-            self._resume_reading()
+            self.reading.resume()
 
-    # -- one request after the other -----------------------------------------------------------
+    def _next_request(self) -> None:
+        """Wait for another request; one that is held already begins in a turn of its own."""
+        if self._timer is not None:
+            self._set_timer(None)
+        if not self._serving:
+            if not self.reading.fresh or self._eof:
+                self._context.loop.call_soon(self._serve)
+            if self.reading.paused:
+                self._throttle()
 
-    def _began(self, data: bytes) -> None:
-        """The first read of a request: time the rest of its head, or remember it whole."""
-        parser = self._parser
-        if not parser.complete:
-            if parser.fresh:
-                self._state = READY  # an empty line begins nothing
-            elif self._state == RECEIVING:
-                self.deadline = self._context.clock.after(self._settings.timeout_header)
-        elif self._settings.remember and not parser.holds and len(data) <= MAX_REMEMBERED:
-            head = self._head
-            if head.simple:
-                self._remember(data, head)
-
-    def _remember(self, data: bytes, head: RequestHead) -> None:
-        self._last_data = data
-        self._last_head = head
-        self._last_scope = None
-        self._last_batch = None
-        self._last_answer = cast("CachedResponse | None", head.answer)
-
-    def _take(self, data: bytes, head: RequestHead) -> None:
-        """A read that another connection, or this one before its last, has sent: a whole head."""
-        self._remember(data, head)
-        self._last_scope = _UNUSED  # for one request a scope to copy from is not worth it
-        self._parser.complete = not head.keep_alive  # ... and will come: nothing to linger for
-        self._repeat()
-
-    def _repeat(self) -> None:
-        """The last read again: what it was parsed to need not be found out again."""
-        head = self._last_head
-        assert head is not None  # noqa: S101 - remembered together with its bytes
-        answer = self._last_answer
-        if answer is not None:
-            self._answer(answer, head)
-            return
-        context = self._context
-        batch = self._last_batch
-        if batch is not None:
-            if context.draining:
-                self._answer(batch.answers[0], head)  # the last one, as without a memo
-                return
-            self._write_batch(batch)
-            self.deadline = context.clock.idle_deadline
-            return
-        context.requests += 1
-        self._state = BUSY
-        self._parser.complete = True
-        self._head = head
-        self._keep_alive = head.keep_alive
-        template = self._last_scope
-        if template:
-            scope = fresh_scope(template, context)
-        elif template is None:
-            self._last_scope = self.make_scope(head)
-            scope = fresh_scope(self._last_scope, context)
-        else:
-            scope = self.make_scope(head)
-            self._last_scope = None
-        if context.limit_concurrency and context.running >= context.limit_concurrency:
-            self._refuse(_too_busy())
-            return
-        self.deadline = NEVER
-        self._chunked = False
-        exchange = self._exchange = Exchange(context, self, scope)
-        self._start(exchange)
-
-    def _make_exchange(self, head: RequestHead, scope: dict[str, Any]) -> None:
-        context = self._context
-        if context.limit_concurrency and context.running >= context.limit_concurrency:
-            self._refuse(_too_busy())
-            return
-        self.deadline = NEVER
-        self._chunked = False
-        exchange = self._exchange = Exchange(context, self, scope)
-        if head.has_content:
-            exchange.content_complete = False
-            exchange.continue_due = head.expect_continue
-            self._pace = None
-            self.deadline = EVERY_TICK
-        if self._eof:
-            exchange.half_closed = True
-
-    def _advance(self) -> None:
-        """Start the exchange that was just made, or answer what can be answered without one."""
-        if self._exchange is None:
-            self._answer_held()
+    def must_close(self) -> bool:
+        """Whether the request's content is too much to be read only to be dropped."""
+        reading = self.reading
+        if reading.complete:
+            return False
         exchange = self._exchange
-        if exchange is not None and not exchange.started:
-            self._start(exchange)
+        if exchange is not None and exchange.continue_due:
+            return True  # RFC 9110 §10.1.1: no one knows whether the content will come
+        remaining = reading.remaining
+        return remaining is not None and remaining > self._settings.limit_unread
 
-    def _start(self, exchange: Exchange) -> None:
-        """Call the application, in its own copy of the context that startup left."""
-        exchange.started = True
-        context = self._context
-        context.running += 1
-        if context.timed:
-            exchange.began = perf_counter()
-        exchange.task = start(call(exchange, context), context.loop, context.variables.copy())
+    # -- reading -------------------------------------------------------------------------------
 
-    def _answer_held(self) -> None:
-        """Go on with the held bytes until they are used up or a request needs an exchange."""
-        parser = self._parser
-        begun = False  # another request, from its first byte
-        while (
-            self._exchange is None
-            and parser.complete
-            and self._state <= RECEIVING
-            and not self.write_paused
-        ):
-            begun = True
-            if parser.holds:
-                self._state = RECEIVING
-            try:
-                parser.next_request()
-            except RemoteProtocolError as error:
-                self._refuse(error)
-                break
-        self._flush_batch()
-        if self._exchange is None and self._state <= RECEIVING and not parser.complete:
-            if self._eof:
-                self._close()
-            elif parser.fresh:
-                self._state = READY
-            elif begun:
-                self.deadline = self._context.clock.after(self._settings.timeout_header)
-
-    def _answer(self, answer: CachedResponse, head: RequestHead) -> None:
-        """Write a static response."""
-        context = self._context
-        if context.draining:
-            answer = answer.draining()
-        if self._parser.holds or self._batch is not None:
-            batch = self._batch
-            if batch is None:
-                batch = self._batch = Batch()
-            batch.add(head, answer)
-            if batch.size > HIGH_WATER:
-                batch.whole = False
-                self._flush_batch()  # before more is rendered, see whether the peer takes it
+    def _throttle(self) -> None:
+        """Pause reading while the application, or the peer behind its responses, lags behind."""
+        exchange = self._exchange
+        if exchange is None:
+            # Its next requests wait, unread, for the peer to read.
+            behind = self.writing.write_paused
         else:
-            fields = context.clock.fields
-            if answer.stamp is not fields:
-                answer.refresh(fields)
-            self._write(answer.data)
-            context.requests += 1
-            if context.access is not None:
-                self._log_answer(head, answer)
-        if answer.close:
-            self._head = head
-            self._finish()
+            behind = exchange.buffered + self.reading.held > HIGH_WATER
+        if behind:
+            self.reading.pause()
         else:
-            self._state = READY
-            self.deadline = context.clock.idle_deadline
+            self.reading.resume()
 
-    def _remember_batch(self, data: bytes, batch: Batch) -> None:
-        """Keep the answer to a read of which static routes answered every request."""
-        if not batch.whole or self._state != READY or self._parser.holds:
-            return  # it is not the answer to all of the read
-        if self._settings.remember and len(data) <= MAX_REMEMBERED:
-            self._last_data = data
-            self._last_head = batch.heads[0]
-            self._last_answer = None
-            self._last_batch = batch
-
-    def _ready(self) -> None:
-        """Wait for the next request, or take it from what was held."""
-        self._state = READY
-        self.deadline = self._context.clock.idle_deadline
-        parser = self._parser
-        if self.write_paused:
-            self._throttle()  # what was held waits until the peer has read what it has
-            return
-        if parser.holds or self._eof:
-            self._advance()
-        else:
-            parser.complete = False
-        if not self._reading:
+    def content_taken(self) -> None:
+        """The application took what was buffered: read on."""
+        if self.reading.paused:
             self._throttle()
 
+    # -- a peer that leaves --------------------------------------------------------------------
 
-def _too_busy() -> RemoteProtocolError:
-    return RemoteProtocolError("too many requests at once", 503, RETRY_LATER)
+    def _check_departure(self, wait: float) -> None:
+        """Find out whether a peer that sends no more still reads.
+
+        A stream that is silent sends a byte from time to time that a peer which has gone answers
+        with a reset; where its framing has no such byte, it may be silent for the write timeout.
+        """
+        self._timer = None
+        exchange = self._exchange
+        if exchange is None or self.state != BUSY:
+            return
+        if has_gone(self._transport):
+            self._transport.abort()
+            return
+        loop = self._context.loop
+        now = loop.time()
+        if exchange.state != STREAMING or self.writing.write_paused:
+            self._since = now  # a call that has not begun its response is left to finish
+        elif now - self._since >= wait and not self.writing.probe():
+            limit = self._settings.timeout_write
+            if limit and now - self._since >= limit:
+                self._transport.abort()
+                return
+        elif now - self._since >= wait:
+            self._since = now
+            wait *= 2
+        self._timer = loop.call_later(PROBE, self._check_departure, wait)
+
+    def write_failed(self) -> None:
+        """The transport is closing under an exchange."""
+        if self._exchange is not None:
+            self._exchange.disconnect()
+
+    def _abandon(self, exchange: Exchange, *, aborted: bool = False) -> None:
+        """The peer has gone, or we have had enough of it."""
+        observer = self._context.observer
+        if observer is not None:
+            if exchange.whole:
+                observer.done(exchange)
+            elif aborted:
+                status = exchange.status if exchange.on_the_wire else LEFT
+                observer.ended(exchange, status, "aborted")
+            elif exchange.on_the_wire:
+                observer.ended(exchange, LEFT, f"client left after {exchange.status}")
+            else:
+                observer.ended(exchange, LEFT, "client left")
+        self._take_away(exchange)
+
+    def _take_away(self, exchange: Exchange) -> None:
+        """Tell the application that the peer has gone; cancel in time what does not listen."""
+        self._exchange = None
+        exchange.disconnect()
+        cancel_in_time(self._context, exchange)
+
+    def abandon(self) -> None:
+        """The application obeyed a disconnect: end in silence what it left."""
+        exchange = self._exchange
+        if exchange is None:
+            return
+        self._abandon(exchange)
+        self._break_off()
+
+    # -- upgrades ------------------------------------------------------------------------------
+
+    def limit_handshake(self, timeout: float) -> None:
+        """The answer to a handshake has to come within ``timeout`` seconds; 0 is no limit."""
+        self.deadline = self._context.clock.after(timeout) if timeout else NEVER
+
+    def upgrade(self, response: bytes, end: TunnelEnd) -> tuple[ByteStream, bytes]:
+        """Send ``response`` (a 101) and hand the transport over to ``end``.
+
+        Returns the stream, and the bytes that have come already.
+        """
+        context = self._context
+        writing = self.writing
+        writing.flush()
+        self._exchange = None
+        self.state = CLOSED
+        context.clock.watched.discard(self)
+        self.reading.resume()
+        tunnel = open_tunnel(
+            context,
+            self._transport,
+            end,
+            self._settings.timeout_write,
+            tls=self.peer.connection_scheme == "https",
+        )
+        context.admission.passes_on(self, tunnel)
+        if writing.write_paused:
+            context.clock.stalled.discard(self)
+            tunnel.pause_writing()
+        writing.write(response)
+        held = self.reading.take_held()
+        self._set_timer(None)
+        self.reading.close()
+        writing.close()
+        if self._eof:
+            context.loop.call_soon(tunnel.eof_received)
+        return tunnel, held
+
+    # -- refusing ------------------------------------------------------------------------------
+
+    def refuse(self, refusal: Refusal, *, without_content: bool = False) -> None:
+        """Answer for the application or the peer, then let go of the connection."""
+        state = self.state
+        if state >= DRAINING:
+            if state == DRAINING:
+                self._linger()  # the request has been answered: no second answer
+            return
+        observer = self._context.observer
+        exchange = self._exchange
+        if exchange is not None:
+            self._take_away(exchange)
+            if exchange.on_the_wire:
+                if observer is not None:
+                    failed = refusal.blame is Blame.APPLICATION
+                    reason = "" if failed else f": {refusal.reason}"
+                    observer.ended(exchange, exchange.status, f"broken off{reason}")
+                self._break_off()
+                return
+        head = self._head if state == BUSY else None
+        if head is not None and head.method == "HEAD":
+            without_content = True
+        self.writing.write_refusal(refusal, without_content=without_content)
+        if observer is not None:
+            observer.refused(self.peer, head, refusal, exchange)
+        if head is not None and self.reading.complete:
+            self._finish()
+        else:
+            self._linger()
+
+    def _break_off(self) -> None:
+        """End an incomplete response so that it cannot be taken for a complete one."""
+        self.writing.flush_all()
+        if self._head is not None and self._head.version == "1.0":
+            self.state = CLOSED
+            self.deadline = NEVER
+            reset(self._transport)  # without framing nothing else tells
+        else:
+            self._close()  # the missing last chunk, or content, tells
+
+    # -- the clock and the worker --------------------------------------------------------------
+
+    def deadline_passed(self) -> None:
+        """Close what is idle too long, answer 408 to half a request."""
+        state = self.state
+        if state <= RECEIVING and self.writing.write_paused:
+            return  # it has to take its answers first: see ``check_writing``
+        if state == RECEIVING:
+            self.refuse(Refusal(408, "request header timeout"))
+        elif state == BUSY:
+            self._check_content()
+        elif state == READY:
+            self._end_idle()
+        elif state == DRAINING:
+            self._linger()  # what comes now is not answered with a reset
+
+    def _check_content(self) -> None:
+        """Refuse content that comes too slowly; what the application delays is not the peer's."""
+        exchange = self._exchange
+        if exchange is None or exchange.content_complete:
+            self.deadline = NEVER
+            if exchange is not None:
+                exchange.overdue()
+        elif not self.reading.paused and not exchange.continue_due:
+            settings = self._settings
+            if self.reading.too_slow(
+                exchange.received,
+                self._context.clock.elapsed,
+                settings.timeout_body,
+                settings.limit_body_rate,
+            ):
+                self.refuse(Refusal(408, "request body timeout"))
+
+    def check_writing(self) -> None:
+        """Reset a peer that has stopped reading while more waits to be sent than should."""
+        stall = self._stall
+        if stall is None:
+            self._stall = WriteStall(unsent(self._transport))
+            return
+        timeout = self._settings.timeout_write
+        seconds = stall.look(unsent(self._transport), self._context.clock.elapsed)
+        if timeout and seconds >= timeout:
+            self.state = CLOSED
+            self.deadline = NEVER
+            reset(self._transport)
+
+    @property
+    def idle_since(self) -> float | None:
+        """Since when it waits for a request; ``None``: it does not (see ``Watched``)."""
+        if self.state != READY or self._transport.get_write_buffer_size():
+            return None  # while its peer takes an answer it is not idle
+        settings = self._settings
+        # Before the first request the header timeout runs, after it that of keep-alive.
+        if self._head is None:
+            return self.deadline - settings.timeout_header
+        return self.deadline - settings.timeout_keep_alive
+
+    @property
+    def answered_since(self) -> float | None:
+        """Since when it only waits for its peer to close; ``None``: it does not."""
+        if self.state != LINGERING or unsent(self._transport):
+            return None
+        return self._linger_end - LINGER_LONG
+
+    @property
+    def queued(self) -> bool:
+        """Whether bytes of a further request wait for the exchange that is under way."""
+        return self._exchange is not None and self.reading.complete and self.reading.more
+
+    def shutdown(self) -> None:
+        """No further request: close at once when idle, else after the present response."""
+        self.writing.close_behind()
+        if self.state == READY:
+            self._end_idle()
+        elif self.state == DRAINING:
+            self._linger()  # the response has gone out; nobody wants the rest of the content
+
+    def wind_down(self, grace: float) -> None:
+        """As ``shutdown``, but a client that was not told may send one more request meanwhile."""
+        exchange = self._exchange
+        if not grace:
+            self.shutdown()
+        elif self.state == READY:
+            self._context.loop.call_later(grace, self._end_grace)
+        elif exchange is None or not exchange.on_the_wire:
+            self.shutdown()
+
+    def _end_grace(self) -> None:
+        if self.state == READY:
+            self._end_idle()
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        """Close after the last response; a plain close may reset it away (RFC 9112 §9.6).
+
+        Only a client that asked for the end, and got all of its answers, sends no more.
+        """
+        head, reading = self._head, self.reading
+        tls = not self._transport.can_write_eof()
+        asked = not reading.framing & KEEP_ALIVE
+        old = head is not None and head.version == "1.0"
+        if reading.complete and not reading.more and (asked or tls):
+            self._close()
+        elif old and tls:
+            self._close()  # nothing else may tell where the content ends
+        else:
+            self._linger()
+
+    def _linger(self) -> None:
+        """RFC 9112 §9.6: end our side, go on reading for a while, then close."""
+        self.writing.flush_all()
+        self.state = LINGERING
+        self.deadline = NEVER
+        if self._eof:
+            self._close()
+            return
+        transport = self._transport
+        if transport.is_closing():
+            return
+        self._since = self._context.loop.time()
+        self._linger_end = self._since + LINGER_LONG
+        self.reading.resume()
+        if transport.can_write_eof():  # over TLS the response's own length has to tell
+            end_writing(transport)
+        self._set_timer(self._silence)
+
+    @property
+    def _silence(self) -> float:
+        """Seconds without a byte after which lingering ends."""
+        if not self.reading.complete:
+            return LINGER_CONTENT
+        return LINGER if self._transport.can_write_eof() else LINGER_TLS
+
+    def _linger_received(self, data: bytes) -> None:
+        """Drop what comes behind the last response."""
+        if self.state == CLOSED:
+            return
+        self._since = self._context.loop.time()
+        reading = self.reading
+        if not reading.complete:
+            reading.add(data)
+            try:
+                reading.read_content()
+            except RemoteProtocolError:
+                reading.close()
+        if reading.complete and not self._transport.can_write_eof():
+            self._close()  # it has sent what it announced
+
+    def _check_linger(self) -> None:
+        """The peer had its time, unless it is still sending or taking the response."""
+        self._timer = None
+        if self.state != LINGERING:
+            return
+        now = self._context.loop.time()
+        if self._transport.get_write_buffer_size():
+            # Once closed we would be deaf, and what the peer sends would reset the response away.
+            self._context.clock.stalled.add(self)
+            self._since = now
+            self._set_timer(LINGER)
+            return
+        end = min(self._since + self._silence, self._linger_end)
+        if end <= now:
+            self._close()
+        else:
+            self._set_timer(end - now)
+
+    def _set_timer(self, delay: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if delay is not None:
+            self._timer = self._context.loop.call_later(delay, self._check_linger)
+
+    def _end_idle(self) -> None:
+        """Close; but linger while the answer is on its way: requests behind it would reset it."""
+        self.writing.flush()
+        transport = self._transport
+        # Over TLS nothing tells the peer of a lingering close: that is for what waits here only.
+        tells = transport.can_write_eof()
+        if unsent(transport) if tells else transport.get_write_buffer_size():
+            self._linger()
+        else:
+            self._close()
+
+    def _close(self) -> None:
+        self.writing.flush_all()
+        self.state = CLOSED
+        self.deadline = NEVER
+        transport = self._transport
+        if transport.is_closing():
+            return  # asyncio's over TLS is of no use after a second close
+        transport.close()
+        if transport.get_write_buffer_size():
+            self._context.clock.stalled.add(self)  # the peer has to take the rest in time
+
+    def abort(self) -> None:
+        """End the connection without another byte."""
+        self.writing.drop()
+        self.state = CLOSED
+        self.deadline = NEVER
+        self._transport.abort()

@@ -1,7 +1,6 @@
 """Request content off the wire: counted by Content-Length, or chunk-coded (RFC 9112 §6, §7.1).
 
-``feed`` hands content to the sink. It returns ``None`` while more is to come, and the bytes
-that follow the message once it is complete. The chunked decoder's states::
+The chunked decoder's states::
 
     SIZE ──size > 0──▶ DATA ──all read──▶ DATA_END ──CRLF──▶ SIZE
       └──size = 0──▶ TRAILERS ──empty line──▶ complete
@@ -10,14 +9,11 @@ that follow the message once it is complete. The chunked decoder's states::
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
+from katana_asgi.codec.heads import check_field_bytes
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http.fields import FORBIDDEN_IN_TRAILERS, TOKEN
-from katana_asgi.http1.head import check_field_bytes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["ChunkedContent", "ContentDecoder", "CountedContent"]
 
@@ -39,32 +35,41 @@ _match_field_name: Final = re.compile(rb"(%b):" % TOKEN).match
 
 
 class ContentDecoder(Protocol):
-    """What the parser needs of a message's framing."""
+    """What the reader needs of a message's framing."""
 
-    def feed(self, data: bytes) -> bytes | None:
-        """Take bytes; return what follows the message once it is complete."""
+    @property
+    def remaining(self) -> int | None:
+        """Content bytes still to come; ``None`` where the framing does not tell."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the message is complete."""
+
+    def feed(self, data: bytes, start: int) -> tuple[bytes, int]:
+        """Take bytes from ``start`` on; returns content, and where what follows the message
+        begins (the end of ``data`` where the message is not complete).
+
+        Raises ``RemoteProtocolError`` for framing that RFC 9112 does not allow.
+        """
 
 
 class CountedContent:
     """Content of a known length (RFC 9112 §6.2)."""
 
-    __slots__ = ("_deliver", "remaining")
+    __slots__ = ("remaining",)
 
-    def __init__(self, deliver: Callable[[bytes], None], length: int) -> None:
-        self._deliver = deliver
+    def __init__(self, length: int) -> None:
         self.remaining = length
 
-    def feed(self, data: bytes) -> bytes | None:
-        remaining = self.remaining = self.remaining - len(data)
-        if remaining > 0:
-            self._deliver(data)
-            return None
-        if remaining == 0:
-            self._deliver(data)
-            return b""
-        self.remaining = 0
-        self._deliver(data[:remaining])
-        return data[remaining:]
+    @property
+    def complete(self) -> bool:
+        return not self.remaining
+
+    def feed(self, data: bytes, start: int) -> tuple[bytes, int]:
+        size = len(data)
+        end = min(size, start + self.remaining)
+        self.remaining -= end - start
+        return (data if end - start == size else data[start:end]), end
 
 
 _SIZE: Final = 0
@@ -76,30 +81,32 @@ _TRAILERS: Final = 3
 class ChunkedContent:
     """Chunk-coded content, strictly: CRLF only, hexadecimal digits only (RFC 9112 §7.1)."""
 
-    __slots__ = ("_buffer", "_deliver", "_extensions", "_left", "_state", "_trailers")
+    __slots__ = ("_buffer", "_extensions", "_left", "_state", "_trailers", "complete")
 
-    def __init__(self, deliver: Callable[[bytes], None]) -> None:
-        self._deliver = deliver
+    remaining: int | None = None
+
+    def __init__(self) -> None:
+        self.complete = False
         self._buffer = b""  # an incomplete line or line end; bounded by the limits above
         self._state = _SIZE
         self._left = 0
         self._extensions = 0
         self._trailers = 0
 
-    def feed(self, data: bytes) -> bytes | None:
-        if self._buffer:
-            data = self._buffer + data
+    def feed(self, data: bytes, start: int) -> tuple[bytes, int]:
+        before = len(self._buffer)
+        if before:
+            data = self._buffer + data[start:]
             self._buffer = b""
+            position, shift = 0, start - before
+        else:
+            position, shift = start, 0
+        # One piece for all chunks of a read: a chunk of a byte must not cost a hundred.
         pieces: list[bytes] = []
-        try:
-            return self._decode(data, pieces)
-        finally:
-            # One piece for all chunks of a read: a chunk of a byte must not cost a hundred.
-            if pieces:
-                self._deliver(b"".join(pieces))
+        end = self._decode(data, position, pieces)
+        return b"".join(pieces), end + shift
 
-    def _decode(self, data: bytes, pieces: list[bytes]) -> bytes | None:
-        position = 0
+    def _decode(self, data: bytes, position: int, pieces: list[bytes]) -> int:
         size = len(data)
         while position < size:
             if self._state == _DATA:
@@ -112,19 +119,20 @@ class ChunkedContent:
             elif self._state == _DATA_END:
                 if not data.startswith(b"\r\n", position):
                     self._wait_for_line_end(data[position:])
-                    return None
+                    return size
                 position += 2
                 self._state = _SIZE
             else:
                 line_end = data.find(b"\n", position)
                 if line_end < 0:
                     self._wait_for_line(data[position:])
-                    return None
+                    return size
                 line = data[position : line_end + 1]
                 position = line_end + 1
                 if self._line(line):
-                    return data[position:]
-        return None
+                    self.complete = True
+                    return position
+        return size
 
     def _wait_for_line_end(self, rest: bytes) -> None:
         if rest != b"\r":

@@ -1,7 +1,7 @@
 """How fast the content of a request comes; against bodies that are sent a byte at a time.
 
-A connection looks once a tick while content is expected and it is reading. While it does not
-read, because the application takes its time, nobody looks: that time is not the client's.
+A connection measures once a tick while content is expected and it is reading. While it does not
+read, because the application takes its time, it does not: that time is not the client's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ GRACE: Final = 10.0
 
 
 class BodyPace:
-    """Silence and average rate of one body, added up from one look to the next."""
+    """Silence and average rate of one body, added up from tick to tick."""
 
     __slots__ = ("_received", "_seconds", "_silence")
 
@@ -24,8 +24,8 @@ class BodyPace:
         self._seconds = 0.0
         self._silence = 0.0
 
-    def look(self, received: int, seconds: float) -> None:
-        """Note how many bytes there are now, ``seconds`` after the last look."""
+    def add(self, received: int, seconds: float) -> None:
+        """Note how many bytes there are now, ``seconds`` after the last time."""
         self._seconds += seconds
         if received > self._received:
             self._received = received

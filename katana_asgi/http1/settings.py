@@ -4,60 +4,79 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from katana_asgi.http.forwarded import TrustedProxies
-from katana_asgi.http1.limits import HeadLimits
-from katana_asgi.http1.memo import HeadMemo
-from katana_asgi.http1.parser import back_end, head_parser
+from katana_asgi.http1.default_lines import DefaultLines
+from katana_asgi.http1.scanning import back_end, head_scanner
+from katana_asgi.net.proxy_protocol import NOT_SPOKEN, NOT_TRUSTED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from katana_asgi.asgi.exchange import Exchange
     from katana_asgi.config.model import Config
+    from katana_asgi.http.default_fields import DefaultFields
     from katana_asgi.http.message import RequestHead
+    from katana_asgi.http.refusal import Refusal
     from katana_asgi.http1.connection import Http1Connection
+    from katana_asgi.observe.metrics import WorkerMetrics
 
-__all__ = ["Http1Settings"]
+__all__ = ["Http1Settings", "Upgrade"]
 
-Switch: TypeAlias = "Callable[[Http1Connection, RequestHead], Exchange | None]"
-"""Makes the exchange for a request that asks for another protocol, or says no with ``None``."""
+Upgrade: TypeAlias = "Callable[[Http1Connection, RequestHead], Exchange | None]"
+"""Makes the exchange for a request that asks for another protocol; ``None``: it is an ordinary one.
+
+Raises ``RemoteProtocolError`` for a handshake that is wrong."""
 
 
 class Http1Settings:
-    """Timeouts in seconds, limits in bytes; 0 is no limit."""
+    """What the connections of one kind of listener share.
+
+    Timeouts in seconds, limits in bytes; 0 is no limit. ``upgrade`` ``None``: an Upgrade is
+    ignored (RFC 9110 §7.8). ``redirect``: every request is answered with what this returns.
+    ``without`` are default fields that are not sent. ``meter`` counts, where metrics are on.
+    """
 
     __slots__ = (
-        "heads",
-        "limit_body",
+        "defaults",
+        "head_limits",
         "limit_body_rate",
         "limit_keep_alive_requests",
         "limit_unread",
-        "limits",
-        "parse_head",
-        "proxy_trusts",
-        "remember",
-        "switch",
+        "meter",
+        "proxy_reason",
+        "redirect",
+        "scan_head",
+        "scans_whole",
         "timeout_body",
         "timeout_header",
         "timeout_keep_alive",
-        "timeout_proxy_header",
         "timeout_write",
+        "upgrade",
     )
 
-    def __init__(self, config: Config, switch: Switch | None = None) -> None:
-        memo = config.memo and back_end(config.http) != "h11"
-        self.limits = HeadLimits(
-            config.limit_request_line, config.limit_header_size, config.limit_header_count
+    def __init__(
+        self,
+        config: Config,
+        defaults: DefaultFields,
+        *,
+        upgrade: Upgrade | None = None,
+        redirect: Callable[[RequestHead], Refusal] | None = None,
+        without: frozenset[bytes] = frozenset(),
+        meter: WorkerMetrics | None = None,
+    ) -> None:
+        self.scan_head = head_scanner(config.http)
+        # Whether it declines, rather than refuses, what is more than one head.
+        self.scans_whole = back_end(config.http) == "native"
+        self.head_limits = (
+            config.limit_request_line,
+            config.limit_header_size,
+            config.limit_header_count,
         )
-        self.parse_head = head_parser(config.http, self.limits, memo=memo)
-        # Whether a connection remembers its last read; what it counts it must not skip.
-        self.remember = memo and not config.limit_keep_alive_requests
-        # Reads that are one whole head parsed before, for connections that see them first.
-        self.heads: Mapping[bytes, RequestHead] = {}
-        if self.remember and isinstance(self.parse_head, HeadMemo):
-            self.heads = self.parse_head.heads
-        self.switch = switch  # what to do with an Upgrade; None: ignore it (RFC 9110 §7.8)
-        self.limit_body = config.limit_body_size
+        # Of the refusal of a PROXY header where a request should be.
+        self.proxy_reason = NOT_TRUSTED if config.proxy_protocol else NOT_SPOKEN
+        self.defaults = DefaultLines(defaults, without)
+        self.upgrade = upgrade
+        self.redirect = redirect
+        self.meter = meter
         self.limit_body_rate = config.limit_body_rate
         self.limit_keep_alive_requests = config.limit_keep_alive_requests
         self.limit_unread = config.limit_unread_body
@@ -65,8 +84,3 @@ class Http1Settings:
         self.timeout_header = config.timeout_header
         self.timeout_keep_alive = config.timeout_keep_alive
         self.timeout_write = config.timeout_write
-        self.timeout_proxy_header = config.timeout_proxy_header
-        # Who has to send a PROXY header; None: nobody, the protocol is off.
-        self.proxy_trusts = (
-            TrustedProxies(config.forwarded_allow_ips).trusts if config.proxy_protocol else None
-        )

@@ -1,4 +1,4 @@
-"""An HTTP/1.1 connection after 101: nothing but bytes (RFC 9110 §7.8)."""
+"""A connection after 101: nothing but bytes (RFC 9110 §7.8)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from katana_asgi.net.clock import NEVER
 from katana_asgi.net.parts import parts_writer
 from katana_asgi.net.reset import end_writing, reset
 from katana_asgi.net.stall import WriteStall, unsent
+from katana_asgi.net.tls_reading import BufferedReads
 
 if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.asgi.tunnel import TunnelEnd
 
-__all__ = ["Http1Tunnel"]
+__all__ = ["TransportStream", "open_tunnel"]
 
 
-class Http1Tunnel(asyncio.Protocol):
+class TransportStream(asyncio.Protocol):
     """The ``ByteStream`` over a transport that a connection has handed over.
 
     ``timeout_write`` is how long a peer may take nothing, in seconds; 0 is no limit.
@@ -128,7 +129,7 @@ class Http1Tunnel(asyncio.Protocol):
             self._writable = None
         self._end.stream_writable()
 
-    def look_at_writing(self) -> None:
+    def check_writing(self) -> None:
         """Reset a peer that has stopped reading while more waits to be sent than should."""
         waiting = unsent(self._transport)
         if self._stall is None:
@@ -137,3 +138,17 @@ class Http1Tunnel(asyncio.Protocol):
         seconds = self._stall.look(waiting, self._context.clock.elapsed)
         if self._timeout_write and seconds >= self._timeout_write:
             reset(self._transport)
+
+
+def open_tunnel(
+    context: WorkerContext,
+    transport: asyncio.Transport,
+    end: TunnelEnd,
+    timeout_write: float,
+    *,
+    tls: bool,
+) -> TransportStream:
+    """Have what comes over ``transport`` go to ``end`` from now on."""
+    stream = TransportStream(context, transport, end, timeout_write)
+    transport.set_protocol(BufferedReads(stream) if tls else stream)
+    return stream

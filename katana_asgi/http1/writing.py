@@ -1,7 +1,7 @@
-"""The writing side of an HTTP/1.1 connection: the ``ResponseWriter`` of its exchanges.
+"""The writing half of an HTTP/1.1 connection: the ``ResponseWriter`` of its exchanges.
 
-``Http1Connection`` inherits it: a writer of its own would cost a call and an object for each
-response.
+It owns what goes out: framing and persistence of the present response, and what waits to be
+written. What happens behind the last byte is the connection's business.
 """
 
 from __future__ import annotations
@@ -9,89 +9,98 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from katana_asgi.codec import render_head
 from katana_asgi.http.status import NO_CONTENT
-from katana_asgi.http1.encoder import CONTINUE, LAST_CHUNK, encode_chunk, encode_prefix
-from katana_asgi.http1.peer import Http1Peer
+from katana_asgi.http1.default_lines import CLOSE, KEEP_ALIVE, PERSISTENT
+from katana_asgi.http1.static_bytes import static_bytes
+from katana_asgi.http1.status_lines import (
+    LAST_CHUNK,
+    STATUS_LINES,
+    encode_chunk,
+    encode_last_chunk,
+    informational,
+    refusal_bytes,
+)
 from katana_asgi.net.parts import write_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from katana_asgi.asgi.context import WorkerContext
-    from katana_asgi.asgi.exchange import Exchange
-    from katana_asgi.asgi.fields import ResponseFields
-    from katana_asgi.asgi.scope import Endpoint
-    from katana_asgi.http.message import RequestHead
-    from katana_asgi.http1.batch import Batch
-    from katana_asgi.http1.settings import Http1Settings
+    from katana_asgi.http.message import Field, RequestHead, ResponseFields
+    from katana_asgi.http.refusal import Refusal
+    from katana_asgi.http1.connection import Http1Connection
+    from katana_asgi.http1.default_lines import DefaultLines
+    from katana_asgi.routes.static import StaticResponse
 
 __all__ = ["Http1Writer"]
 
 JOIN_UP_TO: Final = 32 * 1024
 """Bytes of content copied behind its head to leave in one buffer; above, two buffers."""
 
+BATCH: Final = 64 * 1024
+"""Bytes of pipelined static responses written at once, before the peer is asked to take more."""
 
-class Http1Writer(Http1Peer):
-    """Writes responses; what happens after the last byte is the connection's business."""
+_CHUNKED: Final = b"transfer-encoding: chunked\r\n"
+
+
+class Http1Writer:
+    """Writes the responses of one connection; see ``ResponseWriter``.
+
+    ``keep_alive``: the present response is not the connection's last.
+    """
 
     __slots__ = (
         "_batch",
         "_chunked",
-        "_exchange",
+        "_connection",
+        "_context",
+        "_defaults",
         "_head",
-        "_keep_alive",
         "_outgoing",
+        "_probes",
         "_queue",
         "_queued",
-        "_settings",
+        "_transport",
         "_writable",
-        "_write",
+        "batched",
+        "keep_alive",
         "write_paused",
     )
 
-    _write: Callable[[bytes], None]
+    _transport: asyncio.Transport
 
     def __init__(
-        self,
-        context: WorkerContext,
-        settings: Http1Settings,
-        server: Endpoint | bool,
-        scheme: str,
+        self, connection: Http1Connection, context: WorkerContext, defaults: DefaultLines
     ) -> None:
-        super().__init__(context, server, scheme)
-        self._settings = settings
-        self._exchange: Exchange | None = None
-        self._head: RequestHead  # of the present request, set with its exchange
-        self._keep_alive = True
+        self._connection: Http1Connection | None = connection
+        self._context = context
+        self._defaults = defaults
+        self._head: RequestHead | None = None  # of the present request
         self._chunked = False
-        self._batch: Batch | None = None  # static responses to leave in one write
+        self._probes = 0  # zeros sent in front of the next chunk's size
+        self._batch: list[bytes] | None = None  # static responses to leave in one write
+        self.batched = 0  # bytes of them
         self._queue: list[bytes] | None = None  # content of this turn; None: none was sent in it
         self._queued = 0  # bytes of it
         self._outgoing: bytes | None = None  # a whole response, in the outbox
-        self.write_paused = False
         self._writable: asyncio.Event | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport."""
-        super().connection_made(transport)
-        self._write = self._transport.write
-
-    def pause_writing(self) -> None:
-        """The transport's buffer is above its high water."""
-        self.write_paused = True
-        self._writable = asyncio.Event()
-
-    def resume_writing(self) -> None:
-        """The transport's buffer is below its low water again."""
+        self.keep_alive = True
         self.write_paused = False
-        if self._writable is not None:
-            self._writable.set()
-            self._writable = None
 
-    async def drain(self) -> None:
-        """Wait until the peer reads on, or has gone."""
-        if self._writable is not None:
-            await self._writable.wait()
+    def connected(self, transport: asyncio.Transport) -> None:
+        """The connection has its transport."""
+        self._transport = transport
+
+    def open(self, head: RequestHead, keep_alive: bool) -> None:
+        """The next response answers ``head``; the client lets the connection persist or not."""
+        self._head = head
+        self._chunked = False
+        self.keep_alive = keep_alive
+
+    def close_behind(self) -> None:
+        """The present response, or the next, is the connection's last."""
+        self.keep_alive = False
+
+    # -- ResponseWriter ------------------------------------------------------------------------
 
     def send_response(
         self,
@@ -102,107 +111,151 @@ class Http1Writer(Http1Peer):
         more: bool,
     ) -> None:
         """Send a head and its first content in one write."""
+        connection, head = self._connection, self._head
+        if connection is None or head is None:
+            return
         context = self._context
-        exchange = self._exchange
-        assert exchange is not None  # noqa: S101 - it is our caller
-        if (
+        if self.keep_alive and (
             fields.close
             or context.draining
-            or (not (more or exchange.content_complete) and self._must_close())
+            or (head.content_length != 0 and not more and connection.must_close())
         ):
-            self._keep_alive = False
-        if more and length is None and fields.content_length is None:
-            content = self._begin_unbounded(status, content)
-        if not self._keep_alive:
-            end = b"connection: close\r\n\r\n"
-        elif self._head.version == "1.0":
-            end = b"connection: keep-alive\r\n\r\n"
-        else:
-            end = b"\r\n"
-        prefix = fields.prefixes.get((status, length, self._chunked))
-        if prefix is None:
-            prefix = encode_prefix(status, fields, length, chunked=self._chunked)
+            self.keep_alive = False
+        first = STATUS_LINES[status]
+        if more and length is None and fields.content_length is None and status not in NO_CONTENT:
+            content = self._begin_unbounded(head, content)
+        end = CLOSE
+        if self.keep_alive:
+            end = PERSISTENT if head.version == "1.1" else KEEP_ALIVE
+        last = self._defaults.variants[fields.own + end]
+        if self._chunked:
+            last = _CHUNKED + last
         if len(content) > JOIN_UP_TO:
             self.flush()
-            rendered = b"".join((prefix, context.clock.variants[fields.own], end))
+            rendered = render_head(first, fields, length, last, b"")
             write_parts(self._transport, (rendered, content))
         else:
-            data = b"".join((prefix, context.clock.variants[fields.own], end, content))
-            if more or not self._keep_alive or self._outgoing is not None:
+            data = render_head(first, fields, length, last, content)
+            if more or end or self._outgoing is not None:
                 self._write(data)
             else:
                 self._outgoing = data
-                self._write = self._write_behind
                 context.outbox.add(self)
-        if not more:
-            self._response_complete()
+        if more:
+            connection.response_begun()
+        else:
+            connection.response_complete()
 
-    def _write_behind(self, data: bytes) -> None:
-        """Write while a response waits in the outbox: it goes first."""
-        self.flush()
-        self._write(data)
+    def _begin_unbounded(self, head: RequestHead, content: bytes) -> bytes:
+        """Choose how content of unknown length will end (RFC 9112 §6.3)."""
+        if head.method == "HEAD":
+            return content
+        if head.version == "1.0":
+            self.keep_alive = False  # the end of the connection ends the content
+            return content
+        self._chunked = True
+        self._probes = 0
+        return encode_chunk(content) if content else b""
+
+    def send_content(self, data: bytes, more: bool) -> None:
+        """Send further content: the first of a loop turn at once, the others of it together."""
+        if self._connection is None:
+            return
+        if len(data) > JOIN_UP_TO:
+            self._send_large(data)
+        elif data:
+            self._probes = 0
+            if self._chunked:
+                data = encode_chunk(data)
+            queue = self._queue
+            if queue is None:
+                self._write(data)
+                self._queue = []
+                self._context.loop.call_soon(self._end_turn)
+            else:
+                queue.append(data)
+                self._queued += len(data)
+                if self._queued > JOIN_UP_TO:
+                    self._flush_queue()
+        if not more:
+            self._end_content(LAST_CHUNK)
+
+    def send_trailers(self, fields: tuple[Field, ...]) -> None:
+        """End chunked content with trailer fields; elsewhere there is no place for them."""
+        self._end_content(encode_last_chunk(fields))
+
+    def _end_content(self, last_chunk: bytes) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        if self._chunked:
+            if self._queue is None:
+                self._write(last_chunk)
+            else:
+                self._queue.append(last_chunk)
+        self._flush_queue()
+        connection.response_complete()
+
+    def send_informational(self, status: int, fields: tuple[Field, ...]) -> None:
+        """Send an informational response, which HTTP/1.0 does not know (RFC 9110 §15.2)."""
+        head = self._head
+        if self._connection is not None and head is not None and head.version != "1.0":
+            self._write(informational(status, fields))
+
+    def content_taken(self, size: int) -> None:
+        """The application took what was buffered: read on."""
+        if self._connection is not None:
+            self._connection.content_taken()
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer for the application, or break off what it began."""
+        if self._connection is not None:
+            self._connection.refuse(refusal)
+
+    def abandoned(self) -> None:
+        """The application left its response where the client left it."""
+        if self._connection is not None:
+            self._connection.abandon()
+
+    async def drain(self) -> None:
+        """Wait until the peer reads on, or has gone."""
+        if self._writable is not None:
+            await self._writable.wait()
+
+    # -- what waits to be written --------------------------------------------------------------
+
+    def _write(self, data: bytes) -> None:
+        """Write, behind the response that waits in the outbox."""
+        if self._outgoing is not None:
+            data = self._outgoing + data
+            self._outgoing = None
+        self._transport.write(data)
 
     def flush(self) -> None:
         """Write the response that waits in the outbox, if one does."""
         data = self._outgoing
         if data is not None:
             self._outgoing = None
-            self._write = self._transport.write
-            self._write(data)
-
-    def _begin_unbounded(self, status: int, content: bytes) -> bytes:
-        """Choose how content of unknown length will end (RFC 9112 §6.3)."""
-        head = self._head
-        if status in NO_CONTENT or head.method == "HEAD":
-            return content
-        if head.version == "1.1":
-            self._chunked = True
-            return encode_chunk(content) if content else b""
-        self._keep_alive = False  # the end of the connection ends the content
-        return content
-
-    def send_content(self, data: bytes, more: bool) -> None:
-        """Send further content: the first of a loop turn at once, the others of it together."""
-        if len(data) > JOIN_UP_TO:
-            self._send_large(data)
-        elif data:
-            if self._chunked:
-                data = encode_chunk(data)
-            if self._queue is None:
-                self._write(data)
-                self._queue = []
-                self._context.loop.call_soon(self._end_turn)
-            else:
-                self._queue.append(data)
-                self._queued += len(data)
-                if self._queued > JOIN_UP_TO:
-                    self._flush_queue()
-        if not more:
-            if self._chunked:
-                if self._queue is None:
-                    self._write(LAST_CHUNK)
-                else:
-                    self._queue.append(LAST_CHUNK)
-            self._flush_queue()
-            self._response_complete()
+            self._transport.write(data)
 
     def _send_large(self, data: bytes) -> None:
         """Content that is not worth a copy."""
         self._flush_queue()
         self.flush()
+        self._probes = 0
         if self._chunked:
             write_parts(self._transport, (b"%x\r\n" % len(data), data, b"\r\n"))
         else:
             self._write(data)
-        self._look_for_peer()
+        self._check_peer()
 
-    def _look_for_peer(self) -> None:
-        """Tell the exchange when a write has failed.
+    def _check_peer(self) -> None:
+        """Notice that a write has failed.
 
         An application that sends without ever waiting does not let ``connection_lost`` come.
         """
-        if self._exchange is not None and self._transport.is_closing():
-            self._exchange.disconnect()
+        if self._connection is not None and self._transport.is_closing():
+            self._connection.write_failed()
 
     def _flush_queue(self) -> None:
         """Write what was queued in this turn of the loop."""
@@ -211,37 +264,90 @@ class Http1Writer(Http1Peer):
             self._queue = []
             self._queued = 0
             self._write(b"".join(queue))
-            self._look_for_peer()
+            self._check_peer()
 
     def _end_turn(self) -> None:
         self._flush_queue()
         self._queue = None
 
-    def send_informational(self, status: int) -> None:
-        """Send ``100 Continue``, the one informational response in use."""
-        if status == 100:
-            self._write(CONTINUE)
+    def write(self, data: bytes) -> None:
+        """Write bytes that are no exchange's, behind everything that waits."""
+        self.flush_batch()
+        self._write(data)
 
-    def _write_batch(self, batch: Batch) -> None:
-        context = self._context
-        self._write(batch.render(context.clock.fields))
-        context.requests += len(batch.answers)
-        if context.access is not None:
-            for head, answer in zip(batch.heads, batch.answers, strict=True):
-                self._log_answer(head, answer)
+    def write_refusal(self, refusal: Refusal, *, without_content: bool) -> None:
+        """Write a response of the server's own, the connection's last."""
+        self.keep_alive = False
+        self.write(refusal_bytes(refusal, self._defaults.variants[CLOSE], head=without_content))
 
-    def _flush_batch(self) -> None:
+    def write_static(self, response: StaticResponse, head: RequestHead, *, alone: bool) -> None:
+        """Write a static response; unless it comes ``alone``, together with others."""
+        end = CLOSE
+        if self.keep_alive:
+            end = PERSISTENT if head.version == "1.1" else KEEP_ALIVE
+        data = static_bytes(response, self._defaults, end)
+        if alone and not self.batched:
+            self._write(data)
+            return
+        batch = self._batch
+        if batch is None:
+            batch = self._batch = []
+        batch.append(data)
+        self.batched += len(data)
+        if self.batched > BATCH:
+            self.flush_batch()  # before more is rendered, find out whether the peer takes it
+
+    def flush_batch(self) -> None:
+        """Write the static responses that wait for one another."""
         batch = self._batch
         if batch is not None:
             self._batch = None
-            if self._exchange is not None:
-                batch.whole = False  # what comes next in the read is the application's
-            self._write_batch(batch)
+            self.batched = 0
+            self._write(batch[0] if len(batch) == 1 else b"".join(batch))
 
-    def _must_close(self) -> bool:
-        """Whether this response has to be the connection's last."""
-        raise NotImplementedError
+    def flush_all(self) -> None:
+        """Write everything that waits here."""
+        self._flush_queue()
+        self.flush_batch()
+        self.flush()
 
-    def _response_complete(self) -> None:
-        """The last byte of a response is with the transport."""
-        raise NotImplementedError
+    def probe(self) -> bool:
+        """Send a byte that only a peer which has gone objects to, by a reset.
+
+        In front of a chunk's size that is a zero: leading zeros change nothing (RFC 9112 §7.1).
+        Returns whether there is such a byte in the present response.
+        """
+        if not self._chunked or self._queue is not None or self._probes >= MOST_PROBES:
+            return False
+        self._probes += 1
+        self._write(b"0")
+        return True
+
+    # -- the transport -------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """The transport's buffer is above its high water."""
+        self.write_paused = True
+        self._writable = asyncio.Event()
+
+    def resume(self) -> None:
+        """The transport's buffer is below its low water again."""
+        self.write_paused = False
+        if self._writable is not None:
+            self._writable.set()
+            self._writable = None
+
+    def drop(self) -> None:
+        """Forget what waits: the connection is aborted."""
+        self._outgoing = self._batch = None
+
+    def close(self) -> None:
+        """The connection is gone: let go of everything."""
+        self._connection = None
+        self._queue = self._outgoing = self._batch = None
+        if self._writable is not None:
+            self._writable.set()
+
+
+MOST_PROBES: Final = 8
+"""Zeros in front of one chunk's size; parsers take sixteen digits."""

@@ -1,4 +1,4 @@
-"""One coarse timer per worker: the Date field, the time of day, the deadlines.
+"""One coarse timer per worker: the time of day and the deadlines.
 
 It ticks once a second, just after the second begins. A deadline is a point on the loop's
 clock that a connection carries; nobody sets a timer per request. ``after`` adds a tick, so
@@ -12,11 +12,9 @@ from __future__ import annotations
 from time import time
 from typing import TYPE_CHECKING, Final, Protocol
 
-from katana_asgi.http.dates import http_date
-
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 __all__ = ["EVERY_TICK", "NEVER", "Clock", "Stalled", "Watched"]
 
@@ -63,36 +61,32 @@ class Watched(Protocol):
 class Stalled(Protocol):
     """What has more to send than its peer takes."""
 
-    def look_at_writing(self) -> None:
+    def check_writing(self) -> None:
         """Called at every tick until nothing waits to be sent any more."""
 
 
 class Clock:
     """The time as one worker sees it, a tick old at most.
 
-    ``fields`` are the field lines every response gets unless the application sends its own:
-    Date, Server and those of ``--header``. ``variants`` leaves out what the application
-    sent: bit 0 Date, bit 1 Server. ``idle_deadline`` is ``after(idle_timeout)``, which every
-    request needs, computed once a tick.
+    ``idle_deadline`` is ``after(idle_timeout)``, which every request needs, computed once a
+    tick. ``every_second`` are called with each new second since the epoch, once at the start.
     """
 
     __slots__ = (
         "_due",
         "_handle",
         "_idle_timeout",
-        "_lines",
         "_loop",
         "_overdue",
         "_second",
         "_tick",
         "elapsed",
+        "every_second",
         "every_tick",
-        "fields",
         "idle_deadline",
         "lag",
         "now",
         "stalled",
-        "variants",
         "watched",
     )
 
@@ -100,25 +94,16 @@ class Clock:
         self,
         loop: asyncio.AbstractEventLoop,
         *,
-        date: bool = True,
-        server: bytes | None = b"katana-asgi",
-        further: Iterable[tuple[bytes, bytes]] = (),
         idle_timeout: float = 75.0,
         shortest_timeout: float = 10.0,
     ) -> None:
         self._loop = loop
         self._tick = min(1.0, max(0.02, min(idle_timeout, shortest_timeout) / 5))
         self._idle_timeout = idle_timeout
-        lines = [(name.lower(), value) for name, value in further]
-        names = {name for name, _ in lines}
-        rest = b"".join([b"%b: %b\r\n" % line for line in lines])
-        server_line = b""
-        if server is not None and b"server" not in names:
-            server_line = b"server: %b\r\n" % server
-        self._lines = (date and b"date" not in names, server_line, rest)
         self.watched: set[Watched] = set()
         self.stalled: set[Stalled] = set()
         self.every_tick: list[Callable[[], None]] = []
+        self.every_second: list[Callable[[int], None]] = []
         self._overdue: list[Watched] = []  # of the last sweep, still to be called
         self._second = 0
         self._handle: asyncio.TimerHandle | None = None
@@ -127,9 +112,6 @@ class Clock:
         self.lag = 0.0  # seconds the last tick came late: what kept the loop busy
         self.elapsed = 0.0  # seconds since the tick before that a peer may be blamed for
         self.idle_deadline = self.after(idle_timeout)
-        self.fields = b""
-        self.variants: tuple[bytes, ...] = ()
-        self._refresh(int(time()))
 
     def start(self) -> None:
         """Begin to tick."""
@@ -162,7 +144,9 @@ class Clock:
         self._handle = self._loop.call_at(self._due, self._on_tick)
         self.idle_deadline = self.after(self._idle_timeout)
         if int(wall) != self._second:
-            self._refresh(int(wall))
+            self._second = int(wall)
+            for begin in self.every_second:
+                begin(self._second)
         if self.lag < self._tick:
             self._sweep()
         else:
@@ -171,14 +155,14 @@ class Clock:
             call()
 
     def _sweep(self) -> None:
-        """Call everybody whose deadline has passed, and look at who takes nothing."""
+        """Call those whose deadline has passed, and check those whose peer takes nothing."""
         if self._handle is None or self._overdue:
             return  # stopped in between, or still at it
         now = self.now
         self._overdue = [each for each in self.watched if each.deadline <= now]
         self._call_overdue()
         for stalled in list(self.stalled):
-            stalled.look_at_writing()
+            stalled.check_writing()
 
     def _call_overdue(self) -> None:
         """Call some, and the others in later turns of the loop; a deadline may move meanwhile."""
@@ -191,10 +175,3 @@ class Clock:
         for each in some:
             if each.deadline <= now and each in self.watched:
                 each.deadline_passed()
-
-    def _refresh(self, second: int) -> None:
-        self._second = second
-        date, server, rest = self._lines
-        date_line = b"date: %b\r\n" % http_date(second) if date else b""
-        self.variants = (date_line + server + rest, server + rest, date_line + rest, rest)
-        self.fields = self.variants[0]

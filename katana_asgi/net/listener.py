@@ -10,6 +10,8 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from katana_asgi.net.backlog import backlog_for
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -45,7 +47,8 @@ async def listen(
     sock: socket.socket,
     backlog: int,
 ) -> asyncio.AbstractServer:
-    """Accept connections from a bound socket."""
+    """Accept connections from a bound socket; ``backlog`` unless it has one of its own."""
+    backlog = backlog_for(sock, backlog)
     at_once = min(backlog, ACCEPT_AT_ONCE)
     if hasattr(socket, "AF_UNIX") and sock.family == socket.AF_UNIX:
         # The file belongs to whoever bound the socket: other workers may still serve it.

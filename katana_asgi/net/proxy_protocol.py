@@ -11,7 +11,16 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from struct import Struct
 from typing import Final, NamedTuple, TypeAlias
 
-__all__ = ["Origin", "ProxyHeaderError", "Tlv", "parse_proxy_header", "parse_tlvs"]
+__all__ = [
+    "NOT_SPOKEN",
+    "NOT_TRUSTED",
+    "Origin",
+    "ProxyHeaderError",
+    "Tlv",
+    "is_proxy_header",
+    "parse_proxy_header",
+    "parse_tlvs",
+]
 
 SIGNATURE: Final = b"\r\n\r\n\0\r\nQUIT\n"
 
@@ -28,6 +37,16 @@ Endpoint: TypeAlias = "tuple[str, int] | str"
 Tlv: TypeAlias = tuple[int, bytes]
 """A type and a value (section 2.2.1 and later)."""
 
+NOT_TRUSTED: Final = "PROXY header from an address that is not trusted"
+"""Why a request is refused that begins with a header, where trusted peers send such headers."""
+
+NOT_SPOKEN: Final = "PROXY header, but the PROXY protocol is off"
+"""The same where the setting ``proxy_protocol`` is off."""
+
+_match_beginning: Final = re.compile(
+    # A parser may have skipped the line ends that version 2 begins with as empty lines.
+    rb"[\r\n]*(?:PROXY (?:TCP[46]|UNKNOWN)\b|\0\r\nQUIT\n)"
+).match
 _match_line: Final = re.compile(
     rb"PROXY (TCP4|TCP6) ([0-9A-Fa-f:.]{2,39}) ([0-9A-Fa-f:.]{2,39}) ([0-9]{1,5}) ([0-9]{1,5})"
 ).fullmatch
@@ -72,6 +91,15 @@ def parse_proxy_header(data: bytes) -> tuple[Origin, int] | None:
     if data.startswith(b"PROXY "[: len(data)]):
         return _parse_v1(data)
     raise ProxyHeaderError("there is no PROXY header")
+
+
+def is_proxy_header(beginning: bytes | bytearray) -> bool:
+    """Whether what is no request was meant as a header, to say so in its refusal.
+
+    ``beginning`` are the first bytes received, with or without leading line ends, or the line
+    that is no request line. A header that is cut short before its kind is known is none.
+    """
+    return _match_beginning(beginning) is not None
 
 
 def _parse_v1(data: bytes) -> tuple[Origin, int] | None:

@@ -13,7 +13,7 @@ import stat
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeAlias
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from katana_asgi.errors import StartupError
 from katana_asgi.net.activation import activated_descriptors
@@ -23,7 +23,18 @@ if TYPE_CHECKING:
 
     from katana_asgi.config.model import Config
 
-__all__ = ["adopt", "bind_slots", "bind_sockets", "describe", "remove_unix_socket"]
+__all__ = [
+    "adopt",
+    "bind_beside",
+    "bind_slots",
+    "bind_sockets",
+    "describe",
+    "in_slots",
+    "is_bound_here",
+    "own_unix_file",
+    "reason_of",
+    "remove_unix_socket",
+]
 
 Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 
@@ -42,6 +53,8 @@ REASONS: Final = {
     errno.ENOENT: "the directory does not exist",
 }
 
+_OURS: Final[WeakSet[socket.socket]] = WeakSet()
+"""The sockets that were bound here, rather than inherited or given by a program."""
 
 _BOUND: Final[WeakKeyDictionary[socket.socket, tuple[str, tuple[int, ...]]]] = WeakKeyDictionary()
 """Path and identity of the file of each Unix socket bound here. The descriptor cannot tell
@@ -105,6 +118,11 @@ def describe(sock: socket.socket, scheme: str = "http") -> str:
     if sock.family in (socket.AF_INET, socket.AF_INET6):
         return f"{scheme}://{_authority(name[0], name[1])}"
     return f"unix:{os.fsdecode(name).replace(chr(0), '@')}"  # a leading NUL: abstract, Linux
+
+
+def is_bound_here(sock: socket.socket) -> bool:
+    """Whether this service has bound ``sock`` itself."""
+    return sock in _OURS
 
 
 def remove_unix_socket(sock: socket.socket) -> None:
@@ -205,6 +223,7 @@ def _bind(family: int, address: Address, *options: int) -> socket.socket:
         sock.close()
         raise
     sock.setblocking(False)
+    _OURS.add(sock)
     return sock
 
 
@@ -240,6 +259,7 @@ def _bind_unix(path: str, mode: int = UNIX_SOCKET_MODE) -> socket.socket:
         sock.close()
         raise StartupError(_complaint(f"unix:{path}", error)) from error
     sock.setblocking(False)
+    _OURS.add(sock)
     return sock
 
 
@@ -298,6 +318,53 @@ def adopt(descriptor: int) -> socket.socket:
     return sock
 
 
+def bind_beside(sock: socket.socket) -> socket.socket:
+    """A socket for one slot more at the address of ``sock``: of its own, or ``sock`` itself.
+
+    Raises ``OSError``.
+    """
+    if (
+        not KERNEL_BALANCES
+        or sock.family not in (socket.AF_INET, socket.AF_INET6)
+        or not sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)
+    ):
+        return sock
+    address = sock.getsockname()
+    return _bind(sock.family, address, socket.SO_REUSEADDR, socket.SO_REUSEPORT)
+
+
+def own_unix_file(sock: socket.socket) -> None:
+    """Have the file of an inherited Unix socket removed at the end, as if it were bound here."""
+    if hasattr(socket, "AF_UNIX") and sock.family == socket.AF_UNIX:
+        path = os.fsdecode(sock.getsockname())
+        if path and not path.startswith("\0") and os.path.exists(path):
+            path = os.path.abspath(path)
+            _BOUND[sock] = path, _identity(path)
+
+
+def in_slots(sockets: list[socket.socket]) -> list[list[socket.socket]]:
+    """One row for each slot: a socket of every address that ``sockets`` are bound to.
+
+    An address with a single socket has it in every row, as when it was bound.
+    """
+    columns: dict[object, list[socket.socket]] = {}
+    for sock in sockets:
+        columns.setdefault((sock.family, sock.getsockname()), []).append(sock)
+    count = max(map(len, columns.values()))
+    return [[found[min(row, len(found) - 1)] for found in columns.values()] for row in range(count)]
+
+
+def reason_of(error: OSError) -> str:
+    """The reason of an error, in words that name the limit where one was reached."""
+    if error.errno not in (errno.EMFILE, errno.ENFILE):
+        return error.strerror or str(error)
+    try:
+        from resource import RLIMIT_NOFILE, getrlimit
+    except ImportError:
+        return "there are no file descriptors left"
+    return f"there are no file descriptors left (ulimit -n is {getrlimit(RLIMIT_NOFILE)[0]})"
+
+
 def _authority(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -305,7 +372,7 @@ def _authority(host: str, port: int) -> str:
 def _complaint(where: str, error: OSError | None, port: int = 0) -> str:
     reason = "the host has no address"
     if error is not None:
-        reason = REASONS.get(error.errno or 0) or error.strerror or str(error)
+        reason = REASONS.get(error.errno or 0) or reason_of(error)
         if error.errno == errno.EACCES and 0 < port < 1024:
             reason = "permission denied; ports below 1024 need privileges"
     return f"cannot listen on {where}: {reason}"

@@ -14,6 +14,7 @@ import re
 import ssl
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from katana_asgi.config.reading import read_file
 from katana_asgi.config.tls_checks import client_certificates
 from katana_asgi.errors import ConfigurationError
 
@@ -199,8 +200,7 @@ def _serving(config: Config, certificate: str, key: str | None) -> ServingContex
 
 def _read(name: str, file: str) -> str:
     try:
-        with open(file, encoding="latin-1") as lines:
-            return lines.read()
+        return read_file(file).decode("latin-1")
     except OSError as error:
         raise _useless(name, file, error.strerror or "no reason given") from None
 

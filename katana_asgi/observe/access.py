@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import asyncio
 
     from katana_asgi.config.model import Config
-    from katana_asgi.http.forwarded import TrustedProxies
     from katana_asgi.observe.record import Outcome, Record
 
 __all__ = ["AccessLog", "Selection"]
@@ -127,14 +126,12 @@ class AccessLog:
         self.varies = self._format.varies
 
     @classmethod
-    def from_config(
-        cls, config: Config, loop: asyncio.AbstractEventLoop, trusted: TrustedProxies | None
-    ) -> AccessLog | None:
+    def from_config(cls, config: Config, loop: asyncio.AbstractEventLoop) -> AccessLog | None:
         """The log that the settings ask for; ``None`` where nobody would see it."""
         if not config.access_log:
             return None
         redaction = Redaction(config.access_log_redact_headers, config.access_log_redact_query)
-        form = AccessFormat(preset(config), config.access_log_fields, redaction, trusted)
+        form = AccessFormat(preset(config), config.access_log_fields, redaction)
         selection = Selection(config.access_log_sample, config.access_log_exclude)
         log = cls(loop, form, selection)
         return log if log.enabled else None

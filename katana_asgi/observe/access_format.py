@@ -23,13 +23,12 @@ from katana_asgi.observe.access_values import (
     phrase,
 )
 from katana_asgi.observe.escapes import as_json, as_text
-from katana_asgi.observe.record import NAMES, NO_HEAD
+from katana_asgi.observe.record import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from katana_asgi.config.access_format import Part
-    from katana_asgi.http.forwarded import TrustedProxies
     from katana_asgi.observe.record import Outcome
 
     _Render = Callable[[Collection[Outcome], float], list[Any]]
@@ -83,11 +82,11 @@ class _Memo(dict[Any, str]):
 class AccessFormat:
     """Makes lines of records.
 
-    ``text`` is a format or the name of one, ``keys`` are those of JSON lines. ``trusted``
-    are the proxies that are believed about the client. ``reads_fields`` says that a line
-    needs fields of the request, ``reads_sent`` those of the response, ``reads_ids`` that it
-    has the request id, ``timed`` that it tells durations or milliseconds: else the time of
-    day is that of the batch. Where it has neither an id nor is timed, it does not vary:
+    ``text`` is a format or the name of one, ``keys`` are those of JSON lines. ``reads_fields``
+    says that a line needs fields of the request, ``reads_sent`` those of the response,
+    ``reads_ids`` that it has the request id, ``timed`` that it tells durations or milliseconds:
+    else the time of day is that of the batch. Where it has neither an id nor is timed, it does
+    not vary:
     outcomes are all that it needs.
     """
 
@@ -96,10 +95,8 @@ class AccessFormat:
         text: str,
         keys: Sequence[str] = (),
         redaction: Redaction | None = None,
-        trusted: TrustedProxies | None = None,
     ) -> None:
-        self._values = Values(redaction or Redaction(), trusted)
-        self._forwards = trusted is not None
+        self._values = Values(redaction or Redaction())
         self._json = text == "json"
         self._found = Found()
         self._memos: list[dict[Any, Any]] = [self._found]
@@ -203,7 +200,7 @@ class AccessFormat:
             case "m" | "method" | "H" | "protocol":
                 # Tokens (RFC 9110 §9.1): there is nothing to escape.
                 quote = "'\"'" if self._json else "''"
-                text = "{head.method}" if atom.name in "method" else "HTTP/{head.version}"
+                text = "{head.method}" if atom.name in ("m", "method") else "HTTP/{head.version}"
                 return f'{quote} f"{text}" {quote}'
         return f'f"{self._expression(atom)}"'
 
@@ -217,9 +214,9 @@ class AccessFormat:
         values = self._values
         match name:
             case "h":
-                return self._of_peer(values.host)
+                return self._memo("client", values.host)
             case "client":
-                return self._of_peer(values.client)
+                return self._memo("client", values.client)
             case "t":
                 second = "int(ended + offset)" if self.timed else "int(offset)"
                 return self._memo(second, clock_time, str if not self._json else as_json)
@@ -277,11 +274,6 @@ class AccessFormat:
     def _target(self) -> str:
         """The request target, by itself: it is the same object where a head comes again."""
         return self._memo("head.target", self._values.redaction.target)
-
-    def _of_peer(self, make: Callable[[Any], object]) -> str:
-        if self._forwards:
-            return self._memo("client, head", make)
-        return self._memo("client", lambda client: make((client, NO_HEAD)))
 
     def _memo(
         self,

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from katana_asgi.http.forwarded import TrustedProxies, resolve
 from katana_asgi.http.status import reason_phrase
 from katana_asgi.http.trace_context import trace_id
 from katana_asgi.observe.escapes import REDACTED, redactor
@@ -60,9 +59,8 @@ class Found(dict[Any, dict[bytes, bytes]]):
 class Values:
     """Functions from a member of a record to a value: text, bytes, a number or ``None``."""
 
-    def __init__(self, redaction: Redaction, trusted: TrustedProxies | None) -> None:
+    def __init__(self, redaction: Redaction) -> None:
         self.redaction = redaction
-        self._trusted = trusted
 
     def request_line(self, head: RequestHead) -> bytes:
         """``GET /path HTTP/1.1``."""
@@ -109,31 +107,25 @@ class Values:
         def read(sent: Any) -> str | bytes | None:
             if sent is None:
                 return None
-            value = _value(_pairs(sent) if isinstance(sent, bytes) else sent.pairs, wanted)
+            value = _value(sent.pairs, wanted)
             return REDACTED if value is not None and hidden else value
 
         return read
 
-    def host(self, peer: tuple[Any, RequestHead]) -> str | None:
-        """The client's address, as a trusted proxy tells it."""
-        client = self._client(peer)
+    @staticmethod
+    def host(client: Any) -> str | None:
+        """The client's address."""
         return None if client is None else str(client[0])
 
-    def client(self, peer: tuple[Any, RequestHead]) -> str | None:
+    @staticmethod
+    def client(client: Any) -> str | None:
         """The client's address and port; without the port where a proxy does not tell it."""
-        client = self._client(peer)
         if client is None:
             return None
         host, port = client
         if not port:
             return str(host)
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-    def _client(self, peer: tuple[Any, RequestHead]) -> Any:
-        client, head = peer
-        if head.forwarded and self._trusted is not None:
-            return resolve(head.fields, client, "http", self._trusted).client
-        return client
 
 
 def note(remark: str, messages: Any, received: int, sent: int) -> str:
@@ -177,13 +169,6 @@ def phrase(status: int) -> bytes:
 def _value(fields: Any, wanted: bytes) -> bytes | None:
     values = [value for name, value in fields if name == wanted]
     return b", ".join(values) if values else None
-
-
-def _pairs(response: bytes) -> list[tuple[bytes, bytes]]:
-    """The fields of a whole response of the server's own."""
-    lines = response.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
-    parts = [line.partition(b":") for line in lines]
-    return [(name.lower(), value.strip()) for name, _, value in parts]
 
 
 def _unchanged(target: bytes) -> bytes:

@@ -40,7 +40,7 @@ def control_directory(setting: str) -> Path | None:
     """The directory that setting ``control_dir`` means; ``None`` for off.
 
     Automatic is below ``XDG_RUNTIME_DIR``, or in the directory for temporary files one that has
-    the user's number in its name.
+    the user's number in its name. Raises ``OSError`` where there is no such directory.
     """
     if setting == "off" or not hasattr(socket, "AF_UNIX"):
         return None
@@ -63,6 +63,7 @@ def open_control_socket(directory: Path, supervisor: int) -> tuple[socket.socket
         raise PermissionError(f"{directory} is not a directory of this user alone (mode 0700)")
     path = directory / f"{supervisor}-{os.getpid()}.sock"
     path.unlink(missing_ok=True)  # of an earlier process with this number
+    _remove_left_behind(directory)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.bind(str(path))
@@ -72,6 +73,20 @@ def open_control_socket(directory: Path, supervisor: int) -> tuple[socket.socket
         sock.close()
         raise
     return sock, path
+
+
+def _remove_left_behind(directory: Path) -> None:
+    """Remove the sockets of processes that were killed, which could not do it themselves."""
+    for path in directory.glob("*.sock"):
+        match = _match_name(path.name)
+        if match is None:
+            continue
+        try:
+            os.kill(int(match[2]), 0)
+        except ProcessLookupError:  # or a process of another container that has this directory
+            _is_served(path)
+        except (OSError, OverflowError):
+            continue
 
 
 def _is_private(directory: Path, *owners: int) -> bool:
@@ -114,9 +129,9 @@ def _trusted_owners(directory: Path) -> tuple[int, ...]:
 
 
 def _is_served(path: Path) -> bool:
-    """Whether somebody listens; what a killed worker left behind is removed."""
+    """Whether a process listens; what a killed worker left behind is removed."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(2.0)
+        probe.settimeout(0.5)
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:

@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from typing import Final
 
-__all__ = ["DescriptorStream", "FileStream", "own_end"]
+__all__ = ["DescriptorStream", "FileStream", "own_end", "terminal_is_gone"]
 
 MOST_WAITING: Final = 1024 * 1024
 """Bytes that wait for a reader that has stopped: beyond, lines are lost and counted."""
@@ -129,3 +129,13 @@ def own_end(descriptor: int) -> int:
             flags = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC
             return os.open(f"/proc/self/fd/{descriptor}", flags)
     return descriptor
+
+
+def terminal_is_gone() -> bool:
+    """Whether a standard stream is a terminal that has been closed, which SIGHUP may mean."""
+    watch = select.poll()
+    for descriptor in (0, 1, 2):
+        with suppress(OSError):
+            if stat.S_ISCHR(os.fstat(descriptor).st_mode):
+                watch.register(descriptor, 0)
+    return any(event & select.POLLHUP for _, event in watch.poll(0))

@@ -13,6 +13,9 @@ from katana_asgi.observe.histogram import Histogram
 
 __all__ = ["Fleet"]
 
+LATE: Final = 3.0
+"""Seconds without a snapshot, which comes each second, after which a worker counts as blocked."""
+
 RECENT: Final = 10
 """Ticks that "recent" reaches back; about seconds."""
 
@@ -29,14 +32,15 @@ class Fleet:
         self.expected = expected  # workers that make the service ready
         self.restarts = 0
         self.stopping = False
-        self.began = time.time()
+        self.began = time.monotonic()  # a clock that is set must not change what has passed
         self._workers: dict[int, dict[str, Any]] = {}
         self._past: list[dict[str, Any]] = []
         self._recent: deque[tuple[float, Histogram, int]] = deque(maxlen=RECENT + 1)
 
     def update(self, pid: int, number: int, snapshot: dict[str, Any]) -> None:
         """Take a snapshot of a worker that accepts connections."""
-        self._workers[pid] = {**snapshot, "pid": pid, "number": number, "at": time.time()}
+        now = time.monotonic()
+        self._workers[pid] = {**snapshot, "pid": pid, "number": number, "at": now}
 
     def ended(self, pid: int) -> None:
         """A worker has ended."""
@@ -46,9 +50,16 @@ class Fleet:
 
     @property
     def ready(self) -> bool:
-        """Whether every worker that should be there accepts connections."""
+        """Whether every worker that should be there accepts connections, and any can answer.
+
+        One of several that is blocked leaves the others to be asked; the loop of a worker that
+        publishes nothing does not turn.
+        """
+        if self.stopping:
+            return False
         accepting = [each for each in self._workers.values() if not each["draining"]]
-        return not self.stopping and len({each["number"] for each in accepting}) >= self.expected
+        turning = any(time.monotonic() - each["at"] < LATE for each in accepting)
+        return turning and len({each["number"] for each in accepting}) >= self.expected
 
     def tick(self) -> None:
         """Once a second: remember where the sums were, for what is recent."""
@@ -86,7 +97,7 @@ class Fleet:
         return {
             "ready": self.ready,
             "stopping": self.stopping,
-            "uptime": round(time.time() - self.began, 1),
+            "uptime": round(time.monotonic() - self.began, 1),
             "restarts": self.restarts,
             "rate": rate,
             "recent": _quantiles(recent),
@@ -153,7 +164,7 @@ def _row(worker: dict[str, Any]) -> dict[str, Any]:
         "number": worker["number"],
         "pid": worker["pid"],
         "draining": worker["draining"],
-        "age": round(time.time() - worker["at"], 1),
+        "age": round(time.monotonic() - worker["at"], 1),
         "requests": sum(worker["requests"].values()) + worker["counters"]["static"],
         "p99": round(duration.quantile(0.99), 7),
         "lag_p99": round(Histogram.unpacked(worker["lag"]).quantile(0.99), 7),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import logging.config
 import tomllib
-from pathlib import Path
 from typing import Any
 
+from katana_asgi.config.reading import read_file
 from katana_asgi.errors import ConfigurationError
 
 __all__ = ["apply_log_config"]
@@ -33,7 +33,7 @@ def apply_log_config(path: str) -> None:
 
 def _read(path: str) -> Any:
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_file(path).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"log config {path}: cannot be read ({error})") from None
     try:

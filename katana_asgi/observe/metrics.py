@@ -47,12 +47,13 @@ class WorkerMetrics:
         "bytes_in",
         "bytes_out",
         "lag",
-        "memo_hits",
         "received",
+        "redirects",
         "rejections",
         "route_times",
         "routes",
         "slow_from",
+        "static",
         "streamed",
         "streamed_first",
         "websockets",
@@ -62,8 +63,9 @@ class WorkerMetrics:
     def __init__(self, routes: Iterable[str] = ()) -> None:
         self.routes = tuple(routes)
         self.route_times = {route: Histogram() for route in self.routes}
-        self.received = 0  # requests that no static route answered
-        self.memo_hits = 0  # reads that were known whole, from this connection or another
+        self.received = 0  # requests for the application
+        self.static = 0  # ... answered by static routes
+        self.redirects = 0  # ... sent on to https
         self.bytes_in = 0
         self.bytes_out = 0
         self.websockets = 0  # opened since start
@@ -126,11 +128,10 @@ class WorkerMetrics:
             self._slow = [each for each in self._slow if each[1] > recent]
             self.slow_from = 0.0
 
-    def snapshot(self, requests: int, gauges: dict[str, int], *, draining: bool) -> dict[str, Any]:
+    def snapshot(self, gauges: dict[str, int], *, draining: bool) -> dict[str, Any]:
         """Everything, as plain data.
 
-        ``requests`` are all that the worker answered, static routes included; ``gauges`` what
-        it has now: connections by state, exchanges under way.
+        ``gauges`` are what the worker has now: connections by state, exchanges under way.
         """
         duration, first = Histogram(), Histogram()
         for total, parts in (
@@ -141,8 +142,8 @@ class WorkerMetrics:
                 total.add(part)
         return {
             "counters": {
-                "static": max(0, requests - self.received),
-                "memo_hits": self.memo_hits,
+                "static": self.static,
+                "redirects": self.redirects,
                 "bytes_in": self.bytes_in,
                 "bytes_out": self.bytes_out,
                 "websockets": self.websockets,

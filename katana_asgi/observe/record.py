@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
-from katana_asgi.http.message import Framing, RequestHead
+from katana_asgi.http.message import RequestHead
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from katana_asgi.http.message import Field
 
-__all__ = ["NAMES", "NO_HEAD", "Outcome", "Record", "SentFields", "head_of_websocket"]
+__all__ = ["NAMES", "NO_HEAD", "Outcome", "Record", "SentFields", "head_without_fields"]
 
 NAMES: Final = (
     "client", "scheme", "head", "status", "fields", "sent", "received", "remark", "messages",
 )  # fmt: skip
 """The members of an outcome, in their order."""
 
-NO_HEAD: Final = RequestHead("-", b"-", "-", ("-", b"-", b"", None), [], Framing(False))
+NO_HEAD: Final = RequestHead("-", b"-", "-", "", None, "-", b"-", b"", [], 0, ())
 """Instead of a head that never was one."""
 
 
 class SentFields(Protocol):
-    """The fields of a response, as the application sent them."""
+    """What has the fields of a response: the application's, a route's or the server's own."""
 
     @property
     def pairs(self) -> Sequence[Field]:
@@ -31,17 +31,17 @@ class SentFields(Protocol):
 
 
 Outcome: TypeAlias = tuple[
-    Any,  # the direct peer: host and port, or None
+    Any,  # the client, as far as a trusted proxy tells it: host and port, or None
     str,  # scheme of the connection: "http" or "https"
     RequestHead,
     int,  # status
-    "SentFields | bytes | None",  # the application's fields, or a whole response of the server's
+    "SentFields | None",  # the fields of the response
     int,  # content bytes out
     int,  # content bytes in
     str,  # a remark of the server's own
     "tuple[int, int, float] | None",  # of a WebSocket: messages in and out, seconds it was open
 ]
-"""What an exchange was and came to. A connection that repeats itself gives the same object."""
+"""What an exchange was and came to."""
 
 Record: TypeAlias = tuple[
     Outcome,
@@ -52,12 +52,18 @@ Record: TypeAlias = tuple[
 """An outcome, and what is different each time: only kept where a line tells it."""
 
 
-def head_of_websocket(head: RequestHead, fields: bool) -> RequestHead:
-    """What the line at a WebSocket's end needs of ``head``: all of it, or no ``fields``.
-
-    An idle WebSocket should be small.
-    """
-    if fields:
-        return head
-    parsed = (head.path, head.raw_path, head.query, None)
-    return RequestHead(head.method, head.target, head.version, parsed, [], Framing(False))
+def head_without_fields(head: RequestHead) -> RequestHead:
+    """What a line at a WebSocket's end needs of ``head``: an idle WebSocket should be small."""
+    return RequestHead(
+        head.method,
+        head.target,
+        head.version,
+        head.scheme,
+        head.authority,
+        head.path,
+        head.raw_path,
+        head.query,
+        [],
+        0,
+        (),
+    )

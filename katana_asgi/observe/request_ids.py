@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 from contextvars import ContextVar
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["RequestIdFilter", "request_id", "trace"]
+__all__ = ["RequestIdFilter", "request_id", "request_id_of", "trace"]
 
 request_id: Final[ContextVar[str | None]] = ContextVar("katana_asgi.request_id", default=None)
 trace: Final[ContextVar[str | None]] = ContextVar("katana_asgi.trace_id", default=None)
@@ -23,3 +23,9 @@ class RequestIdFilter(logging.Filter):
         record.request_id = request_id.get()
         record.trace_id = trace.get()
         return True
+
+
+def request_id_of(scope: dict[str, Any]) -> object:
+    """The id of a request, as far as the application has left it in its scope."""
+    state = scope.get("state")
+    return state.get("request_id") if isinstance(state, dict) else None

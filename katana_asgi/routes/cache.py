@@ -22,7 +22,7 @@ _SHARES: Final = 8
 """Entries that always fit, against one large content that drives all others out."""
 
 _OVERHEAD: Final = 6 * 1024
-"""Bytes of an entry besides its content: up to fifteen heads of responses and the objects."""
+"""Bytes of an entry besides its content: its responses and what was rendered of each."""
 
 _COPIES: Final = 4
 """Contents an entry holds at most: its own and one in each of three responses."""

@@ -54,8 +54,8 @@ class Definition:
     """One ``StaticRoute``, checked. Raises ``ConfigurationError``.
 
     ``kinds`` says for each method that is answered whether its response has content (FULL)
-    or not (HEAD). ``lines`` are the field lines of a response with content but for its length
-    and its entity tag, ``lines_304`` those of a 304. ``etag`` is the tag that the route names.
+    or not (HEAD). ``fields`` are those of a response with content but for its length and its
+    entity tag, ``fields_304`` those of a 304. ``etag`` is the tag that the route names.
     """
 
     __slots__ = (
@@ -64,9 +64,9 @@ class Definition:
         "content_type",
         "etag",
         "exclusive",
+        "fields",
+        "fields_304",
         "kinds",
-        "lines",
-        "lines_304",
         "own_names",
         "path",
         "ready",
@@ -90,8 +90,8 @@ class Definition:
             if self.content_type and self.status not in NO_CONTENT:
                 fields.insert(0, _check_field(route, "content-type", self.content_type))
         self.etag = _check_etag(route, own)
-        self.lines = _render(fields)
-        self.lines_304 = _render([field for field in own if field[0] not in _ABOUT_CONTENT])
+        self.fields = tuple(fields)
+        self.fields_304 = tuple(field for field in own if field[0] not in _ABOUT_CONTENT)
         self.body = _encode_body(route, self.content_type)
         if self.body and self.status in _EMPTY:
             raise _wrong(route.path, f"a response with status {self.status} has no body")
@@ -99,10 +99,6 @@ class Definition:
 
 def _wrong(path: object, what: str) -> ConfigurationError:
     return ConfigurationError(f"static route {path!r}: {what}")
-
-
-def _render(fields: list[Field]) -> bytes:
-    return b"".join([b"%b: %b\r\n" % field for field in fields])
 
 
 def _check_status(route: StaticRoute) -> int:

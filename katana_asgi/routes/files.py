@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import mimetypes
-from pathlib import Path
 
 from katana_asgi.config.model import StaticRoute
+from katana_asgi.config.reading import read_file
 from katana_asgi.errors import ConfigurationError
 
 __all__ = ["content_type_of", "read_file_route"]
@@ -30,7 +30,7 @@ def read_file_route(path: str, name: str) -> StaticRoute:
     Raises ``ConfigurationError`` where the file cannot be read.
     """
     try:
-        body = Path(name).read_bytes()
+        body = read_file(name)
     except OSError as error:
         reason = error.strerror or error
         raise ConfigurationError(f"static route {path!r}: cannot read {name!r}: {reason}") from None

@@ -1,4 +1,4 @@
-"""The static routes of a worker: from the head of a request to the bytes that answer it.
+"""The static routes of a worker: from the head of a request to the response that answers it.
 
 Exact paths and remembered values of placeholders share one dictionary, so that most requests,
 hit or miss, cost one look-up.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.config.model import Config, StaticRoute
     from katana_asgi.http.message import RequestHead
-    from katana_asgi.routes.static import CachedResponse
+    from katana_asgi.routes.static import StaticResponse
 
 __all__ = ["RouteTable"]
 
@@ -55,20 +55,22 @@ class RouteTable:
     def __len__(self) -> int:
         return self._count
 
-    def match(self, head: RequestHead) -> CachedResponse | None:
+    def find(self, head: RequestHead) -> Variants | None:
+        """What answers the path of ``head``; ``None`` where the application does."""
+        raw_path = head.raw_path
+        variants = self._known.get(raw_path)
+        if variants is None and (self._templates or len(raw_path) != len(head.path)):
+            return self._search(head)  # another spelling, or one of many paths
+        return variants
+
+    def match(self, head: RequestHead, *, simple: bool) -> StaticResponse | None:
         """The response to ``head``, or ``None`` where the application has to answer.
 
-        It depends on the head alone. Requests with content, with ``Expect: 100-continue`` or
-        for an upgrade are the application's, unless an exclusive route refuses their method.
+        ``simple``: no content follows, and the request asks neither for 100 (Continue) nor for
+        an upgrade. Others are the application's, unless an exclusive route refuses their method.
         """
-        variants = self._known.get(head.raw_path)
-        if variants is None and not self._templates and b"%" not in head.raw_path:
-            return None
-        if variants is None:
-            variants = self._search(head)
-            if variants is None:
-                return None
-        return variants.respond(head)
+        variants = self.find(head)
+        return None if variants is None else variants.respond(head, simple=simple)
 
     def _search(self, head: RequestHead) -> Variants | None:
         """Look for other spellings of exact paths, then through the templates."""

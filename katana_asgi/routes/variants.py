@@ -1,7 +1,6 @@
 """The responses that one content under one path can give.
 
-For each of content, HEAD, 304, 412 and 405 there are three, by what becomes of the connection.
-Each is rendered when it is first asked for and kept.
+One each for the content, HEAD, 304, 412 and 405; each is made when it is first asked for and kept.
 """
 
 from __future__ import annotations
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 from katana_asgi.http.conditional import failed_precondition, strong_entity_tag
 from katana_asgi.http.status import NO_CONTENT
 from katana_asgi.routes.definition import FULL
-from katana_asgi.routes.static import CLOSE, KEEP_ALIVE, PERSISTENT, CachedResponse
+from katana_asgi.routes.static import StaticResponse
 
 if TYPE_CHECKING:
-    from katana_asgi.http.message import RequestHead
+    from katana_asgi.http.message import Field, RequestHead
     from katana_asgi.routes.definition import Definition
 
 __all__ = ["Variants"]
@@ -35,58 +34,56 @@ class Variants:
         self._etag = b""
         if definition.status == 200:
             self._etag = definition.etag or strong_entity_tag(content)
-        self._responses: list[CachedResponse | None] = [None] * (_KINDS * 3)
+        self._responses: list[StaticResponse | None] = [None] * _KINDS
 
-    def respond(self, head: RequestHead) -> CachedResponse | None:
-        """The response to ``head``; ``None`` where its method is left to the application."""
+    def respond(self, head: RequestHead, *, simple: bool) -> StaticResponse | None:
+        """The response to ``head``; ``None`` where it is left to the application.
+
+        ``simple``: the request asks for a response and nothing else, such as an upgrade.
+        """
         kind = self._definition.kinds.get(head.method)
         if kind is None:
             if not self._definition.exclusive:
                 return None
             kind = _METHOD_NOT_ALLOWED
+        elif not simple:
+            return None
         elif self._etag and not self._definition.ready:  # readiness is never remembered
             failed = failed_precondition(head.method, head.fields, self._etag)
             if failed:
                 kind = _NOT_MODIFIED if failed == 304 else _PRECONDITION_FAILED
-        if head.has_content or head.expect_continue or head.upgrade is not None:
-            if kind != _METHOD_NOT_ALLOWED:
-                return None
-            persistence = CLOSE  # nobody waits for content that nobody wants
-        elif not head.keep_alive:
-            persistence = CLOSE
-        else:
-            persistence = KEEP_ALIVE if head.version == "1.0" else PERSISTENT
-        return self._responses[kind * 3 + persistence] or self._render(kind, persistence)
+        return self._responses[kind] or self._make(kind)
 
-    def _render(self, kind: int, persistence: int) -> CachedResponse:
+    def _make(self, kind: int) -> StaticResponse:
         definition = self._definition
         if kind == _METHOD_NOT_ALLOWED:
-            fields = b"allow: %b\r\ncontent-length: 0\r\n" % definition.allow
-            response = CachedResponse(405, fields, b"", persistence)
+            response = StaticResponse(405, ((b"allow", definition.allow), _EMPTY))
         elif kind == _PRECONDITION_FAILED:
-            response = CachedResponse(412, b"content-length: 0\r\n", b"", persistence)
+            response = StaticResponse(412, (_EMPTY,))
         elif kind == _NOT_MODIFIED:
             # RFC 9110 §8.6: a Content-Length here would be that of the 200; leave it out.
-            fields = definition.lines_304 + self._etag_line()
-            response = CachedResponse(304, fields, b"", persistence, definition.own_names)
+            pairs = (*definition.fields_304, *self._entity_tag())
+            response = StaticResponse(304, pairs, own=definition.own_names)
         else:
-            response = CachedResponse(
+            response = StaticResponse(
                 definition.status,
-                definition.lines + self._etag_line() + self._length_line(),
+                (*definition.fields, *self._entity_tag(), *self._length()),
                 self._content if kind == FULL else b"",
-                persistence,
                 definition.own_names,
                 definition.ready,
             )
-        self._responses[kind * 3 + persistence] = response
+        self._responses[kind] = response
         return response
 
-    def _etag_line(self) -> bytes:
+    def _entity_tag(self) -> tuple[Field, ...]:
         if not self._etag or self._definition.etag is not None or self._definition.ready:
-            return b""
-        return b"etag: %b\r\n" % self._etag
+            return ()
+        return ((b"etag", self._etag),)
 
-    def _length_line(self) -> bytes:
+    def _length(self) -> tuple[Field, ...]:
         if self._definition.status in NO_CONTENT:
-            return b""  # RFC 9110 §8.6: never in a 204
-        return b"content-length: %d\r\n" % len(self._content)
+            return ()  # RFC 9110 §8.6: never in a 204
+        return ((b"content-length", b"%d" % len(self._content)),)
+
+
+_EMPTY: Final = (b"content-length", b"0")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from katana_asgi.net.admin_socket import admin_socket
 from katana_asgi.supervisor.slot import Slot
+from katana_asgi.worker.channel import ShutdownMode
 
 if TYPE_CHECKING:
     import socket
@@ -60,7 +61,7 @@ class AdminSlot(Slot):
         """The service stops; the listener does when ``processes`` are no others than its own."""
         if all(each.slot is self for each in processes):
             for each in processes:
-                each.tell_stop("prompt")
+                each.tell_stop(ShutdownMode.PROMPT)
         else:
             self._tell({"type": "stopping"})
 

@@ -16,11 +16,11 @@ one more turn of a loop; above the time a fault at the first requests takes to s
 
 DELAYS: Final = (0.0, 0.1, 0.5, 2.0)
 """Seconds to wait before each replacement in a row without a stable worker. One more death
-is a crash loop: a fault that outlasts these does not pass by itself, and whoever looks after
-the service should hear of it soon."""
+is a crash loop: a fault that outlasts these does not pass by itself, and the operator should
+hear of it soon."""
 
 RETRY: Final = 10.0
-"""Seconds until the next attempt at a successor of a worker that still serves: nobody waits."""
+"""Seconds until the next attempt where other workers serve meanwhile: no client waits for it."""
 
 
 class Backoff:
@@ -40,6 +40,11 @@ class Backoff:
             self.deaths = 0
         self.deaths += 1
         return DELAYS[self.deaths - 1] if self.deaths <= len(DELAYS) else None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether there have been as many deaths as make a crash loop."""
+        return self.deaths > len(DELAYS)
 
     def retired(self) -> None:
         """Forget the deaths: a worker has come to an orderly end."""

@@ -8,11 +8,10 @@ does not matter what died, failed or was recycled in between.
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING, Final
 
 from katana_asgi.errors import ConfigurationError
-from katana_asgi.net.inherited import bind_beside
+from katana_asgi.net.sockets import bind_beside
 from katana_asgi.supervisor.slot import Slot
 
 if TYPE_CHECKING:
@@ -55,7 +54,6 @@ class Changes:
         self._adopted = config
         self._slots = slots
         self._reload = reload
-        self._directory = os.getcwd()
         self._generation = 0
         self._rolling = False
         self._surplus: list[Slot] = []  # no longer wanted; their sockets have to be taken over
@@ -75,24 +73,29 @@ class Changes:
             self._adopted = config
         return self._adopted
 
-    def reload(self) -> None:
+    def reload(self, now: float) -> None:
         """Read the settings again and replace every worker, one after the other."""
-        config = self._adopted
-        if self._reload is not None:
-            try:
-                config = self._reload()
-            except ConfigurationError as error:
-                logger.error("Not reloaded, the service goes on as it is: %s", error)
-                return
         before = self._adopted
         kept = {name: getattr(before, name) for name in FIXED}
-        changed = [name for name in FIXED if getattr(config, name) != kept[name]]
+        try:
+            read = before if self._reload is None else self._reload()
+            # A new object even where nothing has changed: it stands for the new generation.
+            config = read.replace(**kept)
+        except ConfigurationError as error:
+            logger.error("Not reloaded, the service goes on as it is: %s", error)
+            return
+        except Exception:
+            logger.exception("Not reloaded, the service goes on as it is")
+            return
+        changed = [name for name in FIXED if getattr(read, name) != kept[name]]
         if changed:
             logger.warning("A reload does not change %s", ", ".join(changed))
         if config.workers != before.workers:
             self.resize(config.workers)
-        # A new object even where nothing has changed: it stands for the new generation.
-        self.config = config.replace(**kept)
+        for slot in self._slots:
+            if slot.waits:  # what kept its worker from starting may have been mended
+                slot.start_at = now
+        self.config = config
         self._generation += 1
         self._rolling = True
         logger.info("Reloading: %d workers, one after the other", len(self._slots))
@@ -133,9 +136,9 @@ class Changes:
         self._surplus.append(slot)
         return True
 
-    def failed(self, successor: WorkerProcess) -> None:
-        """A successor could not start: after a reload, keep the workers that there are."""
-        if self._rolling and successor.config is self.config:
+    def failed(self, config: Config) -> None:
+        """A successor with ``config`` could not start: after a reload, keep what there is."""
+        if self._rolling and config is self.config:
             self._rolling = False
             self.config = self._adopted
             logger.error("Reload given up: the workers that are left go on as they are")
@@ -143,7 +146,7 @@ class Changes:
     def go_on(self, now: float) -> list[WorkerProcess]:
         """Take the next step; returns workers of former slots that have to drain now."""
         done = self._settle_surplus(now)
-        if self._rolling and all(slot.settled for slot in self._slots):
+        if self._rolling and all(slot.settled or slot.waits for slot in self._slots):
             stale = [slot for slot in self._slots if self._is_stale(slot)]
             if stale:
                 # The oldest first: signals faster than workers start must reach all of them.

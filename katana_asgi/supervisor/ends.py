@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from katana_asgi.supervisor.backoff import RETRY, STABLE_AFTER
 from katana_asgi.supervisor.orders import Orders
 from katana_asgi.supervisor.slot import describe_end
+from katana_asgi.worker.channel import ShutdownMode
 
 if TYPE_CHECKING:
     from katana_asgi.config.model import Config
@@ -45,7 +46,7 @@ class Ends(Orders):
     def _stop_workers(self, workers: list[WorkerProcess]) -> None:
         """Have workers drain of which the sockets are in other hands."""
         for worker in workers:
-            worker.tell_stop("handover")
+            worker.tell_stop(ShutdownMode.HANDOVER)
             when = time.monotonic() + self._budget
             worker.must_end_by(when, f"not drained within {self._budget:g} s")
 
@@ -74,10 +75,7 @@ class Ends(Orders):
             what = f"{capital(worker)} failed to start: {worker.reason or describe_end(code)}"
         if worker is slot.successor:
             slot.successor = None
-            logger.error("%s; %s goes on serving", what, slot.worker)
-            self._changes.failed(worker)
-            if slot.worker is not None and slot.worker.retiring:
-                slot.start_at = now + RETRY
+            self._no_successor(slot, worker.config, what)
             return
         slot.worker, slot.successor = slot.successor, None
         if worker.retiring and code == 0:
@@ -93,8 +91,17 @@ class Ends(Orders):
             logger.error("%s", what)
             self._stop(worker.status or max(code, 0) or 1)
 
+    def _no_successor(self, slot: Slot, config: Config, what: str) -> None:
+        """The worker of a slot stays, as what was to follow it with ``config`` has failed."""
+        logger.error("%s; %s goes on serving", what, slot.worker)
+        self._changes.failed(config)
+        if slot.worker is not None and slot.worker.retiring:
+            slot.start_at = time.monotonic() + RETRY
+
     def _try_again(self, slot: Slot, ready_for: float, what: str) -> None:
         delay = slot.backoff.died(ready_for)
+        if delay is None and slot is not self._admin and self._others_serve(slot, ready_for):
+            delay = RETRY
         if delay is None and slot is self._admin:
             logger.error("%s; going on without the admin listener", what)
             return
@@ -113,7 +120,23 @@ class Ends(Orders):
         slot.start_at = time.monotonic() + delay
         logger.error("%s; replacing it %s", what, f"in {delay:g} s" if delay else "now")
 
-    def _stop(self, status: int, farewell: str = "prompt", *, quick: bool = False) -> None:
+    def _others_serve(self, slot: Slot, ready_for: float) -> bool:
+        """Whether the service is worth more than the end that a crash loop of ``slot`` would be.
+
+        A start that fails says nothing against workers that serve, such as those an operator has
+        asked for more of. Workers that become ready and die may have met what ends all of them:
+        then others count only when they are stable.
+        """
+        now = time.monotonic()
+        least = STABLE_AFTER if ready_for else 0.0
+        ready = [each.worker for each in self._slots if each.worker and each.worker.ready_at]
+        if any(worker.slot is not slot and worker.ready_for(now) >= least for worker in ready):
+            return True
+        return not ready_for and not all(each.backoff.exhausted for each in self._slots)
+
+    def _stop(
+        self, status: int, mode: ShutdownMode = ShutdownMode.PROMPT, *, quick: bool = False
+    ) -> None:
         """Have every worker stop, once; ``_watch`` returns when the last has ended.
 
         Our copies of the sockets close: a queue that outlived the workers would take
@@ -131,14 +154,14 @@ class Ends(Orders):
             for sock in slot.sockets:
                 sock.close()
         budget = QUICK_GRACE if quick else self._budget
-        if farewell == "notice":
+        if mode is ShutdownMode.NOTICE:
             budget += self._config.shutdown_delay
         deadline = time.monotonic() + budget
         if self._admin is not None:
             self._admin.stopping(self._workers.values())
         for worker in self._workers.values():
             if worker.slot is not self._admin:
-                worker.tell_stop(farewell, quick=quick)
+                worker.tell_stop(mode, quick=quick)
             worker.must_end_by(deadline, f"not stopped within {budget:g} s")
 
     def _kill_overdue(self) -> None:

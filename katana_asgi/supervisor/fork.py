@@ -13,16 +13,23 @@ import os
 import sys
 import threading
 from contextlib import suppress
+from signal import SIGINT
 from typing import TYPE_CHECKING
 
 from katana_asgi.errors import StartupError
-from katana_asgi.supervisor.identity import become, bind_to_cpu, set_title
+from katana_asgi.supervisor.identity import become, bind_to_cpu, enter, set_title
 from katana_asgi.supervisor.signals import FORWARDED, STOPS, held_back, reset_in_child
 from katana_asgi.worker.channel import Channel
+from katana_asgi.worker.exiting import (
+    bound_the_exit,
+    flush_standard_streams,
+    run_exit_functions,
+)
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
+    from signal import Signals
     from typing import NoReturn, TypeAlias
 
     from katana_asgi.config.model import Config
@@ -30,7 +37,7 @@ if TYPE_CHECKING:
 
     Entry: TypeAlias = Callable[[Config, list[socket.socket], Channel], int]
 
-__all__ = ["fork_worker", "preload", "run_worker"]
+__all__ = ["fork_with_channel", "fork_worker", "preload", "run_worker"]
 
 logger = logging.getLogger("katana_asgi.error")
 
@@ -60,17 +67,15 @@ def preload(config: Config) -> None:
         )
 
 
-def fork_worker(
-    entry: Entry, config: Config, slot: Slot, release: Callable[[], None]
-) -> tuple[int, Channel]:
-    """Start a process for ``slot``: it runs ``entry``, its status is what that returns.
+def fork_with_channel(child: Callable[[Channel, set[Signals]], NoReturn]) -> tuple[int, Channel]:
+    """Start a process that runs ``child`` with its end of a channel and the signal mask to set.
 
-    ``release`` closes, in the child, what only the supervisor needs. Returns the process id
-    and the supervisor's end of the control channel. Raises ``OSError`` where the system has
-    no process or descriptor to give.
+    It begins with the signals held back that it must not report to the supervisor. Returns the
+    process id and the supervisor's end. Raises ``OSError`` where the system has no process or
+    descriptor to give.
     """
     here, there = Channel.pair()
-    _flush()  # or the child would write the same again
+    flush_standard_streams()  # or the child would write the same again
     with held_back(STOPS) as mask:
         try:
             pid = os.fork()
@@ -79,18 +84,41 @@ def fork_worker(
             there.close()
             raise
         if pid == 0:
-
-            def settle() -> None:
-                reset_in_child(mask, survive=FORWARDED)
+            try:
                 here.close()
-                release()
-                set_title(slot.name)
-                if config.cpu_affinity and slot.number:
-                    bind_to_cpu(slot.number)
-
-            _live(entry, config, slot.sockets, there, settle)
+                child(there, mask)
+            finally:
+                os._exit(1)
     there.close()
     return pid, here
+
+
+def fork_worker(
+    entry: Entry, config: Config, slot: Slot, start: str, release: Callable[[], None]
+) -> tuple[int, Channel]:
+    """Start a process for ``slot``: it runs ``entry``, its status is what that returns.
+
+    ``start`` is the directory the service was started in; ``release`` closes, in the child,
+    what only the supervisor needs. Returns the process id and the supervisor's end of the
+    control channel. Raises ``OSError``.
+    """
+
+    def run(config: Config, sockets: list[socket.socket], channel: Channel) -> int:
+        enter(config, start)
+        become(config)
+        return entry(config, sockets, channel)
+
+    def child(channel: Channel, mask: set[Signals]) -> NoReturn:
+        def prepare() -> None:
+            reset_in_child(mask, survive=(SIGINT, *FORWARDED))
+            release()
+            set_title(slot.name)
+            if config.cpu_affinity and slot.number:
+                bind_to_cpu(slot.number)
+
+        _live(run, config, slot.sockets, channel, prepare)
+
+    return fork_with_channel(child)
 
 
 def _live(
@@ -98,28 +126,36 @@ def _live(
     config: Config,
     sockets: Sequence[socket.socket],
     channel: Channel,
-    settle: Callable[[], None],
+    prepare: Callable[[], None],
 ) -> NoReturn:
     """Be the child, from its first to its last instruction."""
     status = 1
     try:
-        atexit._clear()  # the supervisor's own, of which one run is enough
-        settle()
+        _forget_exit_functions()
+        prepare()
         status = _run(entry, config, list(sockets), channel)
-        atexit._run_exitfuncs()  # the application's own, which os._exit would leave out
+        bound_the_exit(status)
+        run_exit_functions()  # the application's own
     except BaseException:
         logger.exception("A worker failed before or after its work")
     finally:
         with suppress(BaseException):
             logging.shutdown()
-            _flush()
+            flush_standard_streams()
         os._exit(status & 0xFF)
+
+
+def _forget_exit_functions() -> None:
+    """Drop those of the supervisor, of which one run is enough, but for those of the child."""
+    atexit._clear()
+    inherited = sys.modules.get("multiprocessing.util")  # by an import before the fork
+    if inherited is not None:
+        atexit.register(inherited._exit_function)
 
 
 def _run(entry: Entry, config: Config, sockets: list[socket.socket], channel: Channel) -> int:
     """Run the worker; an exception becomes a status and, for the supervisor, a reason."""
     try:
-        become(config)
         return entry(config, sockets, channel)
     except SystemExit as error:
         if isinstance(error.code, int):
@@ -135,10 +171,3 @@ def _run(entry: Entry, config: Config, sockets: list[socket.socket], channel: Ch
 def _report(channel: Channel, status: int, reason: str) -> int:
     channel.send({"type": "failed", "status": status, "reason": reason})
     return status
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:  # a program without a console has none
-            with suppress(OSError, ValueError):
-                stream.flush()

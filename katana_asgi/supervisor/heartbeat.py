@@ -1,6 +1,6 @@
-"""Which workers say nothing: a loop that does not turn sends no heartbeat.
+"""Which workers are silent: a loop that does not turn sends no heartbeat.
 
-A worker that imports is not looked at (``timeout-startup`` is for that), nor is one that drains.
+A worker that imports is not checked (``timeout-startup`` is for that), nor is one that drains.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.supervisor.slot import WorkerProcess
 
-__all__ = ["look_at_heartbeats", "next_look"]
+__all__ = ["check_heartbeats", "next_check"]
 
 STACKS: Final = 0.5
 """Seconds a blocked worker gets to write its stacks before it is killed."""
@@ -23,8 +23,8 @@ STACKS: Final = 0.5
 logger = logging.getLogger("katana_asgi.error")
 
 
-def look_at_heartbeats(workers: Iterable[WorkerProcess], limit: float, now: float) -> None:
-    """Say which of ``workers`` are blocked; end those that have been for ``limit`` seconds.
+def check_heartbeats(workers: Iterable[WorkerProcess], limit: float, now: float) -> None:
+    """Log which of ``workers`` are blocked; end those that have been for ``limit`` seconds.
 
     0 is no limit. Messages that have arrived must have been read before.
     """
@@ -39,8 +39,8 @@ def look_at_heartbeats(workers: Iterable[WorkerProcess], limit: float, now: floa
             logger.warning("%s says nothing: its event loop is blocked", str(worker).capitalize())
 
 
-def next_look(workers: Iterable[WorkerProcess], limit: float) -> list[float]:
-    """When to look again, for each worker."""
+def next_check(workers: Iterable[WorkerProcess], limit: float) -> list[float]:
+    """When to check again, for each worker."""
     times = []
     for worker in workers:
         if not worker.blocked:

@@ -3,27 +3,69 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from katana_asgi.errors import StartupError
 
 if TYPE_CHECKING:
     from katana_asgi.config.model import Config
 
-__all__ = ["become", "bind_to_cpu", "remove_pid_file", "set_title", "settle_in", "write_pid_file"]
+__all__ = [
+    "become",
+    "bind_to_cpu",
+    "check_descriptors",
+    "enter",
+    "prepare_process",
+    "remove_pid_file",
+    "set_title",
+    "write_pid_file",
+]
+
+DESCRIPTORS: Final = 32
+"""The least number of descriptors with which a worker starts, and can answer a few clients."""
+
+logger = logging.getLogger("katana_asgi.error")
 
 
-def settle_in(config: Config) -> None:
+def enter(config: Config, start: str = "") -> None:
+    """Be in the directory of the service: ``chdir``, or the one it was started in, by its name.
+
+    Where a deployment has turned a link since, this is what it points to now. Raises
+    ``StartupError`` where ``chdir`` cannot be entered; of the other the process may have no need.
+    """
+    try:
+        os.chdir(config.chdir or start or ".")
+    except OSError as error:
+        if config.chdir:
+            raise StartupError(f"cannot change to {config.chdir}: {error.strerror}") from error
+
+
+def prepare_process(config: Config) -> None:
     """Take the directory and the file mode mask of the service. Raises ``StartupError``."""
     if config.umask:
         os.umask(int(config.umask.lower().removeprefix("0o"), 8))
-    if config.chdir:
-        try:
-            os.chdir(config.chdir)
-        except OSError as error:
-            raise StartupError(f"cannot change to {config.chdir}: {error.strerror}") from error
+    enter(config)
+
+
+def check_descriptors() -> None:
+    """Have room for the least that a service needs. Raises ``StartupError``."""
+    try:
+        from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit
+    except ImportError:
+        return
+    soft, hard = getrlimit(RLIMIT_NOFILE)
+    if soft >= DESCRIPTORS or soft == RLIM_INFINITY:
+        return
+    if hard == RLIM_INFINITY or hard >= DESCRIPTORS:
+        with suppress(OSError, ValueError):
+            setrlimit(RLIMIT_NOFILE, (DESCRIPTORS, hard))
+            return
+    raise StartupError(
+        f"the limit of open files is {soft}, and a service needs {DESCRIPTORS} at least (ulimit -n)"
+    )
 
 
 def become(config: Config) -> None:
@@ -62,19 +104,24 @@ def _change(user: str, group: str) -> None:
 
 
 def bind_to_cpu(number: int) -> None:
-    """Keep this process, worker ``number`` from 1, on one of the CPUs it may use (Linux)."""
+    """Keep this process, worker ``number`` from 1, on one of the CPUs it may use (Linux).
+
+    A sandbox may forbid it: then the worker runs where the system puts it.
+    """
     if hasattr(os, "sched_setaffinity"):
-        allowed = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {allowed[(number - 1) % len(allowed)]})
+        try:
+            allowed = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(0, {allowed[(number - 1) % len(allowed)]})
+        except OSError as error:
+            logger.warning("Not bound to a CPU: %s", error.strerror)
 
 
 def set_title(what: str) -> None:
     """Show ``what`` in process lists, where the ``titles`` extra is installed."""
-    try:
+    with suppress(Exception):  # the library is missing, or the system does not let it
         from setproctitle import setproctitle
-    except ImportError:
-        return
-    setproctitle(f"katana-asgi: {what}")
+
+        setproctitle(f"katana-asgi: {what}")
 
 
 def write_pid_file(path: str) -> None:

@@ -8,14 +8,18 @@ import selectors
 import signal
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any
 
 from katana_asgi.net.redirect_sockets import redirects_to_hand_on
+from katana_asgi.observe.descriptor import terminal_is_gone
 from katana_asgi.observe.logs import reopen_logs
 from katana_asgi.supervisor.signals import describe_signal
 from katana_asgi.supervisor.upgrade import exec_successor
+from katana_asgi.worker.channel import ONE_STOP, ShutdownMode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from katana_asgi.net.notify import Notifier
     from katana_asgi.supervisor.changes import Changes
     from katana_asgi.supervisor.signals import SignalWatch
@@ -23,10 +27,6 @@ if TYPE_CHECKING:
     from katana_asgi.worker.channel import Channel
 
 __all__ = ["Orders"]
-
-ONE_STOP: Final = 0.5
-"""Seconds within which the same signal counts once: ``timeout`` and some service managers send
-it to the process and to its group."""
 
 logger = logging.getLogger("katana_asgi.error")
 
@@ -52,7 +52,12 @@ class Orders:
         self._reloading = False  # and the service manager has been told
         self._relieved = False  # another supervisor has the sockets
 
-    def _stop(self, status: int, farewell: str = "prompt", *, quick: bool = False) -> None:
+    def _stop(
+        self, status: int, mode: ShutdownMode = ShutdownMode.PROMPT, *, quick: bool = False
+    ) -> None:
+        raise NotImplementedError
+
+    def _step(self, step: Callable[..., None], *arguments: Any) -> None:
         raise NotImplementedError
 
     def _reap(self) -> None:
@@ -60,12 +65,17 @@ class Orders:
 
     def _on_signals(self) -> None:
         for number in self._signals.read():
-            if number == signal.SIGCHLD:
-                self._reap()
-            elif number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-                self._on_stop_signal(number)
-            elif not self._stopping:
-                self._on_order(number)
+            self._step(self._on_signal, number)
+
+    def _on_signal(self, number: int) -> None:
+        if number == signal.SIGHUP and not self._signals.hangup_ignored and terminal_is_gone():
+            number = signal.SIGTERM  # the end of the terminal, as for any program
+        if number == signal.SIGCHLD:
+            self._reap()
+        elif number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            self._on_stop_signal(number)
+        elif not self._stopping:
+            self._on_order(number)
 
     def _on_stop_signal(self, number: int) -> None:
         now = time.monotonic()
@@ -82,15 +92,16 @@ class Orders:
         elif not self._stopping:
             quick = number == signal.SIGQUIT
             logger.info("Received %s, stopping%s", name, " at once" if quick else "")
-            farewell = "notice" if number == signal.SIGTERM else "prompt"
-            self._stop(0, farewell, quick=quick)
+            notice = number == signal.SIGTERM
+            mode = ShutdownMode.NOTICE if notice else ShutdownMode.PROMPT
+            self._stop(0, mode, quick=quick)
 
     def _on_order(self, number: int) -> None:
         logger.info("Received %s", describe_signal(number))
         if number == signal.SIGHUP:
             self._notifier.reloading()
-            self._changes.reload()
             self._reloading = True  # until it is over, also where it was refused
+            self._changes.reload(time.monotonic())
         elif number == signal.SIGTTIN:
             self._changes.more()
         elif number == signal.SIGTTOU:
@@ -130,7 +141,7 @@ class Orders:
             self._relieved = True
             self._notifier.succeeded_by(pid)
             self._forget_upgrade()
-            self._stop(0, "handover")
+            self._stop(0, ShutdownMode.HANDOVER)
         elif channel.closed:
             logger.error("The new supervisor [%d] failed to start; this one goes on", pid)
             self._forget_upgrade()

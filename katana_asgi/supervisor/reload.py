@@ -5,21 +5,20 @@ A process of its own watches the files, because a process with threads should no
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
+import select
 import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from katana_asgi.errors import StartupError
 from katana_asgi.supervisor.slot import Slot
 from katana_asgi.supervisor.supervisor import Supervisor
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from katana_asgi.config.model import Config
     from katana_asgi.supervisor.slot import WorkerProcess
@@ -41,6 +40,9 @@ end. A developer who saves again does not wait for them."""
 
 PATHS_NAMED: Final = 3
 """Changed files that the log names; a change of branch touches hundreds."""
+
+POLL: Final = 0.5
+"""Seconds between two rounds through the files, where the system does not report changes."""
 
 logger = logging.getLogger("katana_asgi.error")
 
@@ -68,14 +70,6 @@ class ReloadSupervisor(Supervisor):
             )
         )
         self._watcher = _Watcher(time.monotonic())
-
-    def run(self) -> int:
-        """As without reload. Raises ``StartupError`` also where watchfiles is not installed."""
-        if importlib.util.find_spec("watchfiles") is None:
-            raise StartupError(
-                "setting reload needs the package watchfiles: pip install 'katana-asgi[reload]'"
-            )
-        return super().run()
 
     def _prepare(self) -> None:
         super()._prepare()
@@ -150,20 +144,93 @@ class _Told:
         told = [message["type"] for message in self._channel.receive()]
         return self._channel.closed or not {"stop", "quit"}.isdisjoint(told)
 
+    def wait(self, timeout: float) -> None:
+        """Wait for ``timeout`` seconds, or until the supervisor says something."""
+        select.select([self._channel], [], [], timeout)
+
 
 def watch_files(config: Config, _sockets: list[socket.socket], channel: Channel) -> int:
-    """Be the watcher: say ``changed {paths}`` for each group of changes, until told to stop."""
-    from watchfiles import watch
+    """Be the watcher: send ``changed {paths}`` for each group of changes, until told to stop.
 
+    Where watchfiles is missing, or cannot watch a directory (it belongs to another user, the
+    system has no watches left), the files are polled.
+    """
     roots = [Path(name).resolve() for name in config.reload_dir or (".",)]
 
-    def matters(_change: object, name: str) -> bool:
-        return counts(Path(name), roots, config.reload_include, config.reload_exclude)
+    def matters(path: Path) -> bool:
+        return counts(path, roots, config.reload_include, config.reload_exclude)
 
-    for group in watch(*roots, watch_filter=matters, stop_event=_Told(channel), debounce=400):
-        paths = sorted({os.path.relpath(name) for _, name in group})
-        channel.send({"type": "changed", "paths": paths[: PATHS_NAMED + 1]})
+    told = _Told(channel)
+    try:
+        for group in _reported(roots, matters, told):
+            _send_changed(channel, group)
+    except Exception as error:  # noqa: BLE001 - of a library; the developer goes on working
+        logger.info("Files are polled every %g s: %s", POLL, error)
+        for group in _polled(roots, config.reload_exclude, matters, told):
+            _send_changed(channel, group)
     return 0
+
+
+def _send_changed(channel: Channel, group: set[str]) -> None:
+    paths = sorted(map(os.path.relpath, group))
+    channel.send({"type": "changed", "paths": paths[: PATHS_NAMED + 1]})
+
+
+def _reported(
+    roots: Sequence[Path], matters: Callable[[Path], bool], told: _Told
+) -> Iterator[set[str]]:
+    """Groups of files that the system says have changed."""
+    from watchfiles import watch
+
+    def wanted(_change: object, name: str) -> bool:
+        return matters(Path(name))
+
+    for group in watch(*roots, watch_filter=wanted, stop_event=told, debounce=400):
+        yield {name for _, name in group}
+
+
+def _polled(
+    roots: Sequence[Path],
+    exclude: Sequence[str],
+    matters: Callable[[Path], bool],
+    told: _Told,
+) -> Iterator[set[str]]:
+    """Groups of files that are not as they were in the round before."""
+    before = _states(roots, exclude, matters)
+    while not told.is_set():
+        told.wait(POLL)
+        now = _states(roots, exclude, matters)
+        changed = {name for name in now.keys() | before.keys() if now.get(name) != before.get(name)}
+        before = now
+        if changed:
+            yield changed
+
+
+def _states(
+    roots: Sequence[Path], exclude: Sequence[str], matters: Callable[[Path], bool]
+) -> dict[str, tuple[int, int, int]]:
+    """What changes with each file that matters; directories that cannot be read have none."""
+    found = {}
+    waiting = list(roots)
+    while waiting:
+        directory = waiting.pop()
+        try:
+            with os.scandir(directory) as entries:
+                listed = list(entries)
+        except OSError:
+            continue
+        for entry in listed:
+            path = Path(entry.path)
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    if not any(path.match(pattern) for pattern in exclude):
+                        waiting.append(path)
+                elif matters(path):
+                    status = entry.stat()
+                    found[entry.path] = status.st_ino, status.st_size, status.st_mtime_ns
+            except OSError:  # removed meanwhile
+                continue
+    return found
 
 
 def counts(

@@ -49,6 +49,7 @@ class SignalWatch:
 
     def __init__(self) -> None:
         self.signals = WATCHED
+        self.hangup_ignored = False  # nohup: SIGHUP is not the end of a terminal
         self._earlier: dict[signal.Signals, Handler] = {}
         self._earlier_wakeup = -1
         self._reader, self._writer = socket.socketpair()
@@ -65,6 +66,8 @@ class SignalWatch:
             raise StartupError("more than one worker needs the main thread") from error
         for number in self.signals:
             self._earlier[number] = signal.signal(number, _do_nothing)
+        hangup = getattr(signal, "SIGHUP", None)
+        self.hangup_ignored = self._earlier.get(hangup) is signal.SIG_IGN if hangup else False
         return self
 
     def __exit__(
@@ -114,12 +117,8 @@ def held_back(signals: tuple[signal.Signals, ...]) -> Iterator[set[signal.Signal
         signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
-def reset_in_child(
-    mask: set[signal.Signals],
-    ignore: tuple[signal.Signals, ...] = (signal.SIGINT,),
-    survive: tuple[signal.Signals, ...] = (),
-) -> None:
-    """Give a forked process default signals, apart from those it is to ``ignore``.
+def reset_in_child(mask: set[signal.Signals], survive: tuple[signal.Signals, ...] = ()) -> None:
+    """Give a forked process default signals, apart from those it is to ``survive``.
 
     Ctrl-C reaches every process of the terminal; the supervisor speaks for them all. Until
     the worker says otherwise SIGTERM ends it at once, even in the middle of an import.
@@ -128,8 +127,6 @@ def reset_in_child(
     for number in signal.valid_signals():
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
-    for number in ignore:
-        signal.signal(number, signal.SIG_IGN)
     for number in survive:
         signal.signal(number, _do_nothing)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)

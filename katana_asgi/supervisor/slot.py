@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.config.model import Config
     from katana_asgi.supervisor.fork import Entry
-    from katana_asgi.worker.channel import Channel, Message
+    from katana_asgi.worker.channel import Channel, Message, ShutdownMode
 
 __all__ = ["Slot", "WorkerProcess", "describe_end"]
 
@@ -85,20 +85,26 @@ class WorkerProcess:
         self.kill_at = None
         self.slot.was_ready = True
 
+    def excuse(self, seconds: float) -> None:
+        """Move its deadlines: for so long the supervisor has not run, and heard nothing."""
+        self.heard_at += seconds
+        if self.kill_at is not None:
+            self.kill_at += seconds
+
     def must_end_by(self, when: float, complaint: str) -> None:
         """Have the worker killed at ``when``, unless it is to be killed earlier."""
         if self.kill_at is None or when < self.kill_at:
             self.kill_at = when
             self.complaint = complaint
 
-    def tell_stop(self, farewell: str, *, quick: bool = False) -> None:
-        """Ask the worker to drain and end; ``farewell`` is one of ``worker.drain.Farewell``.
+    def tell_stop(self, mode: ShutdownMode, *, quick: bool = False) -> None:
+        """Ask the worker to drain and end.
 
         A worker that is still starting may be importing, deaf to messages, and has nothing to
         drain: it gets SIGTERM too. A ready one does not: service managers send their own
         SIGTERM to every process, and a second one could mean "at once" to it.
         """
-        message = {"type": "quit"} if quick else {"type": "stop", "farewell": farewell}
+        message = {"type": "quit"} if quick else {"type": "stop", "mode": mode.value}
         if not self.channel.send(message) or self.ready_at is None:
             self._signal(signal.SIGTERM)
 
@@ -162,6 +168,11 @@ class Slot:
             and self.successor is None
             and self.start_at is None
         )
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has no worker, and the next try at one is some time off."""
+        return self.worker is None and self.start_at is not None and self.backoff.exhausted
 
     def take(self, worker: WorkerProcess) -> None:
         """Note a worker that was started."""

@@ -11,21 +11,29 @@ import os
 import selectors
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from katana_asgi.config.directory import current_directory
 from katana_asgi.errors import StartupError
-from katana_asgi.net.inherited import in_slots, own_unix_file
 from katana_asgi.net.notify import Notifier
-from katana_asgi.net.sockets import bind_slots, describe, remove_unix_socket
+from katana_asgi.net.sockets import (
+    bind_slots,
+    describe,
+    in_slots,
+    own_unix_file,
+    reason_of,
+    remove_unix_socket,
+)
 from katana_asgi.supervisor.admin import AdminSlot
 from katana_asgi.supervisor.changes import Changes
 from katana_asgi.supervisor.ends import Ends, capital
 from katana_asgi.supervisor.fork import fork_worker, preload, run_worker
-from katana_asgi.supervisor.heartbeat import look_at_heartbeats, next_look
+from katana_asgi.supervisor.heartbeat import check_heartbeats, next_check
 from katana_asgi.supervisor.identity import remove_pid_file, set_title, write_pid_file
 from katana_asgi.supervisor.signals import SignalWatch
 from katana_asgi.supervisor.slot import Slot, WorkerProcess
 from katana_asgi.supervisor.upgrade import Predecessor
+from katana_asgi.worker.channel import Budgets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +50,16 @@ is killed."""
 
 EXIT_GRACE: Final = 5.0
 """Seconds a worker gets to end after it said that it failed or closed its channel."""
+
+FAULT_PAUSE: Final = 1.0
+"""Seconds until the next turn after a fault of our own, against one that comes back each turn."""
+
+ROUND: Final = 1.0
+"""Seconds between two turns at most, so that the supervisor notices when it did not run."""
+
+OWN_DELAY: Final = 2.0
+"""Seconds by which the supervisor itself is late when it was stopped, or had no processor: what
+its workers did meanwhile it could not see, and nothing of it is held against them."""
 
 logger = logging.getLogger("katana_asgi.error")
 
@@ -61,7 +79,7 @@ class Supervisor(Ends):
     ) -> None:
         self._config = config
         self._entry = run_worker if entry is None else entry
-        self._directory = os.getcwd()
+        self._directory = current_directory()
         self._slots: list[Slot] = []
         self._admin: AdminSlot | None = None  # ... and that of the admin listener, if any
         self._admin_at: float | None = None  # when to try to open it
@@ -73,16 +91,15 @@ class Supervisor(Ends):
         self._notifier = Notifier()
         self._alive_at = time.monotonic() if self._notifier.watchdog else None
         self._complete = False
+        self._faulty_until = 0.0
         self._status = 0
         super().__init__()
 
     @property
     def _budget(self) -> float:
         """Seconds that a worker may take to drain and end."""
-        config = self._config
-        http = config.timeout_graceful_shutdown
-        longest = max(http, config.timeout_stream_shutdown)
-        return longest + config.timeout_lifespan_shutdown + SHUTDOWN_GRACE
+        budgets = Budgets.of(self._config)
+        return budgets.longest + budgets.lifespan + SHUTDOWN_GRACE
 
     def run(self) -> int:
         """Serve until SIGTERM, SIGINT, SIGQUIT or a failure; no child is left when it ends.
@@ -150,24 +167,54 @@ class Supervisor(Ends):
         while True:
             now = time.monotonic()
             if not self._stopping:
-                self._stop_workers(self._changes.go_on(now))
-                if self._reloading and self._announced and not self._changes.rolling:
-                    self._reloading = False
-                    self._notifier.ready(self._status_line)
-                if self._admin_at is not None and self._admin_at <= now:
-                    self._take_over_admin(now)
+                self._step(self._change, now)
             for slot in self._all_slots:
                 if slot.due_at is not None and slot.due_at <= now:
-                    self._start(slot)
+                    self._step(self._start, slot)
             if self._stopping and not self._workers:
                 return
-            for key, _ in self._selector.select(self._time_to_next_deadline()):
-                key.data()
+            self._wait()
             self._kill_overdue()
             if not self._stopping:
                 limit = self._config.timeout_worker
-                look_at_heartbeats(self._serving(), limit, time.monotonic())
+                check_heartbeats(self._serving(), limit, time.monotonic())
             self._tell_alive()
+
+    def _step(self, step: Callable[..., None], *arguments: Any) -> None:
+        """Do what may go wrong; once the service is up, a fault in it must not end the service.
+
+        Before, the start has failed, and while it stops, what is left is killed.
+        """
+        try:
+            step(*arguments)
+        except Exception:
+            if self._stopping or not self._complete:
+                raise
+            logger.exception("A fault of the supervisor; the service goes on as it is")
+            self._faulty_until = time.monotonic() + FAULT_PAUSE
+
+    def _change(self, now: float) -> None:
+        """Take the next step of what was asked for."""
+        self._stop_workers(self._changes.go_on(now))
+        if self._reloading and self._announced and not self._changes.rolling:
+            self._reloading = False
+            self._notifier.ready(self._status_line)
+        if self._admin_at is not None and self._admin_at <= now:
+            self._take_over_admin(now)
+
+    def _wait(self) -> None:
+        """Wait for signals, messages and deadlines, and do what they ask for."""
+        began, timeout = time.monotonic(), self._time_to_next_deadline()
+        if timeout is not None:
+            timeout = min(timeout, ROUND)
+        ready = self._selector.select(timeout)
+        late = time.monotonic() - began - ROUND
+        if timeout is not None and late > OWN_DELAY:
+            logger.warning("The supervisor did not run for %.1f s", late)
+            for worker in self._workers.values():
+                worker.excuse(late)
+        for key, _ in ready:
+            self._step(key.data)
 
     def _tell_alive(self) -> None:
         now = time.monotonic()
@@ -178,23 +225,23 @@ class Supervisor(Ends):
     def _time_to_next_deadline(self) -> float | None:
         deadlines = [self._alive_at, self._admin_at, *[slot.due_at for slot in self._all_slots]]
         deadlines += [worker.kill_at for worker in self._workers.values()]
-        deadlines += next_look(self._serving(), self._config.timeout_worker)
+        deadlines += next_check(self._serving(), self._config.timeout_worker)
         known = [deadline for deadline in deadlines if deadline is not None]
-        return max(0.0, min(known) - time.monotonic()) if known else None
+        if not known:
+            return None
+        return max(0.0, max(min(known), self._faulty_until) - time.monotonic())
 
     # Starting
 
     def _start(self, slot: Slot) -> None:
         config = self._config if slot.worker is None else self._changes.config
+        slot.start_at = None  # whatever comes: not again in the next turn
         try:
-            pid, channel = fork_worker(
-                slot.entry or self._entry, config, slot, partial(self._release_in_child, slot)
-            )
+            entry = slot.entry or self._entry
+            release = partial(self._release_in_child, slot)
+            pid, channel = fork_worker(entry, config, slot, self._directory, release)
         except OSError as error:
-            slot.start_at = None
-            if not slot.was_ready:
-                raise StartupError(f"cannot start a worker process: {error}") from error
-            self._try_again(slot, 0.0, f"{slot.name.capitalize()} cannot be started: {error}")
+            self._not_started(slot, config, reason_of(error))
             return
         now = time.monotonic()
         worker = self._workers[pid] = WorkerProcess(slot, pid, channel, config, now)
@@ -205,6 +252,16 @@ class Supervisor(Ends):
             worker.must_end_by(now + timeout, f"not ready within {timeout:g} s")
         self._selector.register(channel, selectors.EVENT_READ, partial(self._on_channel, worker))
         logger.info("Started %s", worker)
+
+    def _not_started(self, slot: Slot, config: Config, reason: str) -> None:
+        """The system has no process to give."""
+        what = f"{slot.name.capitalize()} cannot be started: {reason}"
+        if slot.worker is not None:
+            self._no_successor(slot, config, what)
+        elif slot.was_ready:
+            self._try_again(slot, 0.0, what)
+        else:
+            raise StartupError(f"cannot start a worker process: {reason}")
 
     def _release_in_child(self, slot: Slot) -> None:
         """Close what a new worker has no use for.
@@ -281,7 +338,10 @@ class Supervisor(Ends):
         if not self._complete and all(each.was_ready for each in self._slots):
             self._complete = True
             if self._predecessor is not None:
-                write_pid_file(self._config.pid_file)
+                try:
+                    write_pid_file(self._config.pid_file)
+                except StartupError as error:
+                    logger.error("%s", error)
                 self._predecessor.relieve()
                 self._predecessor = None
                 self._notifier.ready(self._status_line)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from katana_asgi.net.redirect_sockets import REDIRECT_VARIABLE
-from katana_asgi.supervisor.signals import STOPS, held_back, reset_in_child
+from katana_asgi.supervisor.fork import fork_with_channel
+from katana_asgi.supervisor.signals import reset_in_child
 from katana_asgi.worker.channel import Channel
 
 if TYPE_CHECKING:
@@ -67,20 +69,9 @@ def exec_successor(
     Returns the process id and our end of the channel. Raises ``OSError`` where the system has
     no process or descriptor to give.
     """
-    here, there = Channel.pair()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with held_back(STOPS) as mask:
-        try:
-            pid = os.fork()
-        except BaseException:
-            here.close()
-            there.close()
-            raise
-        if pid == 0:
-            _become_successor(sockets, redirects, there, directory, mask)
-    there.close()
-    return pid, here
+    return fork_with_channel(
+        lambda channel, mask: _become_successor(sockets, redirects, channel, directory, mask)
+    )
 
 
 def _become_successor(
@@ -91,7 +82,7 @@ def _become_successor(
     mask: set[signal.Signals],
 ) -> NoReturn:
     try:
-        reset_in_child(mask, ignore=())
+        reset_in_child(mask)
         numbers = [sock.fileno() for sock in sockets]
         for number in (channel.fileno(), *numbers, *(sock.fileno() for sock in redirects)):
             os.set_inheritable(number, True)
@@ -102,7 +93,8 @@ def _become_successor(
             environment[REDIRECT_VARIABLE] = str(sock.fileno())
         if environment.get("WATCHDOG_PID") == str(os.getppid()):
             environment["WATCHDOG_PID"] = str(os.getpid())  # the service will be this process
-        os.chdir(directory)
+        with suppress(OSError):  # it may have gone, and may not be needed
+            os.chdir(directory)
         os.execve(  # noqa: S606 - the command this process was started with
             sys.executable, [sys.executable, *sys.orig_argv[1:]], environment
         )

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.asgi.tunnel import ByteStream
     from katana_asgi.asgi.writer import ResponseWriter
+    from katana_asgi.http.message import RequestHead
+    from katana_asgi.net.peer import Peer
     from katana_asgi.websocket.codec import FrameCodec
     from katana_asgi.websocket.events import Event
     from katana_asgi.websocket.settings import WebSocketSettings
@@ -68,10 +70,12 @@ class WebSocketLifecycle(WebSocketWriter):
         self,
         context: WorkerContext,
         writer: ResponseWriter,
+        head: RequestHead,
+        peer: Peer,
         scope: dict[str, Any],
         settings: WebSocketSettings,
     ) -> None:
-        super().__init__(context, writer, scope, settings)
+        super().__init__(context, writer, head, peer, scope, settings)
         self._clock = context.clock
         self._inflates = False
         self._messages: list[Any] = []  # for the application, the oldest last

@@ -1,13 +1,14 @@
 """Masking of frame payloads (RFC 6455 §5.3): XOR with a key of four bytes.
 
-The door to ``websockets.speedups``, a C function that is used where it is installed.
-Without it: one big integer XOR for short payloads, four strided translations for long ones.
+The codec does it. Where its C functions were not built, the door to ``websockets.speedups``: a
+C function that is used where it is installed.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Final
+
+from katana_asgi import codec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,32 +16,7 @@ if TYPE_CHECKING:
 
     Mask: TypeAlias = Callable[[bytes | memoryview, bytes], bytes]
 
-__all__ = ["ACCELERATED", "apply_mask", "mask_in_python"]
-
-STRIDED_FROM: Final = 640
-"""Bytes from which four translations beat one integer: 2.0 against 2.5 µs at 1 KiB."""
-
-
-@cache
-def _table(key: int) -> bytes:
-    """The translation table that XORs with ``key``; 256 tables of 256 bytes at most."""
-    return bytes(value ^ key for value in range(256))
-
-
-def mask_in_python(data: bytes | memoryview, key: bytes) -> bytes:
-    """``data`` XOR ``key`` repeated; masking twice gives ``data`` again.
-
-    ``key`` has exactly four bytes.
-    """
-    size = len(data)
-    if size < STRIDED_FROM:
-        repeated = (key * (size // 4 + 1))[:size]
-        mixed = int.from_bytes(data, "little") ^ int.from_bytes(repeated, "little")
-        return mixed.to_bytes(size, "little")
-    result = bytearray(data)
-    for lane in range(4):
-        result[lane::4] = result[lane::4].translate(_table(key[lane]))
-    return bytes(result)
+__all__ = ["apply_mask"]
 
 
 def _accelerated() -> Mask | None:
@@ -51,9 +27,5 @@ def _accelerated() -> Mask | None:
     return mask_in_c
 
 
-_in_c: Final = _accelerated()
-ACCELERATED: Final = _in_c is not None
-"""Whether the C function does the masking."""
-
-apply_mask: Final[Mask] = _in_c or mask_in_python
-"""``apply_mask(data, key)``: the faster of the two; ``data`` is bytes or a memoryview."""
+apply_mask: Final[Mask] = codec.mask if codec.NATIVE else _accelerated() or codec.mask
+"""``apply_mask(data, key)``: the fastest there is; ``data`` is bytes or a memoryview."""

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
-from katana_asgi.asgi.exchange import COMPLETE, INITIAL, says_gone
-from katana_asgi.asgi.request_ids import request_id_of
+from katana_asgi.asgi.exchange import COMPLETE, INITIAL
+from katana_asgi.asgi.failures import log_failure, passes_on_disconnect
+from katana_asgi.codec import check_fields
 from katana_asgi.errors import ClientDisconnected, LocalProtocolError
-from katana_asgi.net.clock import NEVER
-from katana_asgi.observe.record import head_of_websocket
+from katana_asgi.observe.record import head_without_fields
 from katana_asgi.websocket.lifecycle import (
     ABNORMAL,
     INTERNAL_ERROR,
@@ -31,13 +30,15 @@ from katana_asgi.websocket.opening import open_codec
 from katana_asgi.websocket.writing import CONNECTING, OPEN
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.asgi.tunnel import ByteStream, TunnelEnd
     from katana_asgi.asgi.writer import ResponseWriter
     from katana_asgi.asgi_types import Message
-    from katana_asgi.http.message import RequestHead
-    from katana_asgi.observe.record import Outcome
-    from katana_asgi.websocket.handshake import Upgrade
+    from katana_asgi.http.message import Field, RequestHead
+    from katana_asgi.net.peer import Peer
+    from katana_asgi.websocket.handshake import Opening
     from katana_asgi.websocket.settings import WebSocketSettings
 
 __all__ = ["Upgradable", "WebSocketSession"]
@@ -46,17 +47,13 @@ logger = logging.getLogger("katana_asgi.error")
 
 
 class Upgradable(Protocol):
-    """A connection that a session can take over."""
+    """A handshake that a session can answer and whose connection, or stream, it takes over."""
 
-    deadline: float
-    """When the connection gives up on the handshake's answer, on the loop's clock."""
+    def limit(self, timeout: float) -> None:
+        """The application has ``timeout`` seconds to answer; 0 is no limit."""
 
-    @property
-    def scheme(self) -> str:
-        """What the connection itself is: ``http`` or ``https``."""
-
-    def upgrade(self, response: bytes, end: TunnelEnd) -> tuple[ByteStream, bytes]:
-        """Send ``response`` (a 101); give the bytes that follow to ``end``.
+    def accept(self, fields: Sequence[Field], end: TunnelEnd) -> tuple[ByteStream, bytes]:
+        """Answer the handshake, with these fields among others; give what follows to ``end``.
 
         Returns the stream, and the bytes that have come already.
         """
@@ -68,32 +65,29 @@ class WebSocketSession(WebSocketLifecycle):
     __slots__ = (
         "_application_closed",
         "_connect_sent",
-        "_connection",
-        "_head",
-        "_scheme",
+        "_opening",
+        "_told",
         "_upgrade",
     )
 
     def __init__(
         self,
         context: WorkerContext,
-        connection: Upgradable,
         writer: ResponseWriter,
-        scope: dict[str, Any],
         head: RequestHead,
-        upgrade: Upgrade,
+        peer: Peer,
+        scope: dict[str, Any],
+        upgrade: Upgradable,
+        opening: Opening,
         settings: WebSocketSettings,
     ) -> None:
-        super().__init__(context, writer, scope, settings)
-        self._connection: Upgradable | None = connection
-        self._upgrade: Upgrade | None = upgrade
-        access = context.access
-        self._head = None if access is None else head_of_websocket(head, access.reads_fields)
-        self._scheme = connection.scheme
+        super().__init__(context, writer, head, peer, scope, settings)
+        self._upgrade: Upgradable | None = upgrade
+        self._opening: Opening | None = opening
         self._connect_sent = False
         self._application_closed = False
-        timeout = settings.timeout_handshake
-        connection.deadline = self._clock.after(timeout) if timeout else NEVER
+        self._told = False  # the application has been told of the end
+        upgrade.limit(settings.timeout_handshake)
 
     # -- the application's side --------------------------------------------------------------
 
@@ -108,10 +102,12 @@ class WebSocketSession(WebSocketLifecycle):
                 self._queued -= len(message)
                 if self._paused:
                     self._look_for_room()
-                if type(message) is str:
-                    return {"type": "websocket.receive", "text": message, "bytes": None}
-                return {"type": "websocket.receive", "bytes": message, "text": None}
+                kind = "text" if type(message) is str else "bytes"
+                return {"type": "websocket.receive", kind: message}
             if self._close is not None:
+                if self._told:  # a turn for the others: some applications ask again and again
+                    await asyncio.sleep(0)
+                self._told = True
                 code, reason = self._close
                 return {"type": "websocket.disconnect", "code": code, "reason": reason}
             self._burst = False
@@ -166,27 +162,27 @@ class WebSocketSession(WebSocketLifecycle):
 
     def _accept(self, message: Message) -> None:
         context = self._context
-        connection, upgrade = self._connection, self._upgrade
-        assert connection is not None  # noqa: S101 - let go of here, once
+        upgrade, opening = self._upgrade, self._opening
         assert upgrade is not None  # noqa: S101 - let go of here, once
-        fields = context.check_fields(message.get("headers", ()))
-        codec, response = open_codec(
-            upgrade,
-            self._settings,
-            message.get("subprotocol"),
-            fields,
-            self._clock.variants[fields.own],
-        )
+        assert opening is not None  # noqa: S101 - let go of here, once
+        fields = check_fields(message.get("headers", ()))
+        codec, pairs = open_codec(opening, self._settings, message.get("subprotocol"), fields)
+        pairs += context.defaults.pairs(fields.own)
         self._codec = codec
         self._inflates = codec.compresses
         self._phase = OPEN
         self.status = 101
         # Nothing of HTTP is needed any more: an idle WebSocket should be small.
-        self._connection = self._upgrade = None
-        del self._writer
+        self._upgrade = self._opening = None
+        observer = context.observer
+        if observer is not None:
+            observer.upgraded(self)
+        if observer is None or not observer.reads_fields:
+            self.head = head_without_fields(self.head)
         self.opened = context.loop.time()
         self._heard = self._spoken = self._clock.now
-        self._stream, held = connection.upgrade(response, self)
+        self._stream, held = upgrade.accept(pairs, self)
+        del self._writer
         self._watch(self._clock.now)
         if held:
             self.bytes_received(held)
@@ -201,8 +197,8 @@ class WebSocketSession(WebSocketLifecycle):
 
     async def _respond(self, message: Message) -> None:
         """Part of an ordinary response instead of the upgrade; after it nothing comes."""
-        if self._connection is not None:
-            self._connection.deadline = NEVER
+        if self._upgrade is not None:
+            self._upgrade.limit(0.0)
         try:
             await super().send(message)
         finally:
@@ -215,7 +211,7 @@ class WebSocketSession(WebSocketLifecycle):
     def overdue(self) -> None:
         """The application takes too long."""
         if self.state == INITIAL:
-            self._writer.fail(503)
+            self.fail(503)
 
     def half_close(self) -> bool:
         """A WebSocket needs both directions."""
@@ -233,8 +229,8 @@ class WebSocketSession(WebSocketLifecycle):
         self._finish(SERVICE_RESTART if self._context.draining else INTERNAL_ERROR)
 
     def failed(self, error: BaseException) -> None:
-        if self._close is None or not says_gone(error):
-            logger.error("Exception in ASGI application", exc_info=error)
+        if self._close is None or not passes_on_disconnect(error):
+            log_failure(error, self.head)
         self._finish(INTERNAL_ERROR)
 
     def returned_early(self) -> None:
@@ -251,27 +247,16 @@ class WebSocketSession(WebSocketLifecycle):
         if self._phase == OPEN:
             self._start_close(code, "")
         elif self._phase == CONNECTING and self.state != COMPLETE and not self.disconnected:
-            self._writer.fail(500)
+            self.fail()
 
     def _log(self) -> None:
-        access, head = self._context.access, self._head
-        if access is None or head is None:
+        observer = self._context.observer
+        if observer is None or not self.opened:
             return
         code = ABNORMAL if self._close is None else self._close[0]
-        now = perf_counter()
         seconds = self._context.loop.time() - self.opened
-        outcome: Outcome = (
-            self.client,
-            self._scheme,
-            head,
-            101,
-            None,
-            self.bytes_out,
-            self.bytes_in,
-            f"closed {code}",
-            (self.messages_in, self.messages_out, seconds),
-        )
-        access.add((outcome, now, now - seconds, request_id_of(self.scope)))
+        messages = (self.messages_in, self.messages_out, seconds)
+        observer.closed(self, self.bytes_out, self.bytes_in, f"closed {code}", messages)
 
 
 def _content(text: object, data: object) -> str | bytes:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.asgi.tunnel import ByteStream
     from katana_asgi.asgi.writer import ResponseWriter
+    from katana_asgi.http.message import RequestHead
+    from katana_asgi.net.peer import Peer
     from katana_asgi.websocket.codec import FrameCodec
     from katana_asgi.websocket.settings import WebSocketSettings
 
@@ -47,10 +49,12 @@ class WebSocketWriter(Exchange):
         self,
         context: WorkerContext,
         writer: ResponseWriter,
+        head: RequestHead,
+        peer: Peer,
         scope: dict[str, Any],
         settings: WebSocketSettings,
     ) -> None:
-        super().__init__(context, writer, scope)
+        super().__init__(context, writer, head, peer, scope)
         self._settings = settings
         self._phase = CONNECTING
         self._stream: ByteStream | None = None

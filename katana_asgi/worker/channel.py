@@ -4,8 +4,16 @@ A message is a JSON object whose ``type`` says what it is::
 
     worker → supervisor    ready {addresses, loop, parser}, failed {status, reason},
                            retiring {reason} (it wants to be replaced, and serves until then),
-                           heartbeat {lag, requests, connections}
-    supervisor → worker    stop {farewell} (drain within the budgets), quit (at once)
+                           heartbeat {lag, requests, connections} each second,
+                           metrics {snapshot} each second, where there is an admin listener
+    supervisor → worker    stop {mode} (drain within the budgets), quit (at once),
+                           reopen (the log files)
+    supervisor → admin     worker {pid, number, restarts, snapshot}, ended {pid},
+      process              stopping (the service is), stop, quit, reopen
+    watcher of files       ready (it watches), changed {paths}
+      → supervisor
+    new supervisor         ready (its workers are: the old one drains)
+      → old supervisor
 
 No call here ever blocks. End of file means that the other process has gone.
 """
@@ -14,9 +22,13 @@ from __future__ import annotations
 
 import json
 import socket
-from typing import Any, Final, TypeAlias
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeAlias
 
-__all__ = ["Channel", "Message"]
+if TYPE_CHECKING:
+    from katana_asgi.config.model import Config
+
+__all__ = ["ONE_STOP", "Budgets", "Channel", "Message", "ShutdownMode"]
 
 Message: TypeAlias = dict[str, Any]
 
@@ -29,6 +41,38 @@ traceback of any length as its reason; cut short it is still worth more than not
 
 UNSENT_LIMIT: Final = 4 * MESSAGE_LIMIT
 """Bytes kept for a peer that does not read, for example a worker that is importing."""
+
+ONE_STOP: Final = 0.5
+"""Seconds within which the same signal counts once: ``timeout`` and some service managers send
+it to the process and to its group."""
+
+
+class ShutdownMode(Enum):
+    """What clients get while a worker drains; the value is what ``stop`` carries."""
+
+    PROMPT = "prompt"  # idle connections end at once: Ctrl+C, the end of a program's block
+    HANDOVER = "handover"  # another worker accepts already: idle connections get a grace
+    NOTICE = "notice"  # a balancer has to notice: accept for a while, then end as above
+
+
+class Budgets(NamedTuple):
+    """Seconds that responses which have not begun, those that stream, and the lifespan get."""
+
+    http: float
+    streams: float
+    lifespan: float
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """The budgets of a configuration."""
+        http = config.timeout_graceful_shutdown
+        streams = config.timeout_stream_shutdown or http
+        return cls(http, streams, config.timeout_lifespan_shutdown)
+
+    @property
+    def longest(self) -> float:
+        """The budget of the responses that get most."""
+        return max(self.http, self.streams)
 
 
 class Channel:

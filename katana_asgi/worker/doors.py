@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
-from katana_asgi.http1.kinds import after_a_header
-from katana_asgi.http1.redirect import RedirectConnection
 from katana_asgi.http1.settings import Http1Settings
+from katana_asgi.net.backlog import backlog_for
 from katana_asgi.net.listener import bound_unsent, listen
 from katana_asgi.net.redirect_sockets import redirect_socket
 from katana_asgi.net.tls_listener import Arrival, Arrivals, TlsListener
 from katana_asgi.net.tls_proxied import ProxiedArrival
+from katana_asgi.routes.redirect import redirect_to_https
+from katana_asgi.worker.switchboard import connection_factory
 
 if TYPE_CHECKING:
     import asyncio
@@ -55,7 +55,7 @@ async def open_door(
         config.ssl_shutdown_timeout,
     )
     arrive = ProxiedArrival if config.proxy_protocol else Arrival
-    return TlsListener(arrivals, factory, sock, config.backlog, arrive)
+    return TlsListener(arrivals, factory, sock, backlog_for(sock, config.backlog), arrive)
 
 
 async def listen_for_redirects(
@@ -65,15 +65,13 @@ async def listen_for_redirects(
 
     Raises ``StartupError`` where the address cannot be bound.
     """
-    # Without a memo: it would share heads, and the answers kept in them, with the other doors.
-    settings = Http1Settings(config.replace(memo=False))
-    hsts = b"".join(
-        [f"{name}: {value}\r\n".encode("latin-1") for name, value in hsts_field(config)]
+    settings = Http1Settings(
+        config,
+        context.defaults,
+        redirect=redirect_to_https(port),
+        without=frozenset({HSTS.encode()}),  # RFC 6797 §7.2: not over plain HTTP
     )
-    redirecting = partial(RedirectConnection, context, settings, port, hsts)
-    factory: Callable[[], asyncio.Protocol] = redirecting
-    if settings.proxy_trusts is not None:
-        factory = after_a_header(context, settings, redirecting, redirecting)
+    factory = connection_factory(config, context, settings, False, "http")
     sock = redirect_socket(config)
     return await listen(context.loop, factory, sock, config.backlog), sock
 

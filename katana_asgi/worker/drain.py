@@ -9,21 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final
 
-from katana_asgi.asgi.call import call
+from katana_asgi.asgi.dispatch import running_calls
 from katana_asgi.asgi.exchange import STREAMING
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.asgi.exchange import Exchange
     from katana_asgi.asgi.lifespan import Lifespan
-    from katana_asgi.config.model import Config
+    from katana_asgi.worker.channel import Budgets
 
-__all__ = ["Budgets", "Farewell", "announce_end", "drain", "pause"]
+__all__ = ["BRIEF", "announce_end", "drain", "pause"]
+
+BRIEF: Final = 0.2
+"""Seconds that idle connections get at a stop without a shutdown delay: enough for a request
+that was sent before the client can know of the end, and shorter than a tick of the clock."""
+
+NOTE_AFTER: Final = 1.0
+"""Seconds of waiting after which the log says what is waited for."""
 
 UNWIND: Final = 2.0
 """Seconds a cancelled application gets to leave its finally blocks."""
@@ -32,29 +38,6 @@ GONE: Final = 0.1
 """Seconds for the event loop to close what was aborted; it takes a turn or two."""
 
 logger = logging.getLogger("katana_asgi.error")
-
-
-class Farewell(Enum):
-    """How a worker takes its leave."""
-
-    PROMPT = "prompt"  # idle connections end at once: Ctrl+C, the end of a program's block
-    HANDOVER = "handover"  # somebody else has the socket already: idle connections get a grace
-    NOTICE = "notice"  # a balancer has to find out: accept for a while, then as above
-
-
-class Budgets(NamedTuple):
-    """Seconds that responses which have not begun, those that stream, and the lifespan get."""
-
-    http: float
-    streams: float
-    lifespan: float
-
-    @classmethod
-    def of(cls, config: Config) -> Self:
-        """The budgets of a configuration."""
-        http = config.timeout_graceful_shutdown
-        streams = config.timeout_stream_shutdown or http
-        return cls(http, streams, config.timeout_lifespan_shutdown)
 
 
 def announce_end(context: WorkerContext, grace: float) -> None:
@@ -67,17 +50,31 @@ def announce_end(context: WorkerContext, grace: float) -> None:
 
 
 async def drain(
-    context: WorkerContext, lifespan: Lifespan | None, force: asyncio.Event, budgets: Budgets
+    context: WorkerContext,
+    lifespan: Lifespan | None,
+    force: asyncio.Event,
+    budgets: Budgets,
+    hint: str = "",
 ) -> None:
-    """End all connections and exchanges of a worker, then its lifespan."""
+    """End all connections and exchanges of a worker, then its lifespan.
+
+    ``hint`` follows in the log where it is said what is waited for.
+    """
+    if 0 < context.grace <= BRIEF:
+        await _within(context.wait_idle(), force, context.grace)
+        context.grace = 0.0
     for connection in list(context.clock.watched):
         connection.wind_down(context.grace)
     # What the last turn accepted becomes a connection in this one.
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     http, streams, last = budgets
-    if not await _within(context.wait_idle(), force, min(http, streams)):
-        calls = _calls(context)
+
+    def waiting() -> str:
+        return f"{_remaining(context)}, up to {budgets.longest:g} s{hint}"
+
+    if not await _within(context.wait_idle(), force, min(http, streams), waiting):
+        calls = running_calls(context)
         late = [call for call in calls if (call[1].state == STREAMING) == (streams < http)]
         rest = len(calls) > len(late) or streams < http
         done = False
@@ -88,10 +85,24 @@ async def drain(
             await _cancel_all(context)
     if lifespan is None:
         return
-    if not await _within(lifespan.shutdown(), force, last):
+
+    def ending() -> str:
+        return f"lifespan shutdown of the application, up to {last:g} s{hint}"
+
+    if not await _within(lifespan.shutdown(), force, last, ending):
         if not force.is_set():
             logger.warning("Lifespan shutdown did not end in time")
         lifespan.cancel()
+
+
+def _remaining(context: WorkerContext) -> str:
+    """What a drain waits for, as the log says it."""
+    calls = running_calls(context)
+    streaming = sum(exchange.state == STREAMING for _, exchange in calls)
+    return (
+        f"{context.running} running requests ({streaming} of them streaming) and "
+        f"{len(context.clock.watched)} open connections"
+    )
 
 
 def _cancel(calls: list[tuple[asyncio.Task[Any], Exchange]]) -> None:
@@ -107,7 +118,7 @@ async def _cancel_all(context: WorkerContext) -> None:
         context.running,
         len(context.clock.watched),
     )
-    for task, _ in _calls(context):
+    for task, _ in running_calls(context):
         task.cancel()
     never = asyncio.Event()
     await _within(context.wait_idle(closed=False), never, UNWIND)
@@ -117,35 +128,34 @@ async def _cancel_all(context: WorkerContext) -> None:
     await _within(context.wait_idle(), never, GONE)
 
 
-def _calls(context: WorkerContext) -> list[tuple[asyncio.Task[Any], Exchange]]:
-    """The calls of this worker's application, not those of another server in the loop.
-
-    Exchanges are found through their tasks, because a background task may outlive its
-    connection, and a registry would cost every request what only this end needs.
-    """
-    calls = []
-    for task in asyncio.all_tasks():
-        frame = getattr(task.get_coro(), "cr_frame", None)
-        if frame is None or frame.f_code is not call.__code__:
-            continue
-        if frame.f_locals["context"] is context:
-            calls.append((task, frame.f_locals["exchange"]))
-    return calls
-
-
 async def pause(force: asyncio.Event, seconds: float) -> None:
     """Wait for ``seconds``, or until ``force`` is set."""
     await _within(asyncio.Event().wait(), force, seconds)
 
 
-async def _within(wait: Coroutine[Any, Any, Any], force: asyncio.Event, budget: float) -> bool:
-    """Await ``wait`` until it ends, ``budget`` seconds are over or ``force`` is set."""
-    waiting = asyncio.ensure_future(wait)
+async def _within(
+    wait: Coroutine[Any, Any, Any],
+    force: asyncio.Event,
+    budget: float,
+    waiting: Callable[[], str] | None = None,
+) -> bool:
+    """Await ``wait`` until it ends, ``budget`` seconds are over or ``force`` is set.
+
+    Where that takes long, ``waiting`` has the words for the log.
+    """
+    awaited = asyncio.ensure_future(wait)
     forced = asyncio.ensure_future(force.wait())
     try:
-        await asyncio.wait((waiting, forced), timeout=budget, return_when=asyncio.FIRST_COMPLETED)
-        return waiting.done()
+        both = (awaited, forced)
+        first = asyncio.FIRST_COMPLETED
+        if waiting is not None and budget > NOTE_AFTER:
+            done, _ = await asyncio.wait(both, timeout=NOTE_AFTER, return_when=first)
+            if not done:
+                logger.info("Waiting for %s", waiting())
+                budget -= NOTE_AFTER
+        await asyncio.wait(both, timeout=budget, return_when=first)
+        return awaited.done()
     finally:
         forced.cancel()
-        if not waiting.done():
-            waiting.cancel()
+        if not awaited.done():
+            awaited.cancel()

@@ -12,7 +12,8 @@ import errno
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 if TYPE_CHECKING:
     import asyncio
@@ -28,11 +29,17 @@ logger = logging.getLogger("katana_asgi.error")
 
 
 def run_until_done(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
-    """Run the loop until ``task`` is done, whatever other tasks raise; raises what it raises."""
+    """Run the loop until ``task`` is done, whatever other tasks raise; raises what it raises.
+
+    A process that the application has forked, and that leaves with ``sys.exit``, ends here.
+    """
+    pid = os.getpid()
     while True:
         try:
             loop.run_until_complete(task)
         except (SystemExit, KeyboardInterrupt) as error:
+            if os.getpid() != pid:
+                _exit_like(error)
             if task.done():
                 raise
             logger.error(
@@ -42,6 +49,19 @@ def run_until_done(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) ->
             )
         else:
             return
+
+
+def _exit_like(error: BaseException) -> NoReturn:
+    """End this process as Python would, without its parent's exit functions and open files."""
+    code = error.code if isinstance(error, SystemExit) else 130
+    if not (code is None or isinstance(code, int)):
+        with suppress(Exception):
+            sys.stderr.write(f"{code}\n")
+        code = 1
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit((code or 0) & 0xFF)
 
 
 def pass_over_host_names() -> None:

@@ -20,6 +20,7 @@ from katana_asgi.observe.control import control_directory, open_control_socket
 from katana_asgi.observe.sampler import sample
 from katana_asgi.observe.stacks import dump_on_signal, task_stacks, thread_stacks
 from katana_asgi.observe.watchdog import LoopWatchdog
+from katana_asgi.worker.forked import released_in_forks
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -46,21 +47,36 @@ logger = logging.getLogger("katana_asgi.error")
 async def inspected(work: Coroutine[Any, Any, None], config: Config, supervisor: int) -> None:
     """Await ``work``, a worker's life; ``supervisor`` is the process id of the whole service.
 
+    All of this merely helps: where the system does not let it, the worker serves without.
     Raises what ``work`` raises.
     """
     loop = asyncio.get_running_loop()
     with ExitStack() as stack:
-        try:
-            stack.enter_context(dump_on_signal(loop))
-            stack.enter_context(_control(config, loop, supervisor))
-            if config.slow_request:
-                watchdog = LoopWatchdog(loop, config.slow_request)
-                watchdog.start()
-                stack.callback(watchdog.stop)
-        except BaseException:
-            work.close()
-            raise
+        for name, helper in (
+            ("dump of stacks on SIGURG", dump_on_signal(loop)),
+            ("control socket", _control(config, loop, supervisor)),
+            ("watch for slow requests", _watched(config, loop)),
+        ):
+            try:
+                stack.enter_context(helper)
+            except Exception as error:  # noqa: BLE001 - a service is worth more than a look at it
+                wanted = name.startswith("watch") or config.control_dir not in ("auto", "off")
+                level = logging.ERROR if wanted else logging.DEBUG
+                logger.log(level, "No %s: %s", name, error)
         await work
+
+
+@contextmanager
+def _watched(config: Config, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    if not config.slow_request:
+        yield
+        return
+    watchdog = LoopWatchdog(loop, config.slow_request)
+    watchdog.start()
+    try:
+        yield
+    finally:
+        watchdog.stop()
 
 
 @contextmanager
@@ -69,21 +85,17 @@ def _control(config: Config, loop: asyncio.AbstractEventLoop, supervisor: int) -
     if directory is None:
         yield
         return
-    try:
-        sock, path = open_control_socket(directory, supervisor)
-    except OSError as error:
-        level = logging.DEBUG if config.control_dir == "auto" else logging.ERROR
-        logger.log(level, "No control socket: %s", error)
-        yield
-        return
+    sock, path = open_control_socket(directory, supervisor)
     loop.add_reader(sock.fileno(), _accept, sock, loop, threading.Lock())
     try:
-        yield
+        with released_in_forks([sock]):
+            yield
     finally:
         loop.remove_reader(sock.fileno())
         sock.close()
-        if path.name.endswith(f"-{os.getpid()}.sock"):  # not in a process forked meanwhile
-            path.unlink(missing_ok=True)
+        with suppress(OSError):
+            if path.name.endswith(f"-{os.getpid()}.sock"):  # not in a process forked meanwhile
+                path.unlink(missing_ok=True)
 
 
 def _accept(
@@ -93,9 +105,13 @@ def _accept(
         client, _ = sock.accept()
     except OSError:
         return
-    threading.Thread(
+    thread = threading.Thread(
         target=_answer, args=(client, loop, profiling), name="inspection", daemon=True
-    ).start()
+    )
+    try:
+        thread.start()
+    except RuntimeError:  # the system has no thread to give
+        client.close()
 
 
 def _answer(
@@ -105,7 +121,7 @@ def _answer(
         client.settimeout(REQUEST_TIMEOUT)
         with client.makefile("rb") as stream:
             line = stream.readline(REQUEST_LIMIT)
-        if not line:  # somebody looked whether we live
+        if not line:  # a probe whether the process lives
             return
         client.sendall(b'{"accepted": true}\n')
         client.settimeout(30.0)

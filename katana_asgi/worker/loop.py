@@ -6,8 +6,10 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from katana_asgi.errors import ConfigurationError
+from katana_asgi.errors import ConfigurationError, StartupError
+from katana_asgi.net.sockets import reason_of
 from katana_asgi.worker.faults import run_until_done
+from katana_asgi.worker.forked import loop_kept_from_forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -44,17 +46,22 @@ def loop_name(loop: asyncio.AbstractEventLoop) -> str:
 
 
 def run_to_end(
-    work: Coroutine[Any, Any, None], factory: Callable[[], asyncio.AbstractEventLoop]
+    work: Callable[[], Coroutine[Any, Any, None]], factory: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:
-    """Run ``work`` on a loop of its own, then end what it left behind.
+    """Run ``work()`` on a loop of its own, then end what it left behind.
 
     ``asyncio.Runner`` waits without end for tasks that swallow their cancellation and for busy
-    threads; this does not. Raises what ``work`` raises.
+    threads; this does not. Raises what ``work`` raises, and ``StartupError`` where the system
+    has no descriptors for a loop.
     """
-    loop = factory()
+    try:
+        loop = factory()
+    except OSError as error:
+        raise StartupError(f"cannot make an event loop: {reason_of(error)}") from None
     try:
         asyncio.set_event_loop(loop)
-        run_until_done(loop, loop.create_task(work))
+        with loop_kept_from_forks(loop):
+            run_until_done(loop, loop.create_task(work()))
     finally:
         try:
             loop.run_until_complete(_end_the_rest(loop))

@@ -9,8 +9,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from katana_asgi.config.metrics_settings import admin_place
-from katana_asgi.http1.lifecycle import Http1Lifecycle
-from katana_asgi.http1.measured import MeasuredConnection
+from katana_asgi.http1.connection import Http1Connection
+from katana_asgi.http1.tunnel import TransportStream
 from katana_asgi.observe.statsd import StatsdPush
 
 if TYPE_CHECKING:
@@ -28,13 +28,14 @@ def _snapshot(metrics: WorkerMetrics, context: WorkerContext) -> dict[str, Any]:
     gauges = dict.fromkeys(("idle", "active", "websocket", "queue"), 0)
     gauges["concurrency"] = context.running
     for each in context.clock.watched:
-        if not isinstance(each, Http1Lifecycle):
+        if isinstance(each, TransportStream):
             gauges["websocket"] += 1
+        elif each.idle_since is not None:
+            gauges["idle"] += 1
         else:
-            gauges["idle" if each.idle_since is not None else "active"] += 1
-            if isinstance(each, MeasuredConnection):
-                gauges["queue"] += each.queued
-    return metrics.snapshot(context.requests, gauges, draining=context.draining)
+            gauges["active"] += 1
+            gauges["queue"] += isinstance(each, Http1Connection) and each.queued
+    return metrics.snapshot(gauges, draining=context.draining)
 
 
 class Publisher:

@@ -5,28 +5,16 @@ Workers that started together would otherwise leave together.
 
 from __future__ import annotations
 
-import os
 import random
-import sys
 import time
 from typing import TYPE_CHECKING
+
+from katana_asgi.observe.process import resident_bytes
 
 if TYPE_CHECKING:
     from katana_asgi.config.model import Config
 
-__all__ = ["Recycling", "resident_memory"]
-
-
-def resident_memory() -> int:
-    """Bytes of memory that this process has in use; on systems without /proc the most it had."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        from resource import RUSAGE_SELF, getrusage
-
-        most = getrusage(RUSAGE_SELF).ru_maxrss
-        return most if sys.platform == "darwin" else most * 1024
+__all__ = ["Recycling"]
 
 
 class Recycling:
@@ -34,7 +22,7 @@ class Recycling:
 
     def __init__(self, config: Config) -> None:
         jitter = config.recycle_jitter / 100
-        # Chance against the herd, not against an attacker.
+        # Jitter, not security: no cryptographic randomness needed.
         more = 1 + random.uniform(0, jitter)  # noqa: S311 - see above
         self._requests = int(config.limit_max_requests * more)
         self._memory = int(config.max_worker_memory * more)
@@ -52,6 +40,6 @@ class Recycling:
             return f"served {requests} requests"
         if time.monotonic() >= self._end:
             return "reached its age"
-        if self._memory and (memory := resident_memory()) >= self._memory:
+        if self._memory and (memory := resident_bytes()) >= self._memory:
             return f"uses {memory / 2**20:.0f} MiB of memory"
         return None

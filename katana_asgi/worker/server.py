@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio
@@ -18,23 +18,28 @@ from katana_asgi.asgi.lifespan import Lifespan
 from katana_asgi.asgi.loader import load_application
 from katana_asgi.asgi.request_ids import identified
 from katana_asgi.config.model import Config
-from katana_asgi.errors import ConfigurationError
+from katana_asgi.errors import ConfigurationError, StartupError
+from katana_asgi.http.default_fields import DefaultFields
 from katana_asgi.http.forwarded import TrustedProxies
-from katana_asgi.http1.kinds import connection_factory
-from katana_asgi.http1.parser import back_end
+from katana_asgi.http1.scanning import back_end
 from katana_asgi.http1.settings import Http1Settings
 from katana_asgi.net.clock import Clock
 from katana_asgi.net.listener import accept_the_rest, address_of, fixed_endpoint
-from katana_asgi.net.sockets import bind_sockets, describe, remove_unix_socket
+from katana_asgi.net.sockets import bind_sockets, describe, reason_of, remove_unix_socket
 from katana_asgi.net.tls_prepared import tls_for
 from katana_asgi.observe.access import AccessLog
+from katana_asgi.observe.access_observer import AccessObserver
 from katana_asgi.observe.metrics import WorkerMetrics
+from katana_asgi.observe.metrics_observer import MetricsObserver
+from katana_asgi.observe.observer import Observer, combined
 from katana_asgi.routes.table import RouteTable
+from katana_asgi.worker.channel import Budgets, ShutdownMode
 from katana_asgi.worker.doors import Listener, hsts_field, listen_for_redirects, open_door
-from katana_asgi.worker.drain import Budgets, Farewell, announce_end, drain, pause
-from katana_asgi.worker.loop import loop_name
-from katana_asgi.worker.signals import stop_on_signals
-from katana_asgi.worker.switchboard import Switchboard
+from katana_asgi.worker.drain import BRIEF, announce_end, drain, pause
+from katana_asgi.worker.forked import released_in_forks
+from katana_asgi.worker.loop import loop_factory, loop_name, run_to_end
+from katana_asgi.worker.signals import signals_stop_servers, stop_on_signals
+from katana_asgi.worker.switchboard import Switchboard, connection_factory
 
 if TYPE_CHECKING:
     import socket
@@ -71,8 +76,8 @@ class Server:
     """Serves one application in the running event loop.
 
     ``Server("main:app", port=0)``, ``Server(app)`` or ``Server(Config(...))``. Use ``serve()``
-    to serve until ``stop()`` is called or a signal comes, or ``async with`` to serve for the
-    length of a block without touching signals::
+    to serve until ``stop()`` is called or a signal comes, ``run()`` for the same on a loop of
+    its own, or ``async with`` to serve for the length of a block without touching signals::
 
         async with Server(app, port=0) as server:
             host, port = server.addresses[0]
@@ -94,16 +99,23 @@ class Server:
             self.metrics = WorkerMetrics(self.config.metrics_routes)
         self._application: ASGIApplication | None = None
         self._context: WorkerContext | None = None
+        self._access: AccessLog | None = None
         self._lifespan: Lifespan | None = None
         self.redirects = ""  # where plain HTTP is sent on to https
         self._tls: Tls | None = None
         self._listeners: list[Listener] = []
         self._sockets: Sequence[socket.socket] = ()
         self._own_sockets: list[socket.socket] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._accepting = asyncio.Event()
+        self._start_over = asyncio.Event()  # it serves, or never will
+        self._failure: BaseException | None = None  # why it does not
         self._stop = asyncio.Event()
         self._force = asyncio.Event()
-        self._farewell = Farewell.PROMPT
+        self._stop_wanted = False  # these two are true at once, the events a turn later
+        self._force_wanted = False
+        self._mode = ShutdownMode.PROMPT
+        self._kept_from_forks = ExitStack()
 
     @property
     def started(self) -> bool:
@@ -136,24 +148,73 @@ class Server:
         return back_end(self.config.http)
 
     async def wait_started(self) -> None:
-        """Wait until connections are accepted."""
-        await self._accepting.wait()
+        """Wait until connections are accepted.
+
+        Raises what kept the server from starting (``StartupError``, ``ConfigurationError`` or
+        what the program's own code raised), and ``StartupError`` where it was stopped before.
+        """
+        await self._start_over.wait()
+        if self._failure is not None:
+            raise self._failure
 
     async def wait_stopping(self) -> None:
         """Wait until the server is asked to stop."""
         await self._stop.wait()
 
-    def stop(self, *, force: bool = False, farewell: Farewell = Farewell.PROMPT) -> None:
-        """Ask the server to stop: gracefully, or with ``force`` at once.
+    @property
+    def should_exit(self) -> bool:
+        """Whether the server was asked to stop; setting it is ``stop()``."""
+        return self._stop_wanted
 
-        ``farewell`` says how clients learn of it. Safe to call more than once; a second call
-        does not force.
+    @should_exit.setter
+    def should_exit(self, value: bool) -> None:
+        if value:
+            self.stop()
+
+    @property
+    def force_exit(self) -> bool:
+        """Whether it was asked to stop at once; setting it is ``stop(force=True)``."""
+        return self._force_wanted
+
+    @force_exit.setter
+    def force_exit(self, value: bool) -> None:
+        if value:
+            self.stop(force=True)
+
+    def stop(self, *, force: bool = False, mode: ShutdownMode = ShutdownMode.PROMPT) -> None:
+        """Ask the server to stop: gracefully, or with ``force`` at once. From any thread.
+
+        ``mode`` says how clients learn of it. Safe to call more than once; a second call does
+        not force.
         """
-        if not self._stop.is_set():
-            self._farewell = farewell
-        self._stop.set()
-        if force:
+        if not self._stop_wanted:
+            self._mode = mode
+        self._stop_wanted = True
+        self._force_wanted = self._force_wanted or force
+        loop = self._loop
+        if loop is None:
+            return  # nothing waits yet: starting obeys
+        with suppress(RuntimeError):  # the loop has been closed: it has stopped
+            # Wakes the loop, which an event that another thread sets does not.
+            loop.call_soon_threadsafe(self._obey)
+
+    def _obey(self) -> None:
+        if self._stop_wanted:
+            self._stop.set()
+        if self._force_wanted:
             self._force.set()
+
+    def run(self, sockets: Sequence[socket.socket] | None = None) -> None:
+        """``serve()`` on a loop of its own, which the setting ``loop`` chooses; until it ends.
+
+        Raises ``RuntimeError`` where a loop is running in this thread, and what ``serve`` raises.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            run_to_end(lambda: self.serve(sockets), loop_factory(self.config.loop))
+        else:
+            raise RuntimeError("an event loop is running here already: use await server.serve()")
 
     async def serve(
         self, sockets: Sequence[socket.socket] | None = None, *, signals: bool = True
@@ -165,8 +226,14 @@ class Server:
         stops it at once; the handlers that were there before are put back.
         """
         with stop_on_signals(self) if signals else nullcontext():
-            if not await self._start_unless_stopped(sockets):
-                return
+            try:
+                if not await self._start_unless_stopped(sockets):
+                    return
+            except BaseException as error:
+                self._never_started(error)
+                raise
+            finally:
+                self._never_started(StartupError("the server was stopped before it was ready"))
             if signals:
                 self.say_listening()
             try:
@@ -175,6 +242,13 @@ class Server:
                 # A cancelled caller still gets an orderly end, in bounded time.
                 with anyio.CancelScope(shield=True):
                     await self.close()
+
+    def _never_started(self, error: BaseException) -> None:
+        """End what waits for the start; nothing where it has come about, or failed before."""
+        if not self._start_over.is_set():
+            cancelled = isinstance(error, asyncio.CancelledError)
+            self._failure = StartupError("the start was cancelled") if cancelled else error
+            self._start_over.set()
 
     def say_listening(self) -> None:
         """Log where the server can be reached and what it runs on."""
@@ -186,6 +260,8 @@ class Server:
 
     async def _start_unless_stopped(self, sockets: Sequence[socket.socket] | None) -> bool:
         """Start, or give up when asked to stop meanwhile; whether the server has started."""
+        self._loop = asyncio.get_running_loop()
+        self._obey()
         starting = asyncio.ensure_future(self.start(sockets))
         stopping = asyncio.ensure_future(self._stop.wait())
         try:
@@ -203,23 +279,39 @@ class Server:
 
     def load(self) -> None:
         """Import the application now rather than in ``start``; raises ``StartupError``."""
-        if self._application is None:
+        if self._application is not None:
+            return
+        try:
             self._application = load_application(self.config)
+        except FileNotFoundError:  # of os.getcwd; what the application raises is wrapped
+            raise StartupError("the working directory does not exist any more") from None
 
     async def start(self, sockets: Sequence[socket.socket] | None = None) -> None:
         """Bind, run lifespan startup, then accept."""
+        try:
+            await self._start(sockets)
+        except BaseException as error:
+            self._never_started(error)
+            raise
+        self._accepting.set()
+        self._start_over.set()
+
+    async def _start(self, sockets: Sequence[socket.socket] | None) -> None:
         config = self.config
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         self.load()
         application = self._application
         assert application is not None  # noqa: S101 - load() has raised, or set it
         context = self._context = self._make_context(application, loop)
-        settings = Http1Settings(config, Switchboard(config, context))
+        settings = Http1Settings(
+            config, context.defaults, upgrade=Switchboard(config, context), meter=self.metrics
+        )
         self._tls = tls_for(config)
         try:
             if sockets is None:
                 sockets = self._own_sockets = bind_sockets(config, 1)
             self._sockets = sockets
+            self._kept_from_forks.enter_context(released_in_forks(sockets))
             self._lifespan = Lifespan(application, config.lifespan)
             self._lifespan.state[NOTICE] = context.shutdown_notice
             await self._lifespan.startup()
@@ -228,17 +320,18 @@ class Server:
             context.clock.start()
             for sock in sockets:
                 server = fixed_endpoint(sock) or False
-                factory = connection_factory(context, settings, server, self.metrics)
+                factory = connection_factory(config, context, settings, server, context.scheme)
                 self._listeners.append(await open_door(config, context, factory, sock, self._tls))
                 self.addresses.append(address_of(sock))
                 self.places.append(describe(sock, config.scheme))
             await self._start_tls(context)
-        except BaseException:
+        except BaseException as error:
             self._force.set()
             with anyio.CancelScope(shield=True):
                 await self._end()
+            if isinstance(error, OSError):
+                raise StartupError(f"cannot start: {reason_of(error)}") from error
             raise
-        self._accepting.set()
 
     async def _start_tls(self, context: WorkerContext) -> None:
         """What TLS has beside the listeners: files that change, plain HTTP that is sent on."""
@@ -251,6 +344,7 @@ class Server:
             listener, sock = await listen_for_redirects(config, context, port)
             self._listeners.append(listener)
             self._own_sockets = [*self._own_sockets, sock]
+            self._kept_from_forks.enter_context(released_in_forks([sock]))
             self.redirects = describe(sock)
 
     def reload_certificates(self) -> None:
@@ -263,35 +357,50 @@ class Server:
 
     async def close(self) -> None:
         """Stop accepting, drain, run lifespan shutdown, release everything."""
+        self._stop_wanted = True
         self._stop.set()
         await self._end()
 
     async def _end(self) -> None:
         self._accepting.clear()
         if self._context is not None:
-            await self._take_leave(self._context)
+            await self._announce_end(self._context)
         for listener in self._listeners:
             listener.close()
         self._listeners = []
         if self._context is not None:
-            await drain(self._context, self._lifespan, self._force, Budgets.of(self.config))
+            hint = "; a second signal ends it at once" if self._signals_end_it else ""
+            budgets = Budgets.of(self.config)
+            await drain(self._context, self._lifespan, self._force, budgets, hint)
             self._context.clock.stop()
-            if self._context.access is not None:
-                self._context.access.close()
+            if self._access is not None:
+                self._access.close()
+        self._kept_from_forks.close()
         for sock in self._own_sockets:
             remove_unix_socket(sock)
         self._own_sockets = []
+        self._failure = self._failure or StartupError("the server has stopped")
 
-    async def _take_leave(self, context: WorkerContext) -> None:
+    @property
+    def _signals_end_it(self) -> bool:
+        return self._mode is not ShutdownMode.HANDOVER and signals_stop_servers()
+
+    async def _announce_end(self, context: WorkerContext) -> None:
         """Have clients know that the end comes, while connections are still accepted."""
-        config, farewell = self.config, self._farewell
-        announce_end(context, 0.0 if farewell is Farewell.PROMPT else config.timeout_drain_idle)
+        config, mode = self.config, self._mode
+        delay = config.shutdown_delay if mode is ShutdownMode.NOTICE else 0.0
+        grace = 0.0
+        if mode is ShutdownMode.HANDOVER or delay:
+            grace = config.timeout_drain_idle
+        elif mode is ShutdownMode.NOTICE:
+            grace = min(BRIEF, config.timeout_drain_idle)
+        announce_end(context, grace)
         if not self._listeners or self._force.is_set():
             return
-        if farewell is Farewell.NOTICE and config.shutdown_delay:
-            logger.info("Accepting for %g s more", config.shutdown_delay)
-            await pause(self._force, config.shutdown_delay)
-        if farewell is not Farewell.HANDOVER:
+        if delay:
+            logger.info("Accepting for %g s more", delay)
+            await pause(self._force, delay)
+        if mode is not ShutdownMode.HANDOVER:
             await accept_the_rest(self._sockets)
 
     async def __aenter__(self) -> Self:
@@ -318,25 +427,39 @@ class Server:
         config = self.config
         clock = Clock(
             loop,
+            idle_timeout=config.timeout_keep_alive,
+            shortest_timeout=min(filter(None, (getattr(config, name) for name in TIMED))),
+        )
+        defaults = DefaultFields(
             date=config.date_header,
             server=b"katana-asgi" if config.server_header else None,
             further=[
                 (name.encode("latin-1"), value.encode("latin-1"))
                 for name, value in (*config.header, *hsts_field(config))
             ],
-            idle_timeout=config.timeout_keep_alive,
-            shortest_timeout=min(filter(None, (getattr(config, name) for name in TIMED))),
         )
+        clock.every_second.append(defaults.refresh)
         routes = RouteTable.from_config(config)
-        trusted = TrustedProxies(config.forwarded_allow_ips) if config.proxy_headers else None
+        trusted = (
+            TrustedProxies(config.forwarded_allow_ips, config.forwarded_fields)
+            if config.proxy_headers
+            else None
+        )
+        observers: list[Observer] = []
+        if self.metrics is not None:
+            observers.append(MetricsObserver(self.metrics))
+        self._access = AccessLog.from_config(config, loop)
+        if self._access is not None:
+            observers.append(AccessObserver(self._access, trusted))
         return WorkerContext(
             config,
             identified(config, application),
             loop,
             clock,
+            defaults,
             routes if routes else None,
             trusted,
-            AccessLog.from_config(config, loop, trusted),
+            combined(observers),
         )
 
 

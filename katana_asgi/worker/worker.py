@@ -21,8 +21,9 @@ from katana_asgi.errors import ConfigurationError, StartupError
 from katana_asgi.net.notify import Notifier
 from katana_asgi.observe.logs import configure_logging, reopen_logs
 from katana_asgi.worker.admin import observed
-from katana_asgi.worker.drain import Budgets, Farewell
+from katana_asgi.worker.channel import Budgets, ShutdownMode
 from katana_asgi.worker.faults import DescriptorWatch, pass_over_host_names
+from katana_asgi.worker.forked import released_in_forks
 from katana_asgi.worker.inspection import inspected
 from katana_asgi.worker.loop import loop_factory, loop_name, run_to_end
 from katana_asgi.worker.memory import settle
@@ -32,7 +33,7 @@ from katana_asgi.worker.signals import (
     QUICK_STOP,
     STOP_SIGNALS,
     interrupted_by,
-    reopening_logs,
+    orders_obeyed,
     stop_on_signals,
 )
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.config.model import Config
     from katana_asgi.worker.channel import Channel
+    from katana_asgi.worker.signals import Orders
 
 __all__ = ["import_application", "run_worker"]
 
@@ -69,9 +71,15 @@ def run_worker(
             faulthandler.enable(all_threads=True)
     try:
         supervisor = os.getpid() if channel is None else os.getppid()
-        work = inspected(_serve(config, sockets, channel), config, supervisor)
-        with reopening_logs() if channel is None else nullcontext():
-            run_to_end(work, loop_factory(config.loop))
+        factory = loop_factory(config.loop)
+        with (
+            orders_obeyed() if channel is None else nullcontext() as orders,
+            nullcontext() if channel is None else released_in_forks([channel]),
+        ):
+            run_to_end(
+                lambda: inspected(_serve(config, sockets, channel, orders), config, supervisor),
+                factory,
+            )
     except KeyboardInterrupt:
         logger.info("Stopped while importing the application")
     except (StartupError, ConfigurationError) as error:
@@ -104,7 +112,10 @@ def _explain(error: Exception) -> None:
 
 
 async def _serve(
-    config: Config, sockets: Sequence[socket.socket] | None, channel: Channel | None
+    config: Config,
+    sockets: Sequence[socket.socket] | None,
+    channel: Channel | None,
+    orders: Orders | None,
 ) -> None:
     server = Server(config)
     alone = channel is None
@@ -112,29 +123,30 @@ async def _serve(
     numbers = STOP_SIGNALS if alone else (signal.SIGTERM,)
     quick = (QUICK_STOP,) if QUICK_STOP is not None else ()
     budgets = Budgets.of(config)
-    limit = max(budgets.http, budgets.streams) + budgets.lifespan
     notifier = Notifier(None if alone else {})  # a supervisor speaks for its workers
     with interrupted_by(numbers):
         server.load()
-    with stop_on_signals(server, (*numbers, *quick), force=alone, limit=limit if alone else None):
+    limit = budgets.longest + budgets.lifespan if alone else None
+    with stop_on_signals(server, (*numbers, *quick), force=alone, limit=limit):
         if channel is not None:
-            obedience = _Obedience(server, channel)
-            asyncio.get_running_loop().add_reader(channel.fileno(), obedience.read)
-        elif server.config.scheme == "https" and hasattr(signal, "SIGHUP"):
-            reread = partial(_reread_certificates, server, notifier)
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reread)
+            follower = _Follower(server, channel)
+            asyncio.get_running_loop().add_reader(channel.fileno(), follower.read)
+        if orders is not None:
+            orders.loop = asyncio.get_running_loop()
         async with observed(server, channel) as publisher:
             serving = asyncio.ensure_future(server.serve(sockets, signals=False))
-            started = asyncio.ensure_future(server.wait_started())
-            await asyncio.wait((serving, started), return_when=asyncio.FIRST_COMPLETED)
-            started.cancel()
-            ready = server.started
+            ready = False
+            with suppress(Exception):  # serving raises the reason, where it is not a stop
+                await server.wait_started()
+                ready = True
             if ready:
                 _started(server, channel)
                 if publisher is not None:
                     publisher.start()
                 if alone:
                     _tell_manager(server, notifier)
+                    if orders is not None:
+                        orders.reload = partial(_reread_certificates, server, notifier)
                     await server.wait_stopping()
                     notifier.stopping()
             await serving
@@ -177,11 +189,10 @@ def _tell_manager(server: Server, notifier: Notifier) -> None:
 
 def _reread_certificates(server: Server, notifier: Notifier) -> None:
     """Read the files again; a service manager that waits for it is told when it is over."""
-    told = server.started
-    if told:
-        notifier.reloading()
-    server.reload_certificates()
-    if told:
+    notifier.reloading()
+    try:
+        server.reload_certificates()
+    finally:
         notifier.ready(f"Listening on {', '.join(server.places)}")
 
 
@@ -219,11 +230,11 @@ class _Housekeeping:
             self._channel.send({"type": "retiring", "reason": reason})
         else:
             logger.info("%s, retiring", reason.capitalize())
-            server.stop(farewell=Farewell.NOTICE)
+            server.stop(mode=ShutdownMode.NOTICE)
 
 
-class _Obedience:
-    """Does what the supervisor says; its silence for ever, when it has died, means stop."""
+class _Follower:
+    """Does what the supervisor says; end of file, when it has died, means stop."""
 
     def __init__(self, server: Server, channel: Channel) -> None:
         self._server = server
@@ -231,12 +242,15 @@ class _Obedience:
 
     def read(self) -> None:
         for message in self._channel.receive():
-            if message.get("type") == "reopen":
-                reopen_logs()
-                continue
-            known = {each.value: each for each in Farewell}
-            farewell = known.get(str(message.get("farewell")), Farewell.PROMPT)
-            self._server.stop(force=message.get("type") == "quit", farewell=farewell)
+            match message["type"]:
+                case "reopen":
+                    reopen_logs()
+                case "quit":
+                    self._server.stop(force=True)
+                case "stop":
+                    known = {each.value: each for each in ShutdownMode}
+                    mode = known.get(str(message.get("mode")), ShutdownMode.PROMPT)
+                    self._server.stop(mode=mode)
         if self._channel.closed:
             asyncio.get_running_loop().remove_reader(self._channel.fileno())
             self._server.stop()

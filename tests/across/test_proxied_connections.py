@@ -9,7 +9,7 @@ import struct
 
 import pytest
 
-from katana_asgi.net.proxy_protocol import SIGNATURE
+from katana_asgi.net.proxy_protocol import NOT_SPOKEN, NOT_TRUSTED, SIGNATURE
 from tests.applications import get, respond
 from tests.support import Connection, running, within
 
@@ -81,6 +81,17 @@ async def test_the_client_of_the_header_is_a_proxy_where_it_is_trusted(http):
         assert json.loads((await connection.response()).body)["client"] == CLIENT
 
 
+async def test_behind_a_header_a_client_that_is_not_trusted_is_believed_about_nothing(http):
+    claims = ("X-Forwarded-For: 203.0.113.9", "X-Forwarded-Proto: https", "Forwarded: for=1.1.1.1")
+    settings = {"proxy_headers": True, "forwarded_fields": "all"}
+    async with proxied(http, **settings) as server:
+        for header in (V1, v2()):
+            async with await server.connect() as connection:
+                await connection.send(header + get("/", *claims))
+                told = json.loads((await connection.response()).body)
+            assert (told["client"], told["scheme"]) == (CLIENT, "http")
+
+
 @pytest.mark.parametrize("data", [get(), b"PROXY TCP4 nobody\r\n", v2(IPV4[:-1])])
 async def test_a_trusted_peer_without_a_proper_header_is_closed(http, data):
     async with proxied(http) as server, await server.connect() as connection:
@@ -101,6 +112,26 @@ async def test_a_peer_that_is_not_trusted_is_served_and_its_header_is_not_believ
         assert told["client"][0] == "127.0.0.1"
         assert told["proxy"] == []
         assert (await server.exchange(V1 + get())).status == 400
+
+
+HEADERS = [V1, b"PROXY UNKNOWN\r\n", v2(), v2(b"", 0x20, 0)]
+
+
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize("request_behind", [get(), b""])
+async def test_a_header_from_an_address_that_is_not_trusted_is_named_as_one(
+    http, header, request_behind
+):
+    async with proxied(http, forwarded_allow_ips=["203.0.113.1"]) as server:
+        response = await server.exchange(header + request_behind)
+    assert (response.status, response.body) == (400, NOT_TRUSTED.encode() + b"\n")
+
+
+@pytest.mark.parametrize("header", HEADERS)
+async def test_a_header_where_the_protocol_is_off_is_named_as_one(http, header):
+    async with running(who, http=http, lifespan="off") as server:
+        response = await server.exchange(header + get())
+    assert (response.status, response.body) == (400, NOT_SPOKEN.encode() + b"\n")
 
 
 async def test_a_unix_peer_is_trusted_by_name(http, tmp_path):

@@ -69,6 +69,37 @@ async def test_over_a_unix_socket_the_server_is_its_path_and_there_is_no_client(
     assert probe.scopes[0]["client"] is None
 
 
+FORWARDED = (
+    "X-Forwarded-For: 192.0.2.1",
+    "X-Forwarded-Proto: https",
+    "X-Forwarded-Host: public.example",
+    "X-Forwarded-Port: 8443",
+    "X-Forwarded-Prefix: /app",
+    "Forwarded: for=192.0.2.2;proto=https;host=other.example",
+)
+
+
+async def test_a_trusted_proxy_is_believed_about_client_and_scheme_only(http):
+    plain = await scope_of(get("/a"), http)
+    scope = await scope_of(get("/a", *FORWARDED), http)
+    assert (scope["client"], scope["scheme"]) == (("192.0.2.1", 0), "https")
+    assert (scope["path"], scope["raw_path"], scope["root_path"]) == ("/a", b"/a", "")
+    assert scope["server"][0] == plain["server"][0]
+    assert scope["server"][1] != 8443
+    assert scope["headers"][: len(plain["headers"])] == plain["headers"]
+
+
+async def test_what_else_a_trusted_proxy_says_is_believed_where_it_is_named(http):
+    scope = await scope_of(get("/a", *FORWARDED), http, forwarded_fields="all")
+    assert (scope["client"], scope["scheme"]) == (("192.0.2.1", 0), "https")
+    assert (scope["path"], scope["raw_path"]) == ("/app/a", b"/app/a")
+    assert (scope["root_path"], scope["server"][1]) == ("/app", 8443)
+    assert [value for name, value in scope["headers"] if name == b"host"] == [b"public.example"]
+    scope = await scope_of(get("/a", *FORWARDED), http, forwarded_fields=("forwarded",))
+    assert (scope["client"], scope["root_path"]) == (("192.0.2.2", 0), "")
+    assert [value for name, value in scope["headers"] if name == b"host"] == [b"other.example"]
+
+
 # -- versions
 
 

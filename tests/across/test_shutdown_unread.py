@@ -12,7 +12,7 @@ import pytest
 
 from katana_asgi import StaticRoute
 from katana_asgi.http1 import ending
-from katana_asgi.worker.drain import Farewell
+from katana_asgi.worker.channel import ShutdownMode
 from tests.applications import Probe, get, respond, start
 from tests.raw_client import RawClient
 from tests.support import running, within
@@ -117,7 +117,7 @@ async def test_with_a_grace_the_next_request_is_answered_and_told_that_it_is_the
     async with running(probe, http=http, **settings) as server:
         async with await RawClient.open(server.host, server.port) as client:
             await ask(server, client, target)
-            server.server.stop(farewell=Farewell.HANDOVER)
+            server.server.stop(mode=ShutdownMode.HANDOVER)
             closed = asyncio.ensure_future(server.server.close())
             await asyncio.sleep(0)
             content = (await whole(client)).partition(b"\r\n\r\n")[2]
@@ -129,12 +129,12 @@ async def test_with_a_grace_the_next_request_is_answered_and_told_that_it_is_the
 
 
 @pytest.mark.parametrize("target", ["/big", "/stream", "/static"])
-@pytest.mark.parametrize("farewell", [Farewell.PROMPT, Farewell.HANDOVER])
-async def test_a_client_that_reads_nothing_cannot_outstay_the_budget(http, target, farewell):
+@pytest.mark.parametrize("mode", [ShutdownMode.PROMPT, ShutdownMode.HANDOVER])
+async def test_a_client_that_reads_nothing_cannot_outstay_the_budget(http, target, mode):
     settings = {**SETTINGS, "timeout_graceful_shutdown": 0.05}
     async with running(big, http=http, **settings) as server:
         async with await RawClient.open(server.host, server.port) as client:
             await ask(server, client, target)
-            server.server.stop(farewell=farewell)
+            server.server.stop(mode=mode)
             await within(server.server.close())
             assert server.server.connections == 0

@@ -71,6 +71,16 @@ async def test_a_trusted_proxy_makes_it_wss(http):
     assert probe.scopes[0]["client"] == ("192.0.2.7", 0)
 
 
+async def test_a_trusted_proxy_says_no_more_about_a_websocket_than_is_believed(http):
+    probe = SocketProbe(echo)
+    claims = ("X-Forwarded-Host: evil.example", "X-Forwarded-Prefix: /evil", "Forwarded: proto=wss")
+    async with open_socket(probe, upgrade("/a", *claims), http=http):
+        pass
+    scope = probe.scopes[0]
+    assert (scope["scheme"], scope["path"], scope["root_path"]) == ("ws", "/a", "")
+    assert dict(scope["headers"])[b"host"] == b"example"
+
+
 async def test_each_websocket_gets_a_copy_of_the_state_and_a_context_of_its_own(http):
     variable: ContextVar[str] = ContextVar("variable", default="unset")
     seen = []

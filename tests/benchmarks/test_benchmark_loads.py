@@ -7,19 +7,20 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from benchmarks.instructions import compare, version
 from benchmarks.loadgen import SECOND, ClosedLoop, ConstantRate, Generator, Load, exchange
-from benchmarks.loads import Shot, wrk
-from benchmarks.messages import REQUESTS
+from benchmarks.loads import Shot, file_of, wrk
+from benchmarks.messages import DIFFERENT, REQUESTS, load_requests, save_requests
 from benchmarks.processes import core_seconds, descendants, usage
 from benchmarks.profile import calls_of
 from benchmarks.responses import Framing, fields_of
 from benchmarks.scenarios import Generator as Kind
 
-GET = REQUESTS["minimal"].template
+GET = REQUESTS["plain"].first()
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
@@ -65,7 +66,7 @@ async def generated(load: Load) -> Generator:
 
 async def test_a_closed_loop_keeps_its_connections_and_times_every_request() -> None:
     async with answering(ANSWER) as (port, seen):
-        load = Load(port=port, template=GET, connections=3, seconds=20, requests=60)
+        load = Load(port=port, messages=[GET], connections=3, seconds=20, requests=60)
         generator = await generated(load)
     assert generator.outcome.errors == {}
     assert generator.outcome.requests == len(generator.samples) >= 60
@@ -75,7 +76,7 @@ async def test_a_closed_loop_keeps_its_connections_and_times_every_request() -> 
 
 async def test_churn_opens_a_connection_for_each_request() -> None:
     async with answering(CLOSING) as (port, seen):
-        load = Load(port=port, template=GET, connections=2, seconds=20, reuse=1, requests=20)
+        load = Load(port=port, messages=[GET], connections=2, seconds=20, reuse=1, requests=20)
         generator = await generated(load)
     assert generator.outcome.errors == {}
     assert seen.count(b"") >= 20
@@ -84,25 +85,27 @@ async def test_churn_opens_a_connection_for_each_request() -> None:
 async def test_a_pool_is_shared_and_replaced() -> None:
     async with answering(ANSWER) as (port, seen):
         load = Load(
-            port=port, template=GET, connections=2, seconds=20, callers=8, reuse=5, requests=40
+            port=port, messages=[GET], connections=2, seconds=20, callers=8, reuse=5, requests=40
         )
         generator = await generated(load)
     assert generator.outcome.errors == {}
     assert seen.count(b"") >= 40 // 5
 
 
-async def test_requests_are_numbered_where_the_template_says_so() -> None:
+async def test_requests_that_differ_are_sent_in_turn_and_again() -> None:
+    requests = REQUESTS["varied"].some(3)
     async with answering(ANSWER) as (port, seen):
-        load = Load(port=port, template=b"GET /{n} HTTP/1.1\r\nHost: a\r\n\r\n", requests=3)
-        await generated(load)
+        await generated(Load(port=port, messages=requests, seconds=20, requests=7))
     asked = [data for data in seen if data]
-    assert len(set(asked)) == len(asked) >= 3
-    assert all(data.startswith(b"GET /1000") for data in asked)
+    assert asked[:7] == [*requests, *requests, requests[0]]
+    async with answering(ANSWER) as (port, seen):
+        await generated(Load(port=port, messages=requests, first=5, seconds=20, requests=2))
+    assert [data for data in seen if data][:2] == [requests[2], requests[0]]
 
 
 async def test_an_open_loop_sends_what_is_due_and_no_more() -> None:
     async with answering(ANSWER) as (port, _):
-        load = Load(port=port, template=GET, connections=4, seconds=0.2, rate=200)
+        load = Load(port=port, messages=[GET], connections=4, seconds=0.2, rate=200)
         generator = await generated(load)
     assert generator.outcome.errors == {}
     assert 0 < len(generator.samples) <= 41
@@ -112,14 +115,14 @@ async def test_other_statuses_and_lost_connections_are_errors() -> None:
     refused = b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"
     cut = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 9\r\n\r\nhello"
     async with answering(refused, cut, ANSWER) as (port, _):
-        generator = await generated(Load(port=port, template=GET, seconds=20, requests=5))
+        generator = await generated(Load(port=port, messages=[GET], seconds=20, requests=5))
     assert generator.outcome.errors == {"status": 1, "read": 1}
 
 
 async def test_a_server_that_is_not_there_is_an_error_and_no_endless_loop() -> None:
     async with answering(ANSWER) as (port, _):
         pass
-    generator = await generated(Load(port=port, template=GET, seconds=0.05, reuse=1))
+    generator = await generated(Load(port=port, messages=[GET], seconds=0.05, reuse=1))
     assert generator.outcome.errors["connect"] > 0
     assert generator.outcome.requests == 0
 
@@ -130,14 +133,44 @@ async def test_one_exchange_returns_the_whole_response() -> None:
 
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
-async def test_wrk_sends_the_bytes_of_the_template_and_reports_what_happened() -> None:
+async def test_wrk_sends_requests_that_differ_as_they_are_and_reports_what_happened() -> None:
     async with answering(ANSWER) as (port, seen):
-        shot = Shot(generator=Kind(connections=2), request=REQUESTS["varied"], seconds=1)
+        shot = Shot(generator=Kind(connections=2), request=REQUESTS["proxied"], seconds=1)
         turn = await asyncio.to_thread(wrk, shot, port)
     assert turn.errors == {}
     assert turn.requests > 0
     assert turn.latency["p50"] > 0
-    assert len({data for data in seen if data}) > 1
+    assert turn.generator_seconds > 0
+    asked = [data for data in seen if data]
+    assert set(asked) <= set(REQUESTS["proxied"].some())
+    assert len(set(asked)) == min(len(asked), DIFFERENT)
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+async def test_threads_of_wrk_begin_with_different_requests() -> None:
+    async with answering(ANSWER) as (port, seen):
+        kind = Kind(connections=2, threads=2)
+        shot = Shot(generator=kind, request=REQUESTS["proxied"], seconds=1)
+        await asyncio.to_thread(wrk, shot, port)
+    first, second = [data for data in seen if data][:2]
+    assert first != second
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+async def test_wrk_repeats_what_repeats() -> None:
+    async with answering(ANSWER) as (port, seen):
+        shot = Shot(generator=Kind(connections=1), request=REQUESTS["browser"], seconds=1)
+        turn = await asyncio.to_thread(wrk, shot, port)
+    assert turn.requests > 0
+    assert {data for data in seen if data} == {REQUESTS["browser"].first()}
+
+
+def test_a_file_of_requests_is_made_once_and_read_as_it_was_written(tmp_path: Path) -> None:
+    requests = REQUESTS["api"].some(50)
+    save_requests(requests, tmp_path / "requests")
+    assert load_requests(tmp_path / "requests") == requests
+    assert file_of(REQUESTS["plain"]) is file_of(REQUESTS["plain"])
+    assert load_requests(file_of(REQUESTS["plain"])) == [GET]
 
 
 def test_latency_at_a_constant_rate_counts_from_when_a_request_was_due() -> None:

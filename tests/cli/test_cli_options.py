@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import tomllib
-from importlib.abc import FileLoader
-from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 from pathlib import Path
 
 import pytest
@@ -146,14 +143,13 @@ def test_version_names_the_libraries_that_matter(capsys: Capture) -> None:
         assert name in out
 
 
-@pytest.mark.parametrize("loader", [ExtensionFileLoader, SourceFileLoader])
-def test_version_says_whether_the_request_path_is_compiled(
-    loader: type[FileLoader], monkeypatch: pytest.MonkeyPatch, capsys: Capture
+@pytest.mark.parametrize(("native", "word"), [(True, "codec native"), (False, "codec python")])
+def test_version_says_whether_the_codec_is_native(
+    native: bool, word: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    spec = ModuleSpec("katana_asgi.http1.connection", loader("katana_asgi.http1.connection", "x"))
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    monkeypatch.setattr("katana_asgi.codec.NATIVE", native)
     assert run("--version") == 0
-    assert ("(compiled, " in capsys.readouterr().out) is (loader is ExtensionFileLoader)
+    assert word in capsys.readouterr().out
 
 
 def test_version_says_which_library_is_not_there(

@@ -15,7 +15,7 @@ from katana_asgi.config.effective import as_toml, to_toml
 from katana_asgi.config.model import SETTINGS, Config, StaticRoute
 from katana_asgi.config.reference import settings_page
 from katana_asgi.config.sources import load
-from katana_asgi.config.toml_file import read_config_file
+from katana_asgi.config.toml_file import open_config_file
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -109,8 +109,8 @@ def test_the_example_of_the_reference_page_works(place: Path) -> None:
     (place / "public/robots.txt").touch()
     example = settings_page().partition("```toml\n")[2].partition("```")[0]
     (place / "katana.toml").write_text(example)
-    file = read_config_file("katana.toml")
+    file = open_config_file("katana.toml")
     assert file is not None
-    routes = file.values["static_route"]
+    routes = file.settings(early=False).values["static_route"]
     assert isinstance(routes, tuple)
     assert [route.path for route in routes] == ["/healthz", "/robots.txt", "/hello/{name}", "/old"]

@@ -137,6 +137,19 @@ def test_another_form_of_application_is_answered_with_the_right_one(app: str, ex
         ),
         *[
             (
+                {"forwarded_fields": name},
+                repr(name),
+                "for, proto, host, port, prefix, forwarded, all or none",
+            )
+            for name in ("x-forwarded-host", "HOST", "by", "*")
+        ],
+        (
+            {"forwarded_fields": "none,host"},
+            "('none', 'host')",
+            "none, or the names of fields",
+        ),
+        *[
+            (
                 {"ws_allow_origin": [origin]},
                 repr(origin),
                 "an origin without a path, such as https://example.org, or null",
@@ -146,6 +159,11 @@ def test_another_form_of_application_is_answered_with_the_right_one(app: str, ex
         (
             {"forwarded_allow_ips": "10.0.0.1/8"},
             "'10.0.0.1/8'",
+            "an address, a network without host bits (10.0.0.0/8), unix or *",
+        ),
+        (
+            {"forwarded_allow_ips": "fe80::1%eth0"},
+            "'fe80::1%eth0'",
             "an address, a network without host bits (10.0.0.0/8), unix or *",
         ),
     ],

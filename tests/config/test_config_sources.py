@@ -83,6 +83,7 @@ def test_booleans_have_two_flags() -> None:
         ("root_path", "", ""),
         ("forwarded_allow_ips", "10.0.0.1, unix", ("10.0.0.1", "unix")),
         ("forwarded_allow_ips", "", ()),
+        ("forwarded_fields", "for,proto, host", ("for", "proto", "host")),
         ("header", "A: b, c\nD: e\n", (("A", "b, c"), ("D", "e"))),
         ("static_route", "/a=b=c\n/d=", (StaticRoute("/a", "b=c"), StaticRoute("/d", ""))),
         ("static_file_route", "/n=/dev/null", (("/n", "/dev/null"),)),
@@ -157,8 +158,8 @@ def test_an_unknown_variable_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
     assert refusal() == "unknown variable 'KATANA_ZZZZZZ'; KATANA_* is reserved for settings"
 
 
-def test_the_variable_of_a_compiled_build_may_stay_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KATANA_ASGI_COMPILE", "1")
+def test_the_variable_of_a_build_may_stay_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KATANA_ASGI_NATIVE", "1")
     assert load({"app": ["main:app"]}).config.app == "main:app"
 
 

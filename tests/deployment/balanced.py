@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -112,6 +113,21 @@ def balancer(command: list[str], port: int) -> Iterator[int]:
             with suppress(subprocess.TimeoutExpired):
                 process.communicate(timeout=TIMEOUT)
             process.kill()
+
+
+@contextmanager
+def run_nginx(place: Path, text: str, port: int) -> Iterator[int]:
+    """Run nginx with the configuration ``text``, which listens on ``port``, in ``place``."""
+    path = program("nginx")
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    places = "".join(f"{kind}_temp_path {place}/{kind};\n" for kind in kinds)
+    text = text.replace("http {\n", "http {\n" + places, 1)
+    user = "user root;\n" if os.geteuid() == 0 else ""  # or it could not enter the directory
+    head = f"{user}daemon off;\npid {place}/nginx.pid;\nerror_log stderr;\n"
+    (place / "nginx.conf").write_text(head + text)
+    command = [path, "-e", "stderr", "-p", str(place), "-c", str(place / "nginx.conf")]
+    with balancer(command, port):
+        yield port
 
 
 def accepts(port: int) -> bool:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from contextlib import contextmanager
 
-from balanced import EXAMPLES, Load, ask, balancer, free_port, instances, program
+from balanced import EXAMPLES, Load, ask, free_port, instances, run_nginx
 
 from tests.support import TIMEOUT
 
@@ -17,19 +16,12 @@ SERVE = ("--timeout-graceful-shutdown", "5s")
 @contextmanager
 def nginx(place, *servers):
     """nginx with the example's configuration and these upstream servers, on a free port."""
-    path = program("nginx")
     port = free_port()
     text = (EXAMPLES / "nginx.conf").read_text().replace("127.0.0.1:8000", f"127.0.0.1:{port}")
     for before, after in zip(("127.0.0.1:8001", "127.0.0.1:8002"), servers, strict=True):
         assert f"server {before} " in text
         text = text.replace(f"server {before} ", f"server {after} ")
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    places = "".join(f"{kind}_temp_path {place}/{kind};\n" for kind in kinds)
-    text = text.replace("http {\n", "http {\n" + places, 1)
-    user = "user root;\n" if os.geteuid() == 0 else ""  # or it could not enter the directory
-    head = f"{user}daemon off;\npid {place}/nginx.pid;\nerror_log stderr;\n"
-    (place / "nginx.conf").write_text(head + text)
-    with balancer([path, "-e", "stderr", "-p", str(place), "-c", str(place / "nginx.conf")], port):
+    with run_nginx(place, text, port):
         yield port
 
 

@@ -8,9 +8,10 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from katana_asgi.http1.parser import RequestParser
+
 from katana_asgi.asgi.exchange import Exchange
 from katana_asgi.http1.connection import Http1Connection
-from katana_asgi.http1.parser import RequestParser
 
 if TYPE_CHECKING:
     from tests.support import Running

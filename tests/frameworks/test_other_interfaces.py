@@ -28,6 +28,40 @@ async def test_a_wsgi_application_answers(http, interface):
         assert (await client.head("/")).content == b""
 
 
+async def test_no_header_of_a_client_becomes_the_variable_of_another(http):
+    """WSGI variables have no hyphens: X_Remote_User would be X-Remote-User (CVE-2015-0219)."""
+    environs = []
+
+    def application(environ, start_response):
+        environs.append(environ)
+        start_response("200 OK", [])
+        return [environ["wsgi.input"].read()]
+
+    sent = [
+        ("X-Remote-User", "real"),
+        ("X_Remote_User", "evil"),
+        ("X_Remote-User", "evil"),
+        ("X-Remote_User", "evil"),
+        ("Content_Length", "100"),
+        ("Content_Type", "evil/evil"),
+        ("Transfer_Encoding", "chunked"),
+        ("X_Forwarded_For", "6.6.6.6"),
+        ("_", "evil"),
+        ("Proxy", "evil.example:8080"),  # CVE-2016-5385: HTTP_PROXY is where libraries connect
+        ("Content-Type", "text/plain"),
+    ]
+    async with browsing(application, http=http) as (_, client):
+        answer = await client.post("/", content=b"four", headers=sent)
+    assert answer.content == b"four"
+    (environ,) = environs
+    assert environ["HTTP_X_REMOTE_USER"] == "real"
+    assert (environ["CONTENT_TYPE"], environ["CONTENT_LENGTH"]) == ("text/plain", "4")
+    known = {"HTTP_HOST", "HTTP_USER_AGENT", "HTTP_ACCEPT", "HTTP_ACCEPT_ENCODING"}
+    names = {name for name in environ if name.startswith("HTTP")} - known
+    assert names == {"HTTP_X_REMOTE_USER", "HTTP_CONNECTION"}
+    assert "evil" not in str([value for name, value in environ.items() if "HTTP" in name])
+
+
 async def test_a_wsgi_application_streams_and_its_iterable_is_closed(http):
     closed = threading.Event()
 

@@ -57,18 +57,27 @@ PRECONDITIONS: Final = [
     b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 ]
 
+VALUES: Final = [
+    b"[2001:db8::192.0.2.1]:4711",
+    b"::ffff:192.0.2.60",
+    b"192.0.2.60:_hidden",
+    b"Content-Type: text/html\nContent-Length: 5\ncontent-length:05\nConnection: x, close",
+    b"date:now\nServer:x\nTE:a\nx-a:\t b \nTransfer-Encoding:chunked",
+]
+
 _OTHERS: Final = {
     "forwarded": FORWARDED,
     "proxied": PROXIED,
     "handshakes": HANDSHAKES,
     "preconditions": PRECONDITIONS,
+    "values": VALUES,
 }
 
 
 def seeds(target: str) -> list[bytes]:
     """All seeds of a target, what was found before at the end."""
     known: list[bytes] = []
-    if target in ("requests", "connections"):
+    if target in ("requests", "connections", "heads"):
         known = _wire()
     elif target == "chunks":
         known = [data.partition(b"\r\n\r\n")[2] for data in _wire() if b"hunked" in data]

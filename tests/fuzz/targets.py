@@ -14,14 +14,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
+from katana_asgi import codec
+from katana_asgi.codec import UPGRADE, check_fields, fields, masking, nodes
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http.conditional import failed_precondition
 from katana_asgi.http.fields import is_valid_host
 from katana_asgi.http.forwarded import FORWARDED_FIELDS, TrustedProxies, resolve
 from katana_asgi.http.trace_context import trace_id
 from katana_asgi.http1.content import ChunkedContent
-from katana_asgi.http1.limits import HeadLimits
-from katana_asgi.http1.parser import RequestParser, head_parser
+from katana_asgi.http1.default_lines import field_lines
+from katana_asgi.http1.scanning import head_scanner
+from katana_asgi.http1.websocket_upgrade import Http1Upgrade, is_upgrade
 from katana_asgi.net.proxy_details import proxy_details
 from katana_asgi.net.proxy_protocol import (
     LARGEST_HEADER,
@@ -31,76 +34,40 @@ from katana_asgi.net.proxy_protocol import (
 from katana_asgi.websocket.codec import Close, FrameCodec, WebSocketError
 from katana_asgi.websocket.deflate import Deflate, DeflateParameters, DeflateSettings, negotiate
 from katana_asgi.websocket.events import INVALID_DATA, TOO_BIG
-from katana_asgi.websocket.handshake import accept_response, check_upgrade, is_upgrade
+from katana_asgi.websocket.handshake import parse_opening, response_fields
+from tests.codec.twins import head_of, outcome, scans
 from tests.fuzz.in_memory import BACK_ENDS, Served, served_alike
+from tests.http1.reads import heard, reader_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from katana_asgi.http1.parser import HeadParser
+    from katana_asgi.http1.scanning import HeadScanner
     from katana_asgi.net.proxy_protocol import Origin
-    from katana_asgi.websocket.handshake import Upgrade
+    from katana_asgi.websocket.handshake import Opening
 
 __all__ = ["TARGETS"]
 
-# -- requests: the parser alone, over all back ends
+# -- requests: the reading half alone, over all back ends
 
-_LIMITS: Final = HeadLimits(line=200, size=400, count=8)
-
-_PARSERS: Final = {
-    name: head_parser(settings["http"], _LIMITS, memo=settings.get("memo", True))
-    for name, settings in BACK_ENDS.items()
-}
-
-
-class _Sink:
-    """Writes down what a parser says; pieces of content are joined."""
-
-    def __init__(self) -> None:
-        self.heard: list[Any] = []
-
-    def request_received(self, head: Any) -> None:
-        names = ("method", "target", "version", "path", "raw_path", "query", "keep_alive")
-        names += ("content_length", "chunked", "expect_continue", "has_content", "upgrade")
-        self.heard.append({name: getattr(head, name) for name in names} | {"f": head.fields[:]})
-
-    def content_received(self, data: bytes) -> None:
-        assert data
-        if isinstance(self.heard[-1], bytes):
-            self.heard[-1] += data
-        else:
-            self.heard.append(data)
-
-    def request_complete(self) -> None:
-        self.heard.append("complete")
+_READERS: Final = {name: reader_settings(name, line=200, size=400, count=8) for name in BACK_ENDS}
 
 
 def requests(data: bytes) -> None:
     """All back ends hear the same requests, and how the bytes are cut does not matter."""
     reads = _cut(data)
-    first, *others = (_parse(name, reads) for name in _PARSERS)
+    first, *others = (heard(reads, settings) for settings in _READERS.values())
     assert others == [first] * len(others), (first, others)
-    whole, *others = (_parse(name, [data]) for name in _PARSERS)
+    whole, *others = (heard([data], settings) for settings in _READERS.values())
     assert others == [whole] * len(others), (whole, others)
-    assert list(map(_any_refusal, first)) == list(map(_any_refusal, whole)), (first, whole)
+    assert _comparable(first) == _comparable(whole), (first, whole)
 
 
-def _parse(name: str, reads: list[bytes]) -> list[Any]:
-    sink = _Sink()
-    parser = RequestParser(sink, _PARSERS[name], _LIMITS)
-    try:
-        for read in reads:
-            parser.feed(read)
-            while parser.complete:
-                parser.next_request()
-    except RemoteProtocolError as error:
-        sink.heard.append(error.status)
-    return sink.heard
-
-
-def _any_refusal(heard: Any) -> Any:
-    """Of several faults any may be found first."""
-    return "refused" if isinstance(heard, int) else heard
+def _comparable(said: list[Any]) -> list[Any]:
+    """Of several faults any may be found first, and how much content comes before it varies."""
+    if said and isinstance(said[-1], int):
+        said = [*said[:-2], *(each for each in said[-2:-1] if not isinstance(each, bytes)), "no"]
+    return said
 
 
 # -- connections: what the application saw and what the client got
@@ -155,16 +122,18 @@ def chunks(data: bytes) -> None:
 
 
 def _decode(reads: list[bytes]) -> tuple[bytes, object]:
-    pieces: list[bytes] = []
-    content = ChunkedContent(pieces.append)
+    """Content, and what follows it; of what is refused no content, its amount varies."""
+    found = b""
+    decoder = ChunkedContent()
     for number, read in enumerate(reads):
         try:
-            rest = content.feed(read)
+            content, end = decoder.feed(read, 0)
         except RemoteProtocolError:
-            return b"".join(pieces), "refused"
-        if rest is not None:
-            return b"".join(pieces), rest + b"".join(reads[number + 1 :])
-    return b"".join(pieces), "more"
+            return b"", "refused"
+        found += content
+        if decoder.complete:
+            return found, read[end:] + b"".join(reads[number + 1 :])
+    return found, "more"
 
 
 # -- forwarding fields
@@ -179,9 +148,9 @@ def forwarded(data: bytes) -> None:
 
     Lines are fields, the first byte of each chooses its name.
     """
-    fields = [(_NAMES[line[0] % len(_NAMES)], line[1:]) for line in data.split(b"\n") if line]
+    sent = [(_NAMES[line[0] % len(_NAMES)], line[1:]) for line in data.split(b"\n") if line]
     proxy = ("10.0.0.1", 5000)
-    verdict = resolve(fields, proxy, "http", _TRUSTED)
+    verdict = resolve(sent, proxy, "http", _TRUSTED)
     client = verdict.client
     assert client is not None
     assert str(ipaddress.ip_address(client[0])) == client[0]
@@ -193,7 +162,7 @@ def forwarded(data: bytes) -> None:
         assert re.fullmatch(r"(?:/[^/\x00-\x1f\\]+)+", verdict.prefix)
         assert ".." not in verdict.prefix
     stranger = ("192.0.2.1", 1)
-    unchanged = resolve(fields, stranger, "http", _TRUSTED)
+    unchanged = resolve(sent, stranger, "http", _TRUSTED)
     assert unchanged == (stranger, "http", None, None, None)
 
 
@@ -277,9 +246,7 @@ _HANDSHAKE_FIELDS: Final = (
     b"Upgrade",
 )
 
-_WIDE: Final = HeadLimits(line=10**4, size=10**5, count=10**4)
-
-_WIDE_PARSERS: Final = [head_parser(name, _WIDE, memo=False) for name in ("httptools", "h11")]
+_SCANNERS: Final = [head_scanner(name) for name in BACK_ENDS]
 
 _match_line: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t -~\x80-\xff]*").fullmatch
 
@@ -295,26 +262,45 @@ def handshakes(data: bytes) -> None:
         if line:
             name = _HANDSHAKE_FIELDS[line[0] % len(_HANDSHAKE_FIELDS)]
             head += b"%b: %b\r\n" % (name, line[1:])
-    upgrade, other = [_upgrade(parse, head + b"\r\n") for parse in _WIDE_PARSERS]
-    assert upgrade == other
-    if upgrade is None:
+    first, *others = [_opening(scan, head + b"\r\n") for scan in _SCANNERS]
+    assert others == [first] * len(others)
+    if first is None:
         return
-    names = upgrade.subprotocols
+    opening, start = first
+    names = opening.subprotocols
     assert len(set(names)) == len(names)
-    agreed = negotiate(upgrade.extensions, DeflateSettings())
+    agreed = negotiate(opening.extensions, DeflateSettings())
     extension = None if agreed is None else agreed.response
     for chosen in (None, *names):
-        answer = accept_response(upgrade, subprotocol=chosen, extension=extension)
-        status, *fields = answer.split(b"\r\n")
+        pairs = response_fields(
+            opening, subprotocol=chosen, extension=extension, fields=check_fields(())
+        )
+        answer = start + field_lines(pairs) + b"\r\n"
+        status, *lines = answer.split(b"\r\n")
         assert status == b"HTTP/1.1 101 Switching Protocols"
-        assert fields[-2:] == [b"", b""]
-        assert all(map(_match_line, fields[:-2])), answer
+        assert lines[-2:] == [b"", b""]
+        assert all(map(_match_line, lines[:-2])), answer
 
 
-def _upgrade(parse: HeadParser, data: bytes) -> Upgrade | None:
+class _Upgraded:
+    """Instead of a connection: keeps the response that upgrades it."""
+
+    response = b""
+
+    def upgrade(self, response: bytes, end: object) -> tuple[object, bytes]:
+        self.response = response
+        return self, b""
+
+
+def _opening(scan: HeadScanner, data: bytes) -> tuple[Opening, bytes] | None:
+    """What a handshake offers, and the response that accepts it without the end of its head."""
     try:
-        head = parse(data)
-        return check_upgrade(head) if is_upgrade(head) else None
+        head, framing = scan(data, 10**4, 10**5, 10**4)
+        if not framing & UPGRADE or not is_upgrade(head):
+            return None
+        upgraded: Any = _Upgraded()
+        Http1Upgrade(upgraded, head).accept((), upgraded)
+        return parse_opening(head), upgraded.response[:-2]
     except RemoteProtocolError:
         return None
 
@@ -326,18 +312,55 @@ def preconditions(data: bytes) -> None:
     """Whatever tags a client names there is a verdict, alike for one line and for several."""
     known, _, required = data.partition(b"\n")
     for tag in _TAGS:
-        fields = [(b"if-none-match", known), (b"if-match", required)]
-        verdict = failed_precondition("GET", fields, tag)
+        tags = [(b"if-none-match", known), (b"if-match", required)]
+        verdict = failed_precondition("GET", tags, tag)
         assert verdict in (0, 304, 412)
-        assert failed_precondition("PUT", fields, tag) in (0, 412)
-        assert failed_precondition("GET", fields[::-1], tag) == verdict
+        assert failed_precondition("PUT", tags, tag) in (0, 412)
+        assert failed_precondition("GET", tags[::-1], tag) == verdict
         if b"*" not in known:
-            more = [(b"if-none-match", b""), fields[0]]
+            more = [(b"if-none-match", b""), tags[0]]
             assert failed_precondition("GET", more, tag) == failed_precondition(
                 "GET", more[1:], tag
             )
     found = trace_id(data)
     assert found is None or re.fullmatch("[0-9a-f]{32}", found)
+
+
+# -- the codec: C, Python and the libraries
+
+_NARROW: Final = (60, 300, 6)
+_GENEROUS: Final = (10**4, 10**5, 300)
+
+
+def heads(data: bytes) -> None:
+    """Every way to scan a head accepts, refuses and produces the same; C may decline."""
+    head = head_of(data)
+    for limits in (_NARROW, _GENEROUS):
+        found = scans(head, limits)
+        expected = found["python"]
+        if found.get("native", expected) is None:
+            del found["native"]
+        assert found == dict.fromkeys(found, expected), (head, found)
+        chosen = outcome(codec.scan_head, head, *limits)
+        assert isinstance(chosen, tuple) is isinstance(expected, tuple)
+
+
+def values(data: bytes) -> None:
+    """Nodes, masks and response fields are the same in C and in Python. Lines are headers."""
+    assert codec.parse_node(data) == nodes.parse_node(data), data
+    assert codec.mask(data, b"\x01\x80\xffM") == masking.mask(data, b"\x01\x80\xffM")
+    lines = [line.partition(b":") for line in data.split(b"\n")]
+    headers = [(name, value) for name, _, value in lines]
+    found, expected = [
+        outcome(check, headers) for check in (codec.check_fields, fields.check_fields)
+    ]
+    if isinstance(expected, tuple):
+        assert found == expected
+        return
+    for name in ("pairs", "content_length", "own", "close", "wire"):
+        assert getattr(found, name) == getattr(expected, name), name
+    rendered = codec.render_head(b"a", found, b"b", data)
+    assert rendered == fields.render_head(b"a", expected, b"b", data)
 
 
 # -- all of them
@@ -365,5 +388,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
         proxied,
         handshakes,
         preconditions,
+        heads,
+        values,
     )
 }

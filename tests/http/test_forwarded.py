@@ -4,20 +4,44 @@ from __future__ import annotations
 
 import pytest
 
+from katana_asgi.codec import parse_node
+from katana_asgi.config.model import Config
 from katana_asgi.errors import ConfigurationError
-from katana_asgi.http.forwarded import FORWARDED_FIELDS, Forwarded, TrustedProxies, resolve
+from katana_asgi.http.forwarded import (
+    FIELD_NAMES,
+    FORWARDED_FIELDS,
+    Forwarded,
+    TrustedProxies,
+    resolve,
+)
+from tests.heads import positions_of
 
 PROXY = ("10.0.0.1", 5000)
-TRUSTED = TrustedProxies(["10.0.0.0/8", "::1"])
+PROXIES = ["10.0.0.0/8", "::1"]
+TRUSTED = TrustedProxies(PROXIES, ["all"])
+
+EVERYTHING = (
+    "X-Forwarded-For: 192.0.2.1",
+    "X-Forwarded-Proto: https",
+    "X-Forwarded-Host: a.example",
+    "X-Forwarded-Port: 443",
+    "X-Forwarded-Prefix: /app",
+    "Forwarded: for=192.0.2.2;proto=https;host=b.example",
+)
 
 
-def told(*lines: str, peer: tuple[str, int] | None = PROXY, scheme: str = "http") -> Forwarded:
+def told(
+    *lines: str,
+    peer: tuple[str, int] | None = PROXY,
+    scheme: str = "http",
+    trusted: TrustedProxies = TRUSTED,
+) -> Forwarded:
     """What ``resolve`` makes of field lines such as ``"X-Forwarded-For: 192.0.2.1"``."""
     fields = []
     for line in lines:
         name, _, value = line.partition(":")
         fields.append((name.lower().encode(), value.strip().encode("latin-1")))
-    return resolve(fields, peer, scheme, TRUSTED)
+    return resolve(fields, positions_of(fields), peer, scheme, trusted)
 
 
 def test_without_fields_nothing_changes() -> None:
@@ -27,16 +51,92 @@ def test_without_fields_nothing_changes() -> None:
 
 def test_an_untrusted_peer_changes_nothing() -> None:
     peer = ("192.0.2.9", 1)
-    everything = (
-        "X-Forwarded-For: 192.0.2.1",
-        "X-Forwarded-Proto: https",
-        "X-Forwarded-Host: a.example",
-        "X-Forwarded-Port: 443",
-        "X-Forwarded-Prefix: /app",
-        "Forwarded: for=192.0.2.1;proto=https;host=a.example",
+    assert told(*EVERYTHING, peer=peer) == (peer, "http", None, None, None)
+    assert told(*EVERYTHING, peer=None) == (None, "http", None, None, None)
+
+
+def test_by_default_only_client_and_scheme_are_believed() -> None:
+    default = TrustedProxies(PROXIES)
+    believed = (("192.0.2.1", 0), "https", None, None, None)
+    assert told(*EVERYTHING, trusted=default) == believed
+    assert told(*reversed(EVERYTHING), trusted=default) == believed
+    assert told(*EVERYTHING[2:], trusted=default) == (PROXY, "http", None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["all"], (("192.0.2.1", 0), "https", b"a.example", 443, "/app")),
+        (list(FIELD_NAMES), (("192.0.2.1", 0), "https", b"a.example", 443, "/app")),
+        (["none"], (PROXY, "http", None, None, None)),
+        ([], (PROXY, "http", None, None, None)),
+        (["for"], (("192.0.2.1", 0), "http", None, None, None)),
+        (["proto"], (PROXY, "https", None, None, None)),
+        (["host"], (PROXY, "http", b"a.example", None, None)),
+        (["port"], (PROXY, "http", None, 443, None)),
+        (["prefix"], (PROXY, "http", None, None, "/app")),
+        (["forwarded"], (("192.0.2.2", 0), "https", b"b.example", None, None)),
+        # X-Forwarded-Host is not believed, so it does not make Forwarded ignored
+        (["forwarded", "prefix"], (("192.0.2.2", 0), "https", b"b.example", None, "/app")),
+        (["for", "forwarded"], (("192.0.2.1", 0), "http", None, None, None)),
+        (["for", "proto", "host"], (("192.0.2.1", 0), "https", b"a.example", None, None)),
+    ],
+)
+def test_what_is_believed_is_asked_for_by_name(names: list[str], expected: Forwarded) -> None:
+    trusted = TrustedProxies(PROXIES, names)
+    assert told(*EVERYTHING, trusted=trusted) == expected
+    assert told(*reversed(EVERYTHING), trusted=trusted) == expected
+
+
+def test_without_x_forwarded_for_the_last_of_several_values_counts() -> None:
+    lines = ("X-Forwarded-For: 192.0.2.1, 10.0.0.2", "X-Forwarded-Proto: http, https")
+    assert told(*lines).scheme == "http"
+    assert told(*lines, trusted=TrustedProxies(PROXIES, ["proto"])).scheme == "https"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "X-Real-IP: 203.0.113.7",
+        "X-Client-IP: 203.0.113.7",
+        "X-Forwarded: for=203.0.113.7",
+        "Forwarded-For: 203.0.113.7",
+        "X_Forwarded_For: 203.0.113.7",
+        "X-Forwarded-Ssl: on",
+        "Front-End-Https: on",
+        "X-Url-Scheme: https",
+        "X-Forwarded-Scheme: https",
+        "X-Forwarded-Protocol: https",
+        "X-Forwarded-Server: evil.example",
+        "X-Host: evil.example",
+        "X-Original-Host: evil.example",
+        "X-Script-Name: /evil",
+    ],
+)
+def test_relatives_of_the_forwarding_fields_are_never_believed(line: str) -> None:
+    assert told(line) == (PROXY, "http", None, None, None)
+
+
+def test_only_the_fields_at_the_positions_given_are_read() -> None:
+    fields = [(b"x-forwarded-for", b"192.0.2.1"), (b"x-forwarded-proto", b"https"), (b"x", b"y")]
+    assert resolve(fields, (), PROXY, "http", TRUSTED) == (PROXY, "http", None, None, None)
+    assert resolve(fields, (1, 2), PROXY, "http", TRUSTED).client == PROXY
+    assert resolve(fields, (1, 2), PROXY, "http", TRUSTED).scheme == "https"
+
+
+def test_other_names_of_fields_are_a_configuration_error() -> None:
+    for name in ("x-forwarded-host", "ALL", "", "by"):
+        with pytest.raises(ConfigurationError, match="forwarded_fields"):
+            TrustedProxies(PROXIES, ["for", name])
+
+
+@pytest.mark.parametrize("name", [*FIELD_NAMES, "all", "none"])
+def test_each_name_is_a_value_of_the_setting(name: str) -> None:
+    config = Config(forwarded_fields=(name,))
+    assert TrustedProxies(PROXIES, config.forwarded_fields).believed <= FORWARDED_FIELDS
+    assert TrustedProxies(PROXIES, Config().forwarded_fields).believed == (
+        TrustedProxies(PROXIES).believed
     )
-    assert told(*everything, peer=peer) == (peer, "http", None, None, None)
-    assert told(*everything, peer=None) == (None, "http", None, None, None)
 
 
 def test_a_trusted_peer_tells_all() -> None:
@@ -51,8 +151,8 @@ def test_a_trusted_peer_tells_all() -> None:
 
 def test_a_unix_peer_tells_all_where_it_is_trusted() -> None:
     fields = [(b"x-forwarded-for", b"192.0.2.1")]
-    assert resolve(fields, None, "http", TrustedProxies(["unix"])).client == ("192.0.2.1", 0)
-    assert resolve(fields, None, "http", TrustedProxies(["127.0.0.1"])).client is None
+    assert resolve(fields, (0,), None, "http", TrustedProxies(["unix"])).client == ("192.0.2.1", 0)
+    assert resolve(fields, (0,), None, "http", TrustedProxies(["127.0.0.1"])).client is None
 
 
 @pytest.mark.parametrize(
@@ -102,6 +202,20 @@ def test_x_forwarded_for_names_the_client(value: str, client: tuple[str, int]) -
     assert told(f"X-Forwarded-For: {value}").client == client
 
 
+def test_a_node_is_an_address_with_or_without_a_port() -> None:
+    assert parse_node(b"192.0.2.1:_hidden") == ("192.0.2.1", 0)
+    assert parse_node(b"[2001:db8::1]:_h.i-d_den") == ("2001:db8::1", 0)
+    assert parse_node(b"[::ffff:192.0.2.1]:0443") == ("192.0.2.1", 443)
+    assert parse_node(b"192.0.2.1:0") == ("192.0.2.1", 0)
+    assert parse_node(b"::192.0.2.1") == ("::c000:201", 0)
+    assert parse_node(b"[" + b"0000:" * 7 + b"0001]:_" + b"x" * 84) == ("::1", 0)
+    for node in (b"192.0.2.1:_", b"[::1]:", b"[::1]x", b"[::1", b"::1]", b"[]", b":", b":80"):
+        assert parse_node(node) is None
+    for node in (b"192.0.2.1\0", b"\0", b" ::1", b"192.0.2.1 ", b"[::1%25lo]", b"::1%1", b"0x7f.1"):
+        assert parse_node(node) is None
+    assert parse_node(b"192.0.2.1:_" + b"x" * 200) is None
+
+
 def test_several_lines_of_x_forwarded_for_are_one_list() -> None:
     lines = ("X-Forwarded-For: 203.0.113.7", "X-Forwarded-For: 192.0.2.1, 10.0.0.2")
     assert told(*lines).client == ("192.0.2.1", 0)
@@ -111,8 +225,8 @@ def test_several_lines_of_x_forwarded_for_are_one_list() -> None:
 def test_everybody_trusted_means_the_leftmost_is_the_client() -> None:
     fields = [(b"x-forwarded-for", b"203.0.113.7, 192.0.2.1, 10.0.0.2")]
     everybody = TrustedProxies(["*"])
-    assert resolve(fields, ("192.0.2.9", 1), "http", everybody).client == ("203.0.113.7", 0)
-    assert resolve(fields, None, "http", everybody).client == ("203.0.113.7", 0)
+    for peer in (("192.0.2.9", 1), None):
+        assert resolve(fields, (0,), peer, "http", everybody).client == ("203.0.113.7", 0)
 
 
 def test_thousands_of_trusted_hops_are_not_all_walked() -> None:
@@ -320,7 +434,7 @@ def test_the_names_of_all_fields_read_are_known() -> None:
             b"x-forwarded-proto": b"https",
             b"forwarded": b"for=192.0.2.1",
         }.get(name, b"192.0.2.1")
-        assert resolve([(name, value)], PROXY, "http", TRUSTED) != told()
+        assert resolve([(name, value)], (0,), PROXY, "http", TRUSTED) != told()
 
 
 @pytest.mark.parametrize(
@@ -331,6 +445,10 @@ def test_the_names_of_all_fields_read_are_known() -> None:
         (["2001:db8::/32"], ["2001:db8:1::"], ["2001:db9::", "10.0.0.1"]),
         (["fe80::1"], ["fe80::1", "fe80::1%eth0"], ["fe80::2%eth0"]),
         (["::ffff:10.0.0.1"], ["10.0.0.1"], ["10.0.0.2"]),
+        (["::ffff:10.0.0.0/104"], ["10.1.2.3", "::ffff:10.1.2.3"], ["11.0.0.1", "::10.1.2.3"]),
+        (["0.0.0.0/0"], ["10.1.2.3", "255.255.255.255"], ["::1", "", "1.2.3"]),
+        (["::/0"], ["::1", "2001:db8::1"], ["10.0.0.1", None]),
+        (["10.0.0.0/8", "10.0.0.1/32", "fd00::/8"], ["10.9.9.9", "fd12::1"], ["11.0.0.1", "fe::"]),
         (["unix"], [None], ["127.0.0.1", "", "unix"]),
         (["*"], [None, "127.0.0.1", "192.0.2.1", "x"], []),
         ([" 10.0.0.1 ", ""], ["10.0.0.1"], [None, ""]),
@@ -354,7 +472,8 @@ def test_trust_of_ever_new_addresses_stays_right() -> None:
 
 
 @pytest.mark.parametrize(
-    "entry", ["localhost", "10.0.0.1/8", "10.0.0.0/33", "10.0.0", "Unix", "**"]
+    "entry",
+    ["localhost", "10.0.0.1/8", "10.0.0.0/33", "10.0.0", "Unix", "**", "fe80::1%eth0"],
 )
 def test_anything_else_is_a_configuration_error(entry: str) -> None:
     with pytest.raises(ConfigurationError, match="forwarded_allow_ips") as caught:

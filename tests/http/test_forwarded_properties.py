@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from katana_asgi.codec import parse_node
 from katana_asgi.http.fields import is_valid_host
-from katana_asgi.http.forwarded import FORWARDED_FIELDS, Forwarded, TrustedProxies, resolve
+from katana_asgi.http.forwarded import (
+    FIELD_NAMES,
+    FORWARDED_FIELDS,
+    Address,
+    Forwarded,
+    TrustedProxies,
+)
+from katana_asgi.http.forwarded import resolve as resolve_at
+from tests.heads import positions_of
 
-TRUSTED = TrustedProxies(["10.0.0.0/8", "::1"])
+TRUSTED = TrustedProxies(["10.0.0.0/8", "::1"], ["all"])
 PROXY = ("10.0.0.1", 5000)
+
+
+def resolve(
+    fields: list[tuple[bytes, bytes]], peer: Address | None, scheme: str, trusted: TrustedProxies
+) -> Forwarded:
+    return resolve_at(fields, positions_of(fields), peer, scheme, trusted)
+
 
 ADDRESSES = st.ip_addresses().map(str)
 HOPS = st.one_of(
@@ -27,6 +44,29 @@ VALUES = st.one_of(
 )
 FIELDS = st.lists(st.tuples(st.sampled_from([*sorted(FORWARDED_FIELDS), b"x"]), VALUES), max_size=8)
 PEERS = st.one_of(st.none(), st.tuples(ADDRESSES, st.integers(0, 65535)))
+NAMES = st.lists(st.sampled_from(sorted(FIELD_NAMES)), unique=True)
+NETWORKS = st.one_of(
+    st.tuples(st.ip_addresses(v=4), st.integers(0, 32)),
+    st.tuples(st.ip_addresses(v=6), st.integers(0, 128)),
+).map(lambda pair: ipaddress.ip_network(pair, strict=False))
+NODES = st.one_of(
+    ADDRESSES,
+    st.ip_addresses().map(lambda address: address.exploded.upper()),
+    st.ip_addresses(v=4).map(lambda address: f"::ffff:{address}"),
+    st.ip_addresses(v=4).map(lambda address: f"::{address}"),
+    st.lists(st.sampled_from(["", "0", "1", "00", "0db8", "ffff", "10000", "192.0.2.1"])).map(
+        ":".join
+    ),
+    st.lists(
+        st.sampled_from(["0", "1", "01", "255", "256", "-1", "+1", "\N{SUPERSCRIPT TWO}"])
+    ).map(".".join),
+    st.text("0123456789abcdefABCDEFg:.%/[] x\0", max_size=45),
+)
+PORTS = st.one_of(
+    st.none(),
+    st.integers(0, 70000).map(str),
+    st.sampled_from(["", "_", "_a", "_a.b-c_d", "00080", "000080", "+1", "-1", "a", "1_0"]),
+)
 SCHEMES = st.sampled_from(["http", "https"])
 
 
@@ -79,3 +119,75 @@ def test_the_client_is_the_first_from_the_right_that_is_not_trusted(hops: list[s
     assert resolve(plain, PROXY, "http", TRUSTED).client == expected
     elements = [(b"forwarded", f"for={hop}".encode()) for hop in hops]
     assert resolve(elements, PROXY, "http", TRUSTED).client == expected
+
+
+@given(FIELDS, PEERS, SCHEMES, NAMES)
+def test_a_field_that_is_not_believed_is_as_good_as_absent(
+    fields: list[tuple[bytes, bytes]], peer: Address | None, scheme: str, names: list[str]
+) -> None:
+    trusted = TrustedProxies(["*"], names)
+    kept = [field for field in fields if field[0] in {FIELD_NAMES[name] for name in names}]
+    everything = TrustedProxies(["*"], ["all"])
+    assert resolve(fields, peer, scheme, trusted) == resolve(kept, peer, scheme, everything)
+
+
+def canonical(address: str) -> str | None:
+    """``address`` as ``ipaddress`` writes it, those of IPv4 in IPv6 form as IPv4."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.scope_id is not None:
+            return None
+        return str(parsed.ipv4_mapped or parsed)
+    return str(parsed)
+
+
+def port_number(text: str | None) -> int | None:
+    if text is None or re.fullmatch(r"_[A-Za-z0-9._-]+", text):
+        return 0
+    number = int(text) if re.fullmatch("[0-9]{1,5}", text) else 65536
+    return number if number <= 65535 else None
+
+
+@settings(max_examples=1000)
+@given(NODES, PORTS, st.booleans())
+def test_a_node_is_parsed_as_ipaddress_parses_addresses(
+    address: str, port: str | None, brackets: bool
+) -> None:
+    if any(character in address for character in "[]"):
+        brackets = True  # never valid, whatever follows
+    node = f"[{address}]" if brackets else address
+    if port is not None:
+        node += f":{port}"
+    expected = None
+    # An IPv6 address has a port in brackets only: without them it is one more group.
+    if not brackets:
+        before, colon, after = node.partition(":")
+        address, port = (before, after) if colon and ":" not in after else (node, None)
+    host, number = canonical(address), port_number(port)
+    if host is not None and number is not None:
+        expected = (host, number)
+    assert parse_node(node.encode("utf-8", "surrogatepass")) == expected
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_a_usable_address_or_none(node: bytes) -> None:
+    address = parse_node(node)
+    assert address is None or (canonical(address[0]) == address[0] and address[1] <= 65535)
+
+
+@given(st.lists(NETWORKS, max_size=4), st.lists(st.ip_addresses(), max_size=8))
+def test_trust_of_networks_is_what_ipaddress_says(
+    networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network],
+    addresses: list[ipaddress.IPv4Address | ipaddress.IPv6Address],
+) -> None:
+    proxies = TrustedProxies(map(str, networks))
+    addresses += [network.network_address for network in networks]
+    addresses += [network.broadcast_address for network in networks]
+    for address in addresses:
+        mapped = address.ipv4_mapped if address.version == 6 else None
+        expected = any((mapped or address) in network for network in networks)
+        if mapped is None or not any(network.version == 6 for network in networks):
+            assert proxies.trusts(str(address)) is expected

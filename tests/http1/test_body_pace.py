@@ -13,7 +13,7 @@ def looked(pieces, *, silence=30.0, rate=240, seconds=1.0) -> int | None:
     received = 0
     for number, piece in enumerate(pieces, 1):
         received += piece
-        pace.look(received, seconds)
+        pace.add(received, seconds)
         if pace.too_slow(silence, rate):
             return number
     return None

@@ -21,16 +21,15 @@ from katana_asgi.http1.content import (
 
 def decoded(pieces: list[bytes], length: int | None = None) -> tuple[bytes, bytes | None]:
     """Content and what follows it, ``None`` where it is not complete; chunked without length."""
-    found: list[bytes] = []
-    decoder = (
-        ChunkedContent(found.append) if length is None else CountedContent(found.append, length)
-    )
+    decoder = ChunkedContent() if length is None else CountedContent(length)
+    found = b""
     for at, piece in enumerate(pieces):
-        rest = decoder.feed(piece)
-        if rest is not None:
-            return b"".join(found), rest + b"".join(pieces[at + 1 :])
-    assert all(found)
-    return b"".join(found), None
+        content, end = decoder.feed(b"before" + piece, 6)
+        found += content
+        if decoder.complete:
+            return found, piece[end - 6 :] + b"".join(pieces[at + 1 :])
+        assert end == len(piece) + 6
+    return found, None
 
 
 def read_by_h11(stream: bytes) -> tuple[bytes, bytes | None] | None:
@@ -87,14 +86,12 @@ def test_counted_content_ends_at_its_length(size):
 
 
 def test_counted_content_knows_what_is_to_come():
-    found: list[bytes] = []
-    decoder = CountedContent(found.append, 5)
+    decoder = CountedContent(5)
     assert decoder.remaining == 5
-    assert decoder.feed(b"abc") is None
-    assert decoder.remaining == 2
-    assert decoder.feed(b"de") == b""
-    assert decoder.remaining == 0
-    assert found == [b"abc", b"de"]
+    assert decoder.feed(b"abc", 0) == (b"abc", 3)
+    assert (decoder.remaining, decoder.complete) == (2, False)
+    assert decoder.feed(b"xde", 1) == (b"de", 3)
+    assert (decoder.remaining, decoder.complete) == (0, True)
 
 
 # -- chunked

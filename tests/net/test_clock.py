@@ -1,4 +1,4 @@
-"""One timer for the Date field and all deadlines, on a loop that is turned by hand."""
+"""One timer for the time of day and all deadlines, on a loop that is turned by hand."""
 
 from __future__ import annotations
 
@@ -122,53 +122,19 @@ def test_a_watched_thing_may_leave_while_others_are_called(loop):
     assert [len(each.passed) for each in all_of_them] == [1, 1, 1]
 
 
-def test_the_date_is_that_of_the_second(loop):
+def test_each_second_is_told_once_as_it_begins(loop):
     clock = Clock(loop)
+    seconds = []
+    clock.every_second.append(seconds.append)
     clock.start()
+    assert seconds == [NOON]
     loop.turn(0.5)
-    for second in range(40, 50):
-        assert clock.fields.startswith(b"date: Sun, 09 Sep 2001 01:46:%d GMT\r\n" % second)
+    for second in range(1, 10):
         loop.turn(1)
-
-
-def test_the_same_object_stays_until_the_second_changes(loop):
-    clock = Clock(loop)
-    clock.start()
-    before = clock.fields
-    loop.turn(0.5)
-    assert clock.fields is before
-    loop.turn(0.6)
-    assert clock.fields is not before
-
-
-@pytest.mark.parametrize(
-    ("settings", "fields"),
-    [
-        ({}, [b"date", b"server: katana-asgi"]),
-        ({"date": False}, [b"server: katana-asgi"]),
-        ({"server": None}, [b"date"]),
-        ({"server": None, "date": False}, []),
-        ({"further": [(b"X-A", b"1")]}, [b"date", b"server: katana-asgi", b"x-a: 1"]),
-        ({"further": [(b"Server", b"mine")]}, [b"date", b"server: mine"]),
-        ({"further": [(b"DATE", b"never")]}, [b"server: katana-asgi", b"date: never"]),
-    ],
-)
-def test_default_fields_are_those_of_the_settings(loop, settings, fields):
-    clock = Clock(loop, **settings)
-    lines = clock.fields.split(b"\r\n")
-    assert lines.pop() == b""
-    assert len(lines) == len(fields)
-    for line, field in zip(lines, fields, strict=True):
-        assert line.startswith(field)
-
-
-def test_variants_leave_out_what_the_application_sends(loop):
-    clock = Clock(loop, further=[(b"x", b"1")])
-    for bits in range(4):
-        lines = clock.variants[bits]
-        assert (b"date: " in lines) is not bool(bits & 1)
-        assert (b"server: " in lines) is not bool(bits & 2)
-        assert lines.endswith(b"x: 1\r\n")
+        assert seconds == [NOON + each for each in range(second + 1)]
+    clock.stop()
+    loop.turn(5)
+    assert len(seconds) == 10
 
 
 def test_calls_come_with_every_tick_until_the_clock_stops(loop):
@@ -231,26 +197,26 @@ def test_time_in_which_the_loop_was_busy_is_nobodys(loop):
     assert clock.elapsed <= 1.0
 
 
-class Looked:
-    """Something that has stalled; counts the looks."""
+class Checked:
+    """Something that has stalled; counts the checks."""
 
     def __init__(self) -> None:
-        self.looks = 0
+        self.checks = 0
 
-    def look_at_writing(self) -> None:
-        self.looks += 1
+    def check_writing(self) -> None:
+        self.checks += 1
 
 
-def test_what_has_stalled_is_looked_at_with_every_tick(loop):
+def test_what_has_stalled_is_checked_with_every_tick(loop):
     clock = Clock(loop)
     clock.start()
-    stalled = Looked()
+    stalled = Checked()
     clock.stalled.add(stalled)
     loop.turn(10)
-    assert 10 <= stalled.looks <= 12
+    assert 10 <= stalled.checks <= 12
     clock.stalled.discard(stalled)
     loop.turn(10)
-    assert stalled.looks <= 12
+    assert stalled.checks <= 12
 
 
 def test_a_deadline_of_every_tick_passes_with_every_tick(loop):

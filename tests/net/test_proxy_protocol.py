@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 from katana_asgi.net.proxy_details import proxy_details
 from katana_asgi.net.proxy_protocol import (
+    NOT_SPOKEN,
+    NOT_TRUSTED,
     SIGNATURE,
     Origin,
     ProxyHeaderError,
+    is_proxy_header,
     parse_proxy_header,
 )
 
@@ -128,6 +131,49 @@ def test_any_bytes_are_a_header_or_more_or_refused(data: bytes, beginning: bytes
     if found is not None:
         assert parse_proxy_header(whole[: found[1]]) == found
         assert all(parse_proxy_header(whole[:length]) is None for length in range(found[1]))
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_a_header_is_known_as_one_where_a_request_line_should_be(header: bytes) -> None:
+    assert is_proxy_header(header)
+    assert is_proxy_header(header + b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert is_proxy_header(header.rstrip(b"\r\n"))
+    assert is_proxy_header(header.lstrip(b"\r\n"))  # skipped as empty lines
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [b"PROXY UNKNOWN\r\n", b"PROXY TCP4 x\r\n", SIGNATURE, SIGNATURE + b"\xff", b"PROXY TCP6 "],
+)
+def test_a_header_that_is_malformed_is_known_as_one_too(beginning: bytes) -> None:
+    assert is_proxy_header(beginning)
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"",
+        b"\r\n\r\n",
+        b"\0",
+        b"PROXY",
+        b"PROXY ",
+        b"PROXY / HTTP/1.1",
+        b"PROXY TCP",
+        b"PROXY TCP40 x",
+        b"proxy TCP4 x",
+        b"GET / HTTP/1.1\r\nX: PROXY TCP4 x",
+        b"XPROXY TCP4 x",
+        b"\x16\x03\x01" + SIGNATURE,
+        SIGNATURE[:-1],
+    ],
+)
+def test_what_else_is_no_request_is_no_header(beginning: bytes) -> None:
+    assert not is_proxy_header(beginning)
+
+
+def test_the_reasons_of_a_refusal_are_plain_lines() -> None:
+    assert all("PROXY" in reason for reason in (NOT_TRUSTED, NOT_SPOKEN))
+    assert all(reason.isascii() and reason.isprintable() for reason in (NOT_TRUSTED, NOT_SPOKEN))
 
 
 def test_the_details_name_what_is_known_and_keep_what_is_not() -> None:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from katana_asgi.http.message import Framing, RequestHead
-from katana_asgi.http.target import parse_target
+from katana_asgi.http.message import RequestHead
 from katana_asgi.observe.access_format import AccessFormat
 from katana_asgi.observe.record import NAMES, Outcome, Record
+from tests.heads import request_head
 
 CLIENT = ("127.0.0.1", 4711)
 
 
 def head(target: bytes = b"/a?b=c", *fields: tuple[bytes, bytes], **more: Any) -> RequestHead:
     """A request head."""
-    method, version = more.get("method", "GET"), more.get("version", "1.1")
-    framing = Framing(True, forwarded=any(name == b"x-forwarded-for" for name, _ in fields))
-    return RequestHead(method, target, version, parse_target(target, method), list(fields), framing)
+    return request_head(target, *fields, **more)
 
 
 def outcome(target: bytes = b"/a?b=c", **changes: Any) -> Outcome:

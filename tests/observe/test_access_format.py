@@ -11,14 +11,13 @@ import pytest
 from records import head, line, lines, outcome, record
 
 from katana_asgi import Config
-from katana_asgi.asgi.fields import check_fields
+from katana_asgi.codec import check_fields
 from katana_asgi.config.access_format import FIELDS
 from katana_asgi.errors import ConfigurationError
-from katana_asgi.http.forwarded import TrustedProxies
 from katana_asgi.observe.access import Selection
 from katana_asgi.observe.access_format import AccessFormat
 from katana_asgi.observe.access_values import Redaction
-from katana_asgi.observe.record import head_of_websocket
+from katana_asgi.observe.record import head_without_fields
 
 BASIC = (b"authorization", b"Basic YWxpY2U6c2VjcmV0")  # alice:secret
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -149,18 +148,6 @@ def test_every_name_can_be_had_in_text_and_in_json():
         assert list(json.loads(line(FULL, "json", [name]))) == [name]
 
 
-# -- clients
-
-
-def test_the_client_is_whom_a_trusted_proxy_names():
-    given = record(head=head(b"/", (b"x-forwarded-for", b"192.0.2.7")))
-    for trusted, expected in (("127.0.0.1", "192.0.2.7"), ("10.0.0.1", "127.0.0.1")):
-        arguments = ([], None, TrustedProxies([trusted]))
-        assert line(given, "%(h)s", *arguments) == expected
-    assert line(given, "%(client)s", [], None, TrustedProxies(["*"])) == "192.0.2.7"
-    assert line(given, "%(h)s") == "127.0.0.1"
-
-
 # -- secrets
 
 
@@ -228,11 +215,9 @@ def test_lines_of_one_field_are_joined_and_none_is_taken_from_another_request():
 # -- WebSockets
 
 
-def test_a_websocket_keeps_no_fields_for_its_line_unless_they_are_asked_for():
-    whole = head(b"/chat?x", (b"user-agent", b"u"))
-    slim = head_of_websocket(whole, fields=False)
+def test_the_line_of_a_websocket_needs_no_fields_of_its_head():
+    slim = head_without_fields(head(b"/chat?x", (b"user-agent", b"u")))
     assert slim.fields == []
-    assert head_of_websocket(whole, fields=True) is whole
     given = record(head=slim, status=101, began=0.0, ended=2.5, remark="closed 1000",
                    messages=(3, 4, 2.5), received=10, sent=20)  # fmt: skip
     assert line(given) == (

@@ -11,6 +11,7 @@ import pytest
 from records import head, line, record
 
 from katana_asgi import Config, StaticRoute
+from katana_asgi.http.message import RequestHead
 from katana_asgi.observe.access import MAX_BATCH, AccessLog
 from katana_asgi.observe.logs import configure_logging
 from katana_asgi.observe.record import NO_HEAD
@@ -81,9 +82,8 @@ def test_what_a_client_sent_cannot_leave_its_place_in_the_line():
 
 def _odd_head(data: bytes):
     """A head that no parser lets pass."""
-    odd = head(b"/", (b"user-agent", data), (b"referer", data))
-    odd.target = data
-    return odd
+    fields = [(b"user-agent", data), (b"referer", data)]
+    return RequestHead("GET", data, "1.1", "", None, "/", b"/", b"", fields, 0, ())
 
 
 # -- records and batches
@@ -175,7 +175,8 @@ async def test_a_logger_above_info_switches_the_log_off():
 async def app(scope, receive, send):
     if scope["path"] == "/fail":
         raise RuntimeError
-    scope["path"] = scope["client"] = scope["method"] = None  # nothing of it is asked again
+    for name in ("path", "client", "method", "state"):
+        scope.pop(name)  # nothing of it is asked again
     await respond(send, b"ok", status=201)
 
 
@@ -245,3 +246,16 @@ async def test_the_last_lines_are_written_when_the_server_ends():
     async with running(app, access_log=True, lifespan="off") as server:
         await server.exchange(get())
     assert len(collector.lines) == 1
+
+
+@pytest.mark.parametrize("path", ["/a", "/static"])
+async def test_the_client_is_whom_a_trusted_proxy_names(path):
+    for trusted, expected in (("127.0.0.1", "192.0.2.7 - "), ("10.0.0.1", "127.0.0.1:")):
+        collector = listening()
+        settings = {"access_log": True, "lifespan": "off", "forwarded_allow_ips": (trusted,)}
+        settings["static_route"] = (StaticRoute(path="/static", body=b"s"),)
+        async with running(app, **settings) as server:
+            await server.exchange(get(path, "X-Forwarded-For: 192.0.2.7"))
+        (made,) = collector.lines
+        assert made.startswith(expected)
+        logging.getLogger("katana_asgi.access").removeHandler(collector)

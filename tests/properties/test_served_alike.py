@@ -1,7 +1,7 @@
-"""Whatever a client sends: the memo changes nothing, and neither does the back end.
+"""Whatever a client sends: the back end changes nothing, and neither does what came before.
 
-What the application saw and what the client got is the same over httptools with warm memos,
-httptools without, and h11. All that may differ are the words in which a refusal is explained.
+What the application saw and what the client got is the same over the native codec, httptools and
+h11. All that may differ are the words in which a refusal is explained.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _repeating(draw: st.DrawFn) -> list[bytes]:
 
 
 REPEATING = _repeating()
-"""Requests that repeat lines, sections and whole heads, as clients do: memos like them."""
+"""Requests that repeat lines, sections and whole heads, as clients do."""
 
 
 QUIET = settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
@@ -76,15 +76,14 @@ def test_requests_that_repeat_are_served_alike(requests, sizes):
 @QUIET
 @given(requests=REPEATING, pipelined=st.integers(1, 3))
 def test_reads_that_repeat_are_served_alike(requests, pipelined):
-    """A connection remembers its last read, one request or several."""
+    """One request or several in a read."""
     reads = [request * pipelined for request in requests for _ in range(3)]
     served_alike(reads)
 
 
 @QUIET
 @given(requests=REPEATING, at=st.integers(0, 400), byte=st.integers(0, 255))
-def test_one_wrong_byte_in_what_is_remembered_is_noticed_alike(requests, at, byte):
-    """The memo has seen the right one before."""
+def test_one_wrong_byte_in_what_was_right_before_is_noticed_alike(requests, at, byte):
     stream = b"".join(requests)
     at %= len(stream)
     served_alike([stream])
@@ -92,18 +91,17 @@ def test_one_wrong_byte_in_what_is_remembered_is_noticed_alike(requests, at, byt
 
 
 def test_half_a_request_behind_a_static_route_is_not_forgotten():
-    """Found by fuzzing: such a read was remembered as if it held the first request only."""
+    """Found by fuzzing: such a read was once taken for the first request only."""
     static = b"GET /static HTTP/1.1\r\nHost: a\r\n\r\n"
     half, rest = b"GET /a HTTP/1.1\r\nHo", b"st: a\r\n\r\n"
     for served in served_alike([static + half, rest] * 3):
         assert served.sent.count(b"cached") == len(served.seen) == 3
 
 
-def test_a_known_section_behind_a_broken_line_is_refused_alike():
+def test_a_section_behind_a_broken_line_is_refused_alike():
     """Found by fuzzing: a line end within the request line counted as one of a field."""
     fields = b"Host: a\r\n" + b"".join(b"X-%d: y\r\n" % number for number in range(7))
-    for _ in range(6):  # until it is remembered as a whole
-        served_alike([b"GET / HTTP/1.1\r\n" + fields + b"\r\n"])
+    served_alike([b"GET / HTTP/1.1\r\n" + fields + b"\r\n"])
     served_alike([b"GET / HTTP/1.1\n\r\n" + fields + b"\r\n"])
     served_alike([b"GET /\nHTTP/1.1\r\n" + fields + b"\r\n"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from route_requests import answered, get, parts
+from route_requests import answered, get, values
 
 from katana_asgi.config.model import Config, StaticRoute
 from katana_asgi.errors import ConfigurationError
@@ -43,11 +43,11 @@ def test_a_configuration_gives_its_routes_and_its_files(tmp_path: Path) -> None:
     )
     routes = RouteTable.from_config(config)
     assert len(routes) == 2
-    assert parts(answered(routes, get(b"/healthz"))).content == b"ok"
+    assert answered(routes, get(b"/healthz")).content == b"ok"
     file.write_bytes(b"changed")
-    response = parts(answered(routes, get(b"/robots.txt")))
+    response = answered(routes, get(b"/robots.txt"))
     assert response.content == b"User-agent: *\n"  # read once
-    assert response.values(b"content-type") == [b"text/plain; charset=utf-8"]
+    assert values(response, b"content-type") == [b"text/plain; charset=utf-8"]
 
 
 def test_a_file_can_have_a_placeholder(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_file_can_have_a_placeholder(tmp_path: Path) -> None:
     file.write_text("<p>{name}</p>")
     config = Config(app="main:app", static_file_route=(("/hello/{name}", str(file)),))
     response = answered(RouteTable.from_config(config), get(b"/hello/%3Ci%3E"))
-    assert parts(response).content == b"<p>&lt;i&gt;</p>"
+    assert response.content == b"<p>&lt;i&gt;</p>"
 
 
 def test_a_configuration_without_routes_gives_an_empty_table() -> None:

@@ -150,10 +150,10 @@ def test_all_slots_share_the_port_and_every_worker_gets_connections(
     assert len(answered) == 2
 
 
-def test_a_worker_has_default_signals_but_ignores_ctrl_c(start: Callable[..., Service]) -> None:
+def test_a_worker_has_default_signals_and_outlives_ctrl_c(start: Callable[..., Service]) -> None:
     service = start("t", workers=1)
     service.expect(r"signal SIGTERM default")
-    service.expect(r"signal SIGINT ignored")
+    service.expect(r"signal SIGINT handled")
     service.expect(r"signal SIGCHLD default")
     service.expect(r"blocked 0")
 
@@ -480,7 +480,7 @@ def test_no_worker_is_left_when_the_system_has_no_room_for_all(
     service = start("i", workers=16, uds=str(tmp_path / "app.sock"), descriptors=16)
     assert service.end() == 1
     assert (
-        service.count("^startup error 1 cannot start a worker process: .*Too many open files") == 1
+        service.count("^startup error 1 cannot start a worker process: there are no file desc") == 1
     )
     assert 0 < service.count("^Started worker") < 16
     assert not list(tmp_path.iterdir())
@@ -495,7 +495,7 @@ def test_a_replacement_that_the_system_has_no_room_for_is_tried_again_like_any_o
     resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, (4, 4))
     os.kill(first, signal.SIGKILL)
     assert service.end() == 1
-    assert service.count("^Worker 1 cannot be started: .*Too many open files") == 4
+    assert service.count("^Worker 1 cannot be started: there are no file descriptors left") == 4
     assert service.count("^Giving up") == 1
 
 

@@ -14,7 +14,7 @@ import trustme
 from tls_client import connect, first_message, served_certificate
 
 from katana_asgi import StaticRoute
-from katana_asgi.worker.drain import Farewell
+from katana_asgi.worker.channel import ShutdownMode
 from tests.applications import Probe, get, respond
 from tests.support import Connection, running, within
 
@@ -152,7 +152,7 @@ async def test_a_handshake_that_ends_while_the_worker_drains_still_brings_a_requ
                 except ssl.SSLWantReadError:
                     await client.send(outgoing.read())
                     incoming.write(await within(client.reader.read(65536)))
-            server.server.stop(farewell=Farewell.HANDOVER)
+            server.server.stop(mode=ShutdownMode.HANDOVER)
             closing = asyncio.ensure_future(server.server.close())
             await until(lambda: server.server._context.draining)
             for _ in range(5):

@@ -12,17 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from websocket_frames import BINARY, CLOSE, CONT, PING, PONG, TEXT, closing, cuts, masked, plain
-from websocket_requests import request_head
 from websockets.client import ClientProtocol
 from websockets.extensions import permessage_deflate
 from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, SERVER, Protocol
 from websockets.uri import parse_uri
 
+from katana_asgi.codec import check_fields
 from katana_asgi.http.message import RequestHead
+from katana_asgi.http1.websocket_upgrade import Http1Upgrade
 from katana_asgi.websocket.codec import Close, Event, FrameCodec, Ping, Pong, WebSocketError
 from katana_asgi.websocket.deflate import Deflate, DeflateSettings, negotiate
-from katana_asgi.websocket.handshake import accept_response, check_upgrade
+from katana_asgi.websocket.handshake import parse_opening, response_fields
+from tests.heads import request_head
 
 MAX_SIZE = 150
 
@@ -190,7 +192,17 @@ def request_of(client: ClientProtocol, offers: str | None) -> RequestHead:
     fields = [
         (name.lower().encode(), value.encode()) for name, value in request.headers.raw_items()
     ]
-    return request_head(fields)
+    return request_head(b"/", *fields)
+
+
+class Upgraded:
+    """Instead of a connection: keeps the response that upgrades it."""
+
+    response = b""
+
+    def upgrade(self, response: bytes, end: object) -> tuple[object, bytes]:
+        self.response = response
+        return self, b""
 
 
 def connect(agreement: tuple[str, DeflateSettings] | None) -> tuple[ClientProtocol, FrameCodec]:
@@ -212,15 +224,21 @@ def connect(agreement: tuple[str, DeflateSettings] | None) -> tuple[ClientProtoc
         subprotocols=["chat", "soap"],  # type: ignore[list-item]  # a NewType of str
         max_size=None,
     )
-    upgrade = check_upgrade(request_of(client, offers))
+    head = request_of(client, offers)
+    opening = parse_opening(head)
     deflate = None
     response = None
     if agreement is not None:
-        agreed = negotiate(upgrade.extensions, agreement[1])
+        agreed = negotiate(opening.extensions, agreement[1])
         assert agreed is not None
         response = agreed.response
         deflate = Deflate(agreed, agreement[1])
-    client.receive_data(accept_response(upgrade, subprotocol="soap", extension=response))
+    pairs = response_fields(
+        opening, subprotocol="soap", extension=response, fields=check_fields(())
+    )
+    upgraded = Upgraded()
+    Http1Upgrade(upgraded, head).accept(pairs, upgraded)  # type: ignore[arg-type]
+    client.receive_data(upgraded.response)
     assert client.handshake_exc is None
     assert client.subprotocol == "soap"
     client.events_received()

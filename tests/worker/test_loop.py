@@ -43,7 +43,7 @@ def test_what_the_work_left_behind_is_ended(name):
         await asyncio.sleep(0)
 
     kept = []
-    run_to_end(work(), loop_factory(name))
+    run_to_end(work, loop_factory(name))
     assert sorted(events) == ["generator", "task"]
 
 
@@ -59,7 +59,7 @@ def test_a_task_that_does_not_end_is_left_behind_and_named(name, caplog):
         await asyncio.sleep(0)
 
     kept = []
-    run_to_end(work(), loop_factory(name))
+    run_to_end(work, loop_factory(name))
     assert "stubborn" in caplog.text
 
 
@@ -69,4 +69,4 @@ def test_what_the_work_raises_comes_out(name):
         raise KeyError("from within")
 
     with pytest.raises(KeyError, match="from within"):
-        run_to_end(work(), loop_factory(name))
+        run_to_end(work, loop_factory(name))

@@ -10,8 +10,8 @@ import signal
 import pytest
 
 from katana_asgi import Server
-from katana_asgi.worker.drain import Farewell
-from katana_asgi.worker.signals import ONE_STOP, STOP_SIGNALS, stop_on_signals
+from katana_asgi.worker.channel import ONE_STOP, ShutdownMode
+from katana_asgi.worker.signals import STOP_SIGNALS, stop_on_signals
 from tests.support import within
 
 
@@ -22,7 +22,7 @@ class Stoppable:
         self.started = started
         self.asked: asyncio.Queue[bool] = asyncio.Queue()
 
-    def stop(self, *, force: bool = False, farewell: Farewell = Farewell.PROMPT) -> None:
+    def stop(self, *, force: bool = False, mode: ShutdownMode = ShutdownMode.PROMPT) -> None:
         self.asked.put_nowait(force)
 
 

@@ -1,1 +1,0 @@
-"""Micro-benchmarks: parts of the request path alone, in nanoseconds for one operation."""

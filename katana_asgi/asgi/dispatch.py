@@ -1,0 +1,96 @@
+"""Begin and end of a call of the application: the one place that counts, limits and cancels.
+
+A connection opens an exchange for a head, gives it the content that came along, and begins the
+call. However the call ends, ``_call`` hears of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from katana_asgi.asgi.exchange import COMPLETE, STREAMING, Exchange
+from katana_asgi.asgi.scope import http_scope
+from katana_asgi.asgi.start import start
+from katana_asgi.http.refusal import OVERLOADED, Refusal
+
+if TYPE_CHECKING:
+    from katana_asgi.asgi.context import WorkerContext
+    from katana_asgi.asgi.writer import ResponseWriter
+    from katana_asgi.http.message import RequestHead
+    from katana_asgi.net.peer import Peer
+
+__all__ = ["begin", "cancel_in_time", "open_exchange", "refusal_for", "running_calls"]
+
+CONTENT_TOO_LARGE = Refusal(413, "content too large")
+
+
+def refusal_for(context: WorkerContext, head: RequestHead) -> Refusal | None:
+    """Why a request does not reach the application; ``None``: it does."""
+    limit = context.limit_body
+    if limit and (head.content_length or 0) > limit:
+        return CONTENT_TOO_LARGE
+    limit = context.limit_concurrency
+    if limit and context.running >= limit:
+        return OVERLOADED
+    return None
+
+
+def open_exchange(
+    context: WorkerContext, writer: ResponseWriter, head: RequestHead, peer: Peer
+) -> Exchange:
+    """The exchange of an HTTP request that is not refused."""
+    return Exchange(context, writer, head, peer, http_scope(context, head, peer))
+
+
+def begin(context: WorkerContext, exchange: Exchange) -> None:
+    """Call the application, in its own copy of the context that startup left."""
+    context.running += 1
+    if context.observer is not None:
+        context.observer.began(exchange)
+    exchange.task = start(_call(exchange, context), context.loop, context.variables.copy())
+
+
+async def _call(exchange: Exchange, context: WorkerContext) -> None:
+    try:
+        await context.application(exchange.scope, exchange.receive, exchange.send)
+    except asyncio.CancelledError:
+        exchange.cancelled()
+    except BaseException as error:  # noqa: BLE001 - nothing an application raises ends a worker
+        exchange.failed(error)
+    else:
+        if exchange.state != COMPLETE and not exchange.disconnected:
+            exchange.returned_early()
+    finally:
+        context.exchange_finished()
+
+
+def cancel_in_time(context: WorkerContext, exchange: Exchange) -> None:
+    """Cancel a stream whose peer has gone, unless its application ends it within the grace.
+
+    A call that has not begun its response is left to finish: what it does may be wanted.
+    """
+    if exchange.state == STREAMING and exchange.task is not None:
+        context.loop.call_later(context.timeout_disconnect, _cancel_stream, exchange)
+
+
+def _cancel_stream(exchange: Exchange) -> None:
+    task = exchange.task
+    if task is not None and exchange.state == STREAMING and not exchange.whole:
+        task.cancel()
+
+
+def running_calls(context: WorkerContext) -> list[tuple[asyncio.Task[None], Exchange]]:
+    """The calls of this worker's application, not those of another server in the loop.
+
+    They are found through their tasks, because a background task may outlive its connection, and
+    a registry would cost every request what only the end of a worker needs.
+    """
+    calls = []
+    for task in asyncio.all_tasks():
+        frame = getattr(task.get_coro(), "cr_frame", None)
+        if frame is None or frame.f_code is not _call.__code__:
+            continue
+        if frame.f_locals["context"] is context:
+            calls.append((task, frame.f_locals["exchange"]))
+    return calls

@@ -1,0 +1,142 @@
+"""What the access log is told of exchanges, however they end."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from katana_asgi.http.forwarded import resolve
+from katana_asgi.http.refusal import Blame
+from katana_asgi.observe.record import NO_HEAD
+from katana_asgi.observe.request_ids import request_id_of
+
+if TYPE_CHECKING:
+    from katana_asgi.http.forwarded import TrustedProxies
+    from katana_asgi.http.message import RequestHead
+    from katana_asgi.http.refusal import Refusal
+    from katana_asgi.net.peer import Client, Peer
+    from katana_asgi.observe.access import AccessLog
+    from katana_asgi.observe.observer import Observed
+    from katana_asgi.observe.record import Outcome
+    from katana_asgi.routes.static import StaticResponse
+
+__all__ = ["AccessObserver"]
+
+
+class AccessObserver:
+    """Makes a record of each request; see ``Observer`` for what its methods mean."""
+
+    def __init__(self, log: AccessLog, trusted: TrustedProxies | None) -> None:
+        self._log = log
+        self._trusted = trusted
+        self.reads_fields = log.reads_fields
+
+    def began(self, exchange: Observed) -> None:
+        if self._log.timed:
+            exchange.began = perf_counter()
+
+    def first_byte(self, exchange: Observed) -> None:
+        """Of no interest."""
+
+    def done(self, exchange: Observed) -> None:
+        log = self._log
+        outcome: Outcome = (
+            exchange.client,
+            exchange.peer.scheme,
+            exchange.head,
+            exchange.status,
+            exchange.fields if log.reads_sent else None,
+            exchange.sent,
+            exchange.received,
+            "",
+            None,
+        )
+        if log.varies:
+            ended = perf_counter() if log.timed else 0.0
+            request_id = request_id_of(exchange.scope) if log.reads_ids else None
+            log.records.append((outcome, ended, exchange.began, request_id))
+        else:
+            log.records.append(outcome)
+        if len(log.records) >= log.due:
+            log.look_at_batch()
+
+    def ended(self, exchange: Observed, status: int, remark: str) -> None:
+        outcome: Outcome = (
+            exchange.client,
+            exchange.peer.scheme,
+            exchange.head,
+            status,
+            exchange.fields,
+            exchange.sent,
+            exchange.received,
+            remark,
+            None,
+        )
+        self._add(outcome, exchange)
+
+    def refused(
+        self, peer: Peer, head: RequestHead | None, refusal: Refusal, exchange: Observed | None
+    ) -> None:
+        client = self._client(peer, head) if exchange is None else exchange.client
+        outcome: Outcome = (
+            client,
+            peer.scheme,
+            NO_HEAD if head is None else head,
+            refusal.status,
+            refusal,
+            0 if head is not None and head.method == "HEAD" else len(refusal.content),
+            0 if exchange is None else exchange.received,
+            "" if refusal.blame is Blame.APPLICATION else refusal.reason,
+            None,
+        )
+        self._add(outcome, exchange)
+
+    def answered(self, peer: Peer, head: RequestHead, response: StaticResponse) -> None:
+        outcome: Outcome = (
+            self._client(peer, head),
+            peer.scheme,
+            head,
+            response.status,
+            response if self._log.reads_sent else None,
+            len(response.content),
+            0,
+            "",
+            None,
+        )
+        self._add(outcome, None)
+
+    def upgraded(self, exchange: Observed) -> None:
+        """Of no interest: the line comes when the WebSocket has ended."""
+
+    def closed(
+        self, exchange: Observed, sent: int, received: int, remark: str, messages: Any
+    ) -> None:
+        outcome: Outcome = (
+            exchange.client,
+            exchange.peer.scheme,
+            exchange.head,
+            101,
+            None,
+            sent,
+            received,
+            remark,
+            messages,
+        )
+        now = perf_counter()
+        self._log.add((outcome, now, now - messages[2], request_id_of(exchange.scope)))
+
+    def _add(self, outcome: Outcome, exchange: Observed | None) -> None:
+        now = perf_counter() if self._log.timed else 0.0
+        began = now
+        request_id: object = None
+        if exchange is not None:
+            began = exchange.began or now
+            request_id = request_id_of(exchange.scope)
+        self._log.add((outcome, now, began, request_id))
+
+    def _client(self, peer: Peer, head: RequestHead | None) -> Client:
+        """Who asked, where no scope was made that says so."""
+        client = peer.client
+        if head is None or not head.forwarded or self._trusted is None:
+            return client
+        return resolve(head.fields, head.forwarded, client, "http", self._trusted).client
