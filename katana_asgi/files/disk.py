@@ -15,11 +15,11 @@ import stat
 import sys
 from typing import Final, Literal, TypeAlias
 
-__all__ = ["Disk", "Symlinks"]
+__all__ = ["READ_ONLY", "Disk", "Symlinks"]
 
 Symlinks: TypeAlias = Literal["never", "inside", "anywhere"]
 
-_READ: Final = (
+READ_ONLY: Final = (
     os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 )  # a FIFO must not make the loop wait for its writer
 _PATH_ONLY: Final = getattr(os, "O_PATH", os.O_RDONLY)  # search permission suffices on Linux
@@ -56,8 +56,8 @@ class Disk:
             self._syscall = ctypes.CDLL(None, use_errno=True).syscall
             self._syscall.restype = ctypes.c_long
         self._how = {
-            "never": _OpenHow(_READ, 0, _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS),
-            "inside": _OpenHow(_READ, 0, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS),
+            "never": _OpenHow(READ_ONLY, 0, _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS),
+            "inside": _OpenHow(READ_ONLY, 0, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS),
         }
 
     def open_root(self, directory: str | bytes) -> int:
@@ -71,7 +71,7 @@ class Disk:
         """
         name = b"/".join(segments) or b"."
         if symlinks == "anywhere":
-            return os.open(name, _READ, dir_fd=root)
+            return os.open(name, READ_ONLY, dir_fd=root)
         if self._syscall is not None:
             for _ in range(_MOST_TRIES):
                 how = self._how[symlinks]
@@ -138,7 +138,7 @@ class Disk:
                     os.close(way.pop())
                     continue
                 try:
-                    flags = _STEP if left else _READ | os.O_NOFOLLOW
+                    flags = _STEP if left else READ_ONLY | os.O_NOFOLLOW
                     opened = os.open(segment, flags, dir_fd=way[-1])
                 except OSError as error:
                     if error.errno not in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
@@ -154,7 +154,7 @@ class Disk:
                 if not left:
                     return opened
                 way.append(opened)
-            return os.open(b".", _READ, dir_fd=way[-1])
+            return os.open(b".", READ_ONLY, dir_fd=way[-1])
         finally:
             for step in way[1:]:
                 os.close(step)

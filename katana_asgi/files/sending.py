@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from katana_asgi.files.disk import Disk
     from katana_asgi.files.response import FileRange
 
-__all__ = ["FileShrank", "RangeReader", "SendfileUnsupported", "Sending", "send_in_chunks"]
+__all__ = ["CHUNK", "FileShrank", "RangeReader", "SendfileUnsupported", "Sending", "send_in_chunks"]
 
 _AT_ONCE: Final = 1024 * 1024
 """Bytes of one sendfile, after which other connections have their turn."""
@@ -61,16 +61,23 @@ class Sending:
         "_duplicate",
         "_loop",
         "_offset",
+        "_progress",
         "_source",
         "_transport",
         "sent",
     )
 
-    def __init__(self, transport: asyncio.WriteTransport, part: FileRange) -> None:
+    def __init__(
+        self,
+        transport: asyncio.WriteTransport,
+        part: FileRange,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
         self._transport = transport
         self._source = part.file
         self._offset = part.offset
         self._count = part.length
+        self._progress = progress
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] | None = None
         self._duplicate = -1
@@ -98,6 +105,11 @@ class Sending:
             self._loop.remove_writer(self._duplicate)
             os.close(self._duplicate)
             self._duplicate = -1
+
+    @property
+    def left(self) -> int:
+        """Bytes that the kernel has not accepted yet."""
+        return self._count - self.sent
 
     def cancel(self, error: BaseException) -> None:
         """End ``run`` with ``error``, unless it has ended."""
@@ -140,6 +152,8 @@ class Sending:
         if not count:
             raise FileShrank(f"the file ended {left} bytes early")
         self.sent += count
+        if self._progress is not None:
+            self._progress(count)
         return count == left
 
 
