@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from katana_asgi.asgi.exchange import COMPLETE, STARTED, Exchange
+from katana_asgi.asgi.exchange import COMPLETE, STARTED
+from katana_asgi.asgi.extended import ExtendedExchange, TrailersExchange
 from katana_asgi.asgi.scope import http_scope
 from katana_asgi.asgi.start import start
 from katana_asgi.http.refusal import OVERLOADED, Refusal
@@ -17,6 +18,7 @@ from katana_asgi.observe.observer import LEFT
 
 if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
+    from katana_asgi.asgi.exchange import Exchange
     from katana_asgi.asgi.writer import ResponseWriter
     from katana_asgi.http.message import RequestHead
     from katana_asgi.net.peer import Peer
@@ -44,10 +46,19 @@ def refusal_for(context: WorkerContext, head: RequestHead) -> Refusal | None:
 
 
 def open_exchange(
-    context: WorkerContext, writer: ResponseWriter, head: RequestHead, peer: Peer
+    context: WorkerContext,
+    writer: ResponseWriter,
+    head: RequestHead,
+    peer: Peer,
+    *,
+    trailers: bool = False,
 ) -> Exchange:
-    """The exchange of an HTTP request that is not refused."""
-    return Exchange(context, writer, head, peer, http_scope(context, head, peer))
+    """The exchange of an HTTP request that is not refused; it may want ``trailers``."""
+    scope = http_scope(context, head, peer)
+    if trailers:
+        scope["extensions"]["http.response.trailers"] = {}
+        return TrailersExchange(context, writer, head, peer, scope)
+    return ExtendedExchange(context, writer, head, peer, scope)
 
 
 def begin(context: WorkerContext, exchange: Exchange) -> None:

@@ -8,7 +8,7 @@ length, content that must not be sent, and what a vanished peer means::
 
 The start waits for the first body event, so head and content leave in one write and a failure
 before that still becomes a 500; but for ``HEAD_WAIT`` only, because a client may want to know that
-its stream of events is open before there is one. With trailers the last body leads to TRAILERS instead.
+its stream of events is open before there is one.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from katana_asgi.codec.framing import (
     EXPECT_CONTINUE,
     FORWARDED_FIELDS,
     KEEP_ALIVE,
+    TRAILERS,
     UPGRADE,
     Field,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "KEEP_ALIVE",
     "NATIVE",
     "SERVER",
+    "TRAILERS",
     "UPGRADE",
     "Field",
     "FieldParser",

@@ -34,6 +34,7 @@ enum kind {
     FORWARDED,
     DATE,
     SERVER,
+    TE,
     HOP_BY_HOP, /* other connection-specific fields, which no response may have */
 };
 

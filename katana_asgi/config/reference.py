@@ -80,6 +80,22 @@ drains, for a readiness probe).
 """
 
 
+STATIC_DIRS: Final = """\
+An entry of the table `[static-dirs]` is the directory, or a table with `directory` and, where
+wanted: `index` (an array of names), `fallback` (`"application"`, `"404"`, or a file for pages of an
+application of one page), `not-found` (a file sent with a 404), `listing`, `symlinks` (`"inside"`,
+`"anywhere"`, `"never"`), `dotfiles`, `precompressed`, `max-age`, `immutable` (names that hold a
+hash), `cache-control` (a table of patterns and values), `headers`, `media-types` (a table of
+suffixes and types) and `nosniff`. [files.md](../files.md) explains them.
+
+```toml
+[static-dirs]
+"/assets" = { directory = "dist/assets", immutable = true, max-age = "1h" }
+"/" = { directory = "dist", fallback = "/index.html", cache-control = { "*.html" = "no-cache" } }
+```
+"""
+
+
 def settings_page() -> str:
     """The whole page."""
     parts = [INTRODUCTION]
@@ -89,6 +105,8 @@ def settings_page() -> str:
         parts.append(f"## {theme}\n\n" + "\n".join(rows) + "\n")
         if "routes" in theme:
             parts.append(ROUTES)
+        if theme == "Static files":
+            parts.append(STATIC_DIRS)
     return "\n".join(parts)
 
 

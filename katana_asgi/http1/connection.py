@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from katana_asgi.asgi.dispatch import begin, end_call, open_exchange, refusal_for
 from katana_asgi.asgi.exchange import HIGH_WATER, STREAMING, Exchange
-from katana_asgi.codec import EXPECT_CONTINUE, KEEP_ALIVE, UPGRADE
+from katana_asgi.codec import EXPECT_CONTINUE, KEEP_ALIVE, TRAILERS, UPGRADE
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http.refusal import TOO_MANY_CONNECTIONS, Blame, Refusal, refusal_of
 from katana_asgi.http1.reading import OtherProtocol, RequestReader
@@ -351,7 +351,8 @@ class Http1Connection(asyncio.Protocol):
         if framing & UPGRADE and self._settings.upgrade is not None:
             exchange = self._settings.upgrade(self, head)
         if exchange is None:
-            exchange = open_exchange(context, writing, head, self.peer)
+            trailers = framing & TRAILERS != 0
+            exchange = open_exchange(context, writing, head, self.peer, trailers=trailers)
         self._exchange = exchange
         if head.content_length != 0:
             piece = self.reading.take_whole()
@@ -500,7 +501,12 @@ class Http1Connection(asyncio.Protocol):
             return
         loop = self._context.loop
         now = loop.time()
-        if exchange.state != STREAMING or exchange.sent != sent or self.writing.write_paused:
+        if (
+            exchange.state != STREAMING
+            or exchange.sent != sent
+            or self.writing.write_paused
+            or self.writing.sending
+        ):
             self._since = now  # a call that has not begun its response is left to finish
         silent = now - self._since
         if silent >= wait and self.writing.probe():
@@ -672,14 +678,29 @@ class Http1Connection(asyncio.Protocol):
         """Reset a peer that has stopped reading while more waits to be sent than should."""
         stall = self._stall
         if stall is None:
-            self._stall = WriteStall(unsent(self._transport))
+            self._stall = WriteStall(self._unsent())
             return
         timeout = self._settings.timeout_write
-        seconds = stall.look(unsent(self._transport), self._context.clock.elapsed)
+        seconds = stall.look(self._unsent(), self._context.clock.elapsed)
         if timeout and seconds >= timeout:
             self.state = CLOSED
             self.deadline = NEVER
             reset(self._transport)
+
+    def _unsent(self) -> int:
+        """Bytes that the peer has not acknowledged, with those that are still in a file."""
+        sending = self.writing.sending
+        return unsent(self._transport) + (sending.left if sending is not None else 0)
+
+    def file_waits(self) -> None:
+        """A file is on its way: watch whether the peer reads on."""
+        self._context.clock.stalled.add(self)
+
+    def file_sent(self) -> None:
+        """It waits no more."""
+        if not self.writing.write_paused and self.state != CLOSED:
+            self._context.clock.stalled.discard(self)
+            self._stall = None
 
     @property
     def idle_since(self) -> float | None:

@@ -49,7 +49,8 @@ def answer(
             stream.refuse(refusal)
             return
     if checked.protocol is None:
-        exchange = open_exchange(context, stream, head, peer)
+        trailers = (b"te", b"trailers") in head.fields
+        exchange = open_exchange(context, stream, head, peer, trailers=trailers)
     else:
         if settings.connect is None:
             stream.refuse(NO_TUNNEL)

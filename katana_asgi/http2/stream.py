@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from katana_asgi.codec.hpack import encode_status
 from katana_asgi.errors import RemoteProtocolError
+from katana_asgi.files.sending import CHUNK
 from katana_asgi.http.refusal import refusal_of
 from katana_asgi.http2.faults import (
     CANCEL,
@@ -32,10 +33,11 @@ from katana_asgi.http2.states import STREAM_STATES, Change, StreamState
 from katana_asgi.http2.tunnel import Http2Tunnel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.asgi.exchange import Exchange
+    from katana_asgi.files.response import FileRange
     from katana_asgi.http.message import Field, RequestHead, ResponseFields
     from katana_asgi.http.refusal import Refusal
     from katana_asgi.http2.scheduler import Priority
@@ -268,6 +270,19 @@ class Http2Stream:
         """Send further content; ``more`` false ends the response."""
         if self.can_send:
             self._owner.sender.send_content(self, data, more)
+
+    async def send_file(self, part: FileRange, progress: Callable[[int], None]) -> None:
+        """Send a part of a file in pieces that are read off the loop."""
+        position = 0
+        while position < part.length and self.can_send:
+            if self.write_paused:
+                await self.drain()
+                continue
+            data = await self._owner.context.reader.read(part, position, CHUNK)
+            if self.can_send:
+                self._owner.sender.send_content(self, data, True)
+                position += len(data)
+                progress(len(data))
 
     def send_informational(self, status: int, fields: tuple[Field, ...]) -> None:
         """Send an informational response (RFC 9113 §8.1)."""

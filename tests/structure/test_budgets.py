@@ -42,6 +42,7 @@ LARGE_CLASSES = {
 LONG_DESCENT = {
     "config/kinds.py": "each kind of setting narrows the one it comes from",
     "config/members.py": "each kind of setting narrows the one it comes from",
+    "config/static_files.py:StaticDirKind": "each kind of setting narrows the one it comes from",
     "supervisor/supervisor.py:Supervisor": "what becomes of workers, below what becomes of all",
     "supervisor/reload.py:ReloadSupervisor": "a supervisor that starts its workers another way",
     "websocket/session.py:WebSocketSession": "three layers: frames out, frames in, the application",
