@@ -22,7 +22,9 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class HttpSettings:
-    """HTTP"""
+    """HTTP."""
+
+    theme = "HTTP"
 
     http: str = setting(
         "auto",
@@ -44,7 +46,9 @@ class HttpSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LimitSettings:
-    """Timeouts and limits"""
+    """Timeouts and limits."""
+
+    theme = "Timeouts and limits"
 
     timeout_header: float = setting(
         10.0,
@@ -148,7 +152,9 @@ class LimitSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class WebSocketSettings:
-    """WebSocket"""
+    """WebSocket."""
+
+    theme = "WebSocket"
 
     ws: str = setting(
         "auto",

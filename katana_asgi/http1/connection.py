@@ -58,6 +58,9 @@ LINGER_BRIEF: Final = 0.5
 """Instead over TLS, where only the end of the connection tells that nothing more comes, and while
 the worker ends."""
 
+UNCONFIRMED: Final = 0.1
+"""Seconds that the peer of a TLS connection has to confirm its end while the worker ends."""
+
 AT_ONCE: Final = 16
 """Pipelined requests begun in one turn of the loop, so that one client cannot keep it busy."""
 
@@ -838,6 +841,8 @@ class Http1Connection(asyncio.Protocol):
         transport.close()
         if transport.get_write_buffer_size():
             self._context.clock.stalled.add(self)  # the peer has to take the rest in time
+        elif self._context.draining and not transport.can_write_eof():
+            self._context.loop.call_later(UNCONFIRMED, transport.abort)
 
     def abort(self) -> None:
         """End the connection without another byte."""

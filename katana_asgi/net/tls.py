@@ -116,6 +116,8 @@ class Tls:
             self._certificates = _Certificates(self._config)
         except ConfigurationError as error:
             logger.error("Certificates not changed: %s", error)
+        except Exception:
+            logger.exception("Certificates not changed")
         else:
             logger.info("Certificates read again")
 
@@ -159,6 +161,7 @@ def _rules(config: Config, context: ssl.SSLContext) -> ssl.SSLContext:
             "use a list of cipher suites as openssl ciphers takes it"
         ) from None
     if config.ssl_ca_certs is not None:
+        _read("ssl_ca_certs", config.ssl_ca_certs)  # OpenSSL would wait for the writer of a FIFO
         try:
             context.load_verify_locations(config.ssl_ca_certs)
         except (OSError, ssl.SSLError) as error:

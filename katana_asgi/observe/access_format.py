@@ -23,7 +23,7 @@ from katana_asgi.observe.access_values import (
     phrase,
 )
 from katana_asgi.observe.escapes import as_json, as_text
-from katana_asgi.observe.record import NAMES
+from katana_asgi.observe.record import NAMES, NO_HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -96,13 +96,14 @@ class AccessFormat:
         keys: Sequence[str] = (),
         redaction: Redaction | None = None,
     ) -> None:
-        self._values = Values(redaction or Redaction())
+        self.values = Values(redaction or Redaction())
         self._json = text == "json"
         self._found = Found()
         self._memos: list[dict[Any, Any]] = [self._found]
         self._names: dict[str, Any] = {
             "nothing": "null" if self._json else "-",
             "empty": "",
+            "no_head": NO_HEAD,
             "note": note,
             "durations": _Durations(),
             "found_in": self._found,
@@ -204,7 +205,7 @@ class AccessFormat:
             return _NUMBERS[name]
         if name in _DURATIONS:
             return _DURATIONS[name]
-        values = self._values
+        values = self.values
         match name:
             case "h":
                 return self._of_client(values.host)
@@ -216,8 +217,7 @@ class AccessFormat:
             case "time":
                 return self._memo("int((ended + offset) * 1e3)", iso_moment, str)
             case "request":
-                method = "{head.method if messages is None else 'WebSocket'}"
-                return f"{method} {self._target()} HTTP/{{head.version}}"
+                return self._request("(head.method if messages is None else 'WebSocket')")
             case "phrase":
                 self._names["phrases"] = _Phrases()
                 return "{phrases[status]}"
@@ -232,10 +232,10 @@ class AccessFormat:
         return self._of_head(atom)
 
     def _of_head(self, atom: Atom) -> str:
-        values = self._values
+        values = self.values
         match atom.name:
             case "r" if not self._json:
-                return f"{{head.method}} {self._target()} HTTP/{{head.version}}"
+                return self._request("head.method")
             case "r":
                 return self._memo("head", values.request_line)
             case "target":
@@ -259,14 +259,20 @@ class AccessFormat:
                 return self._of_field(b"host")
         raise KeyError(atom.name)
 
+    def _request(self, method: str) -> str:
+        """The request line; a dash where none was understood."""
+        target = self._target()[1:-1]
+        line = f"{method} + ' ' + {target} + ' HTTP/' + head.version"
+        return f"{{'-' if head is no_head else {line}}}"
+
     def _of_field(self, name: bytes, make: Callable[[Any], object] | None = None) -> str:
         """By its value, not by its head: most heads have the User-Agent of another."""
         self._found.wanted.add(name)
-        return self._memo(f"found.get({name!r})", make or self._values.request_field(name))
+        return self._memo(f"found.get({name!r})", make or self.values.request_field(name))
 
     def _target(self) -> str:
         """The request target, by itself: it is the same object where a head comes again."""
-        return self._memo("head.target", self._values.redaction.target)
+        return self._memo("head.target", self.values.redaction.target)
 
     def _of_client(self, make: Callable[[Any], object]) -> str:
         """An address has nothing to escape: it was parsed, or comes from the kernel."""

@@ -36,8 +36,11 @@ class MetricsObserver:
 
     def __init__(self, metrics: WorkerMetrics) -> None:
         self._metrics = metrics
-        self.reads_fields = False
         self._streaming: set[Observed] = set()  # their first byte had a time of its own
+
+    @property
+    def reads_fields(self) -> bool:
+        return False
 
     def began(self, exchange: Observed) -> None:
         self._metrics.received += 1

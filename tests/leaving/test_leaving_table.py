@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-import ssl
 import time
 
 import psutil
-import pytest
-import trustme
 from leaving_apps import INSTALLED
 from leaving_table import HERE, NGINX, Case, run_table
 
@@ -20,31 +17,22 @@ SERVE = ("leaving_apps:app", "--timeout-disconnect", "1s")
 LISTENS = [name for name in INSTALLED if name not in ("raw", "a2wsgi")]
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """A certificate and the context of a client that trusts it."""
-    authority = trustme.CA()
-    issued = authority.issue_cert("localhost")
-    path = tmp_path_factory.mktemp("site") / "site.pem"
-    issued.private_key_and_cert_chain_pem.write_to_path(str(path))
-    trust = ssl.create_default_context()
-    authority.configure_trust(trust)
-    return str(path), trust
-
-
 async def test_table(site, tmp_path):
-    certificate, trust = site
     inner = free_port()
     with (
         ServerProcess(*SERVE, "--port", str(inner), cwd=HERE, port=False) as plain,
-        ServerProcess(*SERVE, "--ssl-certfile", certificate, cwd=HERE) as tls,
+        ServerProcess(*SERVE, *site.flags, cwd=HERE) as tls,
     ):
         plain.wait_listening()
         ports = {"plain": inner, "TLS": int(tls.wait_listening().rpartition(":")[2])}
         outer = free_port()
+
+        def output():
+            return plain.stderr + tls.stderr
+
         with run_nginx(tmp_path, NGINX.format(behind=inner, port=outer), outer):
             ports["nginx"] = outer
-            results = await run_table(INSTALLED, ports, trust, lambda: plain.stderr + tls.stderr)
+            results = await run_table(INSTALLED, ports, site.trust, output)
         for server in (plain, tls):
             assert wait_for_no_connection(server.process.pid) == []
             assert not re.search("ERROR|Traceback|WARNING", server.stderr), server.stderr

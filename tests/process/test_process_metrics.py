@@ -241,7 +241,9 @@ def test_status_and_top_read_a_unix_socket_with_a_token(tmp_path: Path) -> None:
         assert "asks for its token" in refused.stderr
         shown = command("status", "--json", *where, KATANA_ADMIN_TOKEN="secret")
         assert json.loads(shown.stdout)["ready"] is True
-        assert command("status", *where, "--token", "secret").stdout.startswith("ready, up ")
+        assert command("status", *where, "--token", "secret").stdout.startswith(
+            "measured:app: ready, up "
+        )
         pytest.importorskip("rich")
         assert "Workers" in command("top", *where, "--token", "secret").stdout
         assert process.stop() == 0

@@ -27,7 +27,13 @@ FLOORS = {
     "supervisor": 8,
     "launch": 9,
     "cli": 9,
+    "cli_options": 9,
+    "exec_cli": 9,
+    "front": 9,
+    "gunicorn": 9,
+    "pytest_plugin": 9,
     "inspect_cli": 9,
+    "uvicorn": 9,
     "__init__": 9,
     "__main__": 9,
 }
@@ -36,18 +42,20 @@ TOP = 9
 """The modules of the package itself; they are one room."""
 
 DOORS = {
-    "a2wsgi": ["asgi/adapters.py"],
+    "a2wsgi": ["asgi/wsgi.py"],
     "anyio": ["worker/server.py"],
-    "click": ["cli.py", "inspect_cli.py"],
+    "click": ["cli.py", "cli_options.py", "exec_cli.py", "inspect_cli.py"],
     "dotenv": ["config/env_file.py"],
+    "gunicorn": ["gunicorn.py"],
     "h11": ["http1/parser_h11.py"],
     "httptools": ["http1/parser_httptools.py"],
     "opentelemetry": ["asgi/spans.py"],
     "prometheus_client": ["observe/exposition.py"],
+    "pytest": ["pytest_plugin.py"],
     "rich": ["admin/top.py"],
     "setproctitle": ["supervisor/identity.py"],
     "uvloop": ["worker/loop.py"],
-    "watchfiles": ["supervisor/reload.py"],
+    "watchfiles": ["supervisor/file_changes.py"],
     "websockets": ["websocket/mask.py"],
     "yaml": ["observe/log_config.py"],
 }

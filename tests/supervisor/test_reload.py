@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -18,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from katana_asgi.supervisor.reload import _states, counts
-from tests.support import ROOT, TIMEOUT, ServerProcess
+from katana_asgi.supervisor.file_changes import _states, counts
+from tests.support import TIMEOUT, ServerProcess
 
 APPLICATION = """
 import asyncio
@@ -326,19 +325,6 @@ def test_a_hidden_directory_above_the_root_does_not_matter() -> None:
     )
 
 
-def run(*arguments: str, code: str = "") -> subprocess.CompletedProcess[str]:
-    program = f"import sys; {code}\nfrom katana_asgi.cli import main; main({list(arguments)!r})"
-    return subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=30
-    )
-
-
-def test_several_workers_are_refused() -> None:
-    result = run("main:app", "--reload", "--workers", "2")
-    assert result.returncode == 2
-    assert "use 1 worker" in result.stderr
-
-
 NO_WATCHFILES = """
 import sys
 from importlib.abc import MetaPathFinder
@@ -356,7 +342,7 @@ def test_without_watchfiles_the_files_are_polled(place: Path) -> None:
     command = (sys.executable, "-c", NO_WATCHFILES)
     env = {"PYTHONDONTWRITEBYTECODE": "1"}
     with ServerProcess("main:app", "--reload", cwd=place, env=env, command=command) as server:
-        server.wait_for("Files are polled every 0.5 s: No module named 'watchfiles'")
+        server.wait_for("Files are polled every 0.25 s: No module named 'watchfiles'")
         url = server.wait_listening()
         (place / "package").mkdir()
         (place / "package/other.py").write_text("value = 1")
@@ -404,7 +390,7 @@ def test_what_the_system_cannot_watch_is_polled(place: Path) -> None:
     command = (sys.executable, "-c", REFUSED)
     env = {"PYTHONDONTWRITEBYTECODE": "1"}
     with ServerProcess("main:app", "--reload", cwd=place, env=env, command=command) as server:
-        server.wait_for("Files are polled every 0.5 s: Permission denied about pgdata")
+        server.wait_for("Files are polled every 0.25 s: Permission denied about pgdata")
         url = server.wait_listening()
         save(place, "three")
         get_until(url, "three")

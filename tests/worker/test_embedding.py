@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from katana_asgi import Config, Server, serve
+from katana_asgi import Config, Server, run, serve
 from katana_asgi.errors import StartupError
 from tests.applications import get, respond
 from tests.support import ROOT, TIMEOUT, Connection, within
@@ -200,6 +200,8 @@ async def test_run_has_a_loop_of_its_own():
 async def test_run_inside_a_running_loop_names_serve():
     with pytest.raises(RuntimeError, match=r"await server\.serve\(\)"):
         Server(app, **SETTINGS).run()
+    with pytest.raises(RuntimeError, match=r"await katana_asgi\.serve\("):
+        run(app, **SETTINGS)
 
 
 PROGRAM = """
