@@ -71,6 +71,7 @@ fuzz: $(VENV)/fuzz
 
 docs: $(VENV)/installed
 	$(BIN)/python -m katana_asgi.config.reference > docs/reference/settings.md
+	$(BIN)/python -m katana_asgi.config.switching > docs/switching.md
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz

@@ -39,7 +39,7 @@ TAKEN: Final[Mapping[str, Taken]] = {
     "headers": Taken("header", flag=False),
     "h11_max_incomplete_event_size": Taken("limit_header_size"),
     "http2": Taken(
-        note="HTTP/2 has no switch here",
+        note="HTTP/2 is not served yet",
         silent=(False,),
         switch=True,
     ),

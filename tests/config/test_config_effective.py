@@ -15,6 +15,7 @@ from katana_asgi.config.effective import as_toml, to_toml
 from katana_asgi.config.model import SETTINGS, Config, StaticRoute
 from katana_asgi.config.reference import settings_page
 from katana_asgi.config.sources import load
+from katana_asgi.config.switching import switching_page
 from katana_asgi.config.toml_file import open_config_file
 
 ROOT = Path(__file__).parent.parent.parent
@@ -97,6 +98,11 @@ def test_what_toml_cannot_hold_is_only_a_comment() -> None:
 def test_any_text_reads_back_from_toml(place: Path, text: str) -> None:
     line = to_toml(SETTINGS["root_path"], text)
     assert tomllib.loads(f"a = {line}") == {"a": text}
+
+
+def test_the_page_for_those_who_switch_is_not_stale() -> None:
+    page = (ROOT / "docs/switching.md").read_text("utf-8")
+    assert page == switching_page(), "run: python -m katana_asgi.config.switching > the page"
 
 
 def test_the_reference_page_is_not_stale() -> None:
