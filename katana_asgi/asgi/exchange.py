@@ -41,6 +41,9 @@ THREAD: Final = 1.0
 MAX_PIECES: Final = 256
 """Against content that comes a few bytes at a time: each piece has the overhead of an object."""
 
+PATIENCE: Final = 16
+"""Messages to or from an application whose peer has gone before it has to give way."""
+
 CONTENT_LENGTH: Final = b"content-length"
 
 INITIAL: Final = 0
@@ -64,6 +67,7 @@ class Exchange:
         "_delivered",
         "_event",
         "_left",
+        "_told",
         "_writer",
         "began",
         "buffered",
@@ -108,6 +112,7 @@ class Exchange:
         self.buffered = 0  # bytes of request content that wait for the application
         self.received = 0  # ... and all that came
         self._delivered = False  # the application has been told that the content is complete
+        self._told = 0  # messages to and from an application whose peer has gone
         self.disconnected = False
         self.half_closed = False
         self._event: asyncio.Event | None = None
@@ -217,11 +222,17 @@ class Exchange:
             self._event.clear()
             await self._event.wait()
 
-    @staticmethod
-    async def _gone() -> Message:
-        # A turn of the loop for the others: some applications ask again and again.
-        await asyncio.sleep(0)
+    async def _gone(self) -> Message:
+        # Some applications ask again and again. But Starlette's ``is_disconnected`` cancels what
+        # does not answer at once.
+        await self._give_way()
         return {"type": "http.disconnect"}
+
+    async def _give_way(self) -> None:
+        """Now and then leave a turn of the loop to others."""
+        self._told += 1
+        if not self._told % PATIENCE:
+            await asyncio.sleep(0)
 
     def _take_content(self, content: list[bytes]) -> Message:
         body = content[0] if len(content) == 1 else b"".join(content)
@@ -279,7 +290,8 @@ class Exchange:
             self.state = STREAMING
             self.cancel_in_time()
         # An application that only sends must neither starve the others nor escape cancellation.
-        await asyncio.sleep(0)
+        # Not each time: one that streams from a generator had better be cancelled in there.
+        await self._give_way()
 
     def _send_body(self, message: Message) -> None:
         body = message.get("body", b"")

@@ -375,14 +375,16 @@ class Http1Connection(asyncio.Protocol):
                 exchange.continue_due = framing & EXPECT_CONTINUE != 0
                 if self.reading.more:
                     self._take_content()
+        if exchange.disconnected:
+            return  # what came of its content was refused
         if self._eof:
-            if not self._is_owed(exchange):
+            if not exchange.content_complete:
                 self._abandon(exchange)  # the rest of its content will not come
                 self._close()
                 return
+            exchange.half_close()
             self._watch_departure(exchange)
-        if not exchange.disconnected:  # else what came of its content was refused
-            begin(context, exchange)
+        begin(context, exchange)
 
     def _take_content(self) -> None:
         """Give content to the exchange, or drop it where the application did not want it."""

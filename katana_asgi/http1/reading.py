@@ -164,23 +164,20 @@ class RequestReader:
             found = self._settings.scan_head(block, line, size, count)
             head, self.framing = found or scan_head(block, line, size, count)
         except RemoteProtocolError as error:
-            return self._refused(block, error)
+            if block[0] not in b"\r\n":
+                if is_proxy_header(block):
+                    raise RemoteProtocolError(self._settings.proxy_reason) from None
+                error.without_content = block.startswith(b"HEAD ")
+                raise
+            # It has empty lines before it.
+            self._data = block + self.take_held()
+            self.more = True
+            return self._next_gathered()
         if head.content_length == 0:
             self.complete = True
         else:
             self._expect_content(head.content_length)
         return head
-
-    def _refused(self, data: bytes, error: RemoteProtocolError) -> RequestHead | None:
-        """What looked like a head is none: it has empty lines before it, or it is wrong."""
-        if data[0] in b"\r\n":
-            self._data = data + self.take_held()
-            self.more = True
-            return self._next_gathered()
-        if is_proxy_header(data):
-            raise RemoteProtocolError(self._settings.proxy_reason)
-        error.without_content = data.startswith(b"HEAD ")
-        raise error
 
     def _expect_content(self, length: int | None) -> None:
         self.complete = False

@@ -78,7 +78,7 @@ def run_worker(
         factory = loop_factory(config.loop)
         with (
             orders_obeyed() if channel is None else nullcontext() as orders,
-            nullcontext() if channel is None else released_in_forks([channel]),
+            released_in_forks([*(sockets or ()), *([] if channel is None else [channel])]),
         ):
             run_to_end(
                 lambda: inspected(_serve(config, sockets, channel, orders), config, supervisor),

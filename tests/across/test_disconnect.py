@@ -278,6 +278,34 @@ async def test_receive_after_the_response_says_disconnect_every_time(http):
     assert messages == [{"type": "http.disconnect"}] * 3
 
 
+async def test_receive_after_the_end_answers_at_once_and_yet_gives_way(
+    http,
+):
+    """Some ask whether the client has gone and wait for nothing, others ask again and again."""
+    ended = False
+
+    async def app(scope, receive, send):
+        nonlocal ended
+        await content_of(receive)
+        await respond(send, b"ok")
+        asking = receive()
+        with pytest.raises(StopIteration) as told:
+            asking.send(None)
+        assert told.value.value == {"type": "http.disconnect"}
+        asyncio.get_running_loop().call_soon(gate.set)
+        while not gate.is_set():
+            await receive()
+        ended = True
+
+    gate = asyncio.Event()
+    probe = Probe(app)
+    async with talking(probe, http=http) as client:
+        await client.send(get())
+        await client.response()
+        assert await probe.end() is None
+    assert ended
+
+
 async def test_receive_after_the_response_says_disconnect_with_content_unread(http):
     messages = []
 

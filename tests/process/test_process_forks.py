@@ -240,3 +240,66 @@ asyncio.run(main())
     with ServerProcess(command=(sys.executable, "-c", program), cwd=tmp_path, port=False) as server:
         assert server.finish() == 0
     assert server.stdout == "free -15\n"
+
+
+@pytest.mark.parametrize("arguments", [("--workers", "2"), ("--pid-file", "app.pid")])
+def test_a_process_that_was_forked_by_the_import_keeps_nothing(tmp_path, arguments):
+    (tmp_path / "importing.py").write_text(
+        "import multiprocessing, time\n"
+        "child = multiprocessing.get_context('fork').Process(target=time.sleep, args=(60,))\n"
+        "child.start()\n"
+        "async def app(scope, receive, send): pass\n"
+    )
+    with ServerProcess("importing:app", *arguments, cwd=tmp_path) as server:
+        url = server.wait_listening()
+        server.signal(signal.SIGKILL)
+        server.process.wait(TIMEOUT)
+        deadline = time.monotonic() + TIMEOUT
+        while True:  # workers see the death of their supervisor; their children go on
+            with closing(socket.socket()) as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    sock.bind(("127.0.0.1", int(url.rpartition(":")[2])))
+                    sock.listen()
+                    break
+                except OSError:
+                    assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_other_start_methods_work(tmp_path, method, workers):
+    (tmp_path / "starting.py").write_text(f"""
+import asyncio, multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
+def double(number):
+    return 2 * number
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        raise NotImplementedError
+    context = multiprocessing.get_context("{method}")
+    loop = asyncio.get_running_loop()
+    with ProcessPoolExecutor(1, mp_context=context) as executor:
+        body = b"%d" % await loop.run_in_executor(executor, double, 21)
+    await send({{"type": "http.response.start", "status": 200, "headers": []}})
+    await send({{"type": "http.response.body", "body": body}})
+""")
+    with ServerProcess("starting:app", "--workers", workers, cwd=tmp_path) as server:
+        assert ask(server.wait_listening(), "/") == b"42"
+        server.signal(signal.SIGTERM)
+        assert server.process.wait(TIMEOUT) == 0
+
+
+def test_a_signal_to_the_group_stops_no_worker(tmp_path):
+    """SIGTTIN would, by its default."""
+    with serve(tmp_path, "uvloop", "2") as server:
+        url = server.wait_listening()
+        for name in ("SIGTTIN", "SIGTTOU", "SIGHUP", "SIGUSR1"):
+            server.signal(signal.Signals[name], group=True)
+        server.wait_for("Reloaded: all")
+        assert all(result(url, "/") for _ in range(8))
+        server.signal(signal.SIGTERM)
+        assert server.process.wait(TIMEOUT) == 0

@@ -186,7 +186,7 @@ async def test_a_client_that_takes_nothing_is_reset(site):
         except OSError:
             gone.set()
 
-    settings = {"timeout_write": 0.5, **site.settings}
+    settings = {"timeout_write": 0.5, "disconnect": "raise", **site.settings}
     async with running(stream, lifespan="off", **settings) as server:
         async with await connect(server, site.trust) as client:
             client.writer.transport.pause_reading()
@@ -278,7 +278,7 @@ async def test_shutdown_delivers_an_answer_that_the_client_has_not_read(site, mo
             client.writer.transport.pause_reading()
             await client.send(get("/") + get("/held"))
             (connection,) = server.server.context.clock.watched
-            while not connection.write_paused:
+            while not connection.writing.write_paused:
                 await asyncio.sleep(0)
             await client.send(get("/behind") * 200)
             closing = asyncio.ensure_future(server.server.close())
