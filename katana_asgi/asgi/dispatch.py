@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from katana_asgi.asgi.exchange import COMPLETE, Exchange
+from katana_asgi.asgi.exchange import COMPLETE, STARTED, Exchange
 from katana_asgi.asgi.scope import http_scope
 from katana_asgi.asgi.start import start
 from katana_asgi.http.refusal import OVERLOADED, Refusal
@@ -49,6 +49,8 @@ def begin(context: WorkerContext, exchange: Exchange) -> None:
     if context.observer is not None:
         context.observer.began(exchange)
     exchange.task = start(_call(exchange, context), context.loop, context.variables.copy())
+    if exchange.state == STARTED:
+        exchange.expect_content()
 
 
 async def _call(exchange: Exchange, context: WorkerContext) -> None:

@@ -36,6 +36,10 @@ LEAVING: Final = 20
 """One in so many may be on its way out, besides all that stay, before the first of them has to
 go at once: peers that take their last bytes slowly must not use up the descriptors."""
 
+TURNED_AWAY: Final = 256
+"""Newcomers that are told at a time that there are too many connections, where the limit is far
+below the descriptors: also a small service should refuse nobody without a word."""
+
 _idle_since: Final = attrgetter("idle_since")
 _answered_since: Final = attrgetter("answered_since")
 
@@ -76,10 +80,13 @@ class Admission:
         self, clock: Clock, most: int, most_per_client: int, exempt: Callable[[str], bool]
     ) -> None:
         self._clock = clock
-        self.most = most or max(1, int(free_descriptors() * SHARE))
-        # Those that are turned away stay for a moment, to be told; some of them at a time.
-        self._most_leaving = self.most // LEAVING + 1
-        self.at_all = self.most + self._most_leaving
+        free = free_descriptors()
+        self.most = most or max(1, int(free * SHARE))
+        # Those that are turned away stay for a moment, to be told; some of them at a time. Where
+        # there are descriptors to spare these are many, and as many again before one is not told.
+        spare = max(0, min(TURNED_AWAY, (free - self.most) // 4))
+        self._most_leaving = max(self.most // LEAVING, spare) + 1
+        self.at_all = self.most + self._most_leaving + (spare if most else 0)
         self.most_per_client = most_per_client
         self._exempt = exempt
         self._leaving: list[Watched] = []  # closed or turned away, not yet gone
