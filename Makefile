@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_FLAGS ?= -n 2
 FUZZ_SECONDS ?= 120
-FUZZ_TARGETS ?= requests connections chunks forwarded frames proxied handshakes preconditions heads values
+FUZZ_TARGETS ?= requests connections chunks forwarded frames proxied handshakes preconditions heads values header_blocks http2_connections http2_clients
 
 SANITIZED := build/sanitized
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -O1 -g

@@ -13,6 +13,7 @@ from katana_asgi.asgi.exchange import COMPLETE, STARTED, Exchange
 from katana_asgi.asgi.scope import http_scope
 from katana_asgi.asgi.start import start
 from katana_asgi.http.refusal import OVERLOADED, Refusal
+from katana_asgi.observe.observer import LEFT
 
 if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
     from katana_asgi.http.message import RequestHead
     from katana_asgi.net.peer import Peer
 
-__all__ = ["begin", "open_exchange", "refusal_for", "running_calls"]
+__all__ = [
+    "begin",
+    "end_call",
+    "open_exchange",
+    "refusal_for",
+    "running_calls",
+]
 
 CONTENT_TOO_LARGE = Refusal(413, "content too large")
 
@@ -65,6 +72,26 @@ async def _call(exchange: Exchange, context: WorkerContext) -> None:
             exchange.returned_early()
     finally:
         context.exchange_finished()
+
+
+def end_call(context: WorkerContext, exchange: Exchange, *, aborted: bool = False) -> None:
+    """The peer has gone, or it was made to: say how the exchange ended, and tell the application.
+
+    ``aborted``: it was not the peer that ended it.
+    """
+    observer = context.observer
+    if observer is not None:
+        if exchange.whole:
+            observer.done(exchange)
+        elif aborted:
+            status = exchange.status if exchange.on_the_wire else LEFT
+            observer.ended(exchange, status, "aborted")
+        elif exchange.on_the_wire:
+            observer.ended(exchange, LEFT, f"client left after {exchange.status}")
+        else:
+            observer.ended(exchange, LEFT, "client left")
+    exchange.disconnect()
+    exchange.cancel_in_time()
 
 
 def running_calls(context: WorkerContext) -> list[tuple[asyncio.Task[None], Exchange]]:

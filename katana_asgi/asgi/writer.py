@@ -18,8 +18,9 @@ class ResponseWriter(Protocol):
     204, 304). No method raises: a peer that has gone is the connection's business.
     """
 
-    write_paused: bool
-    """Whether more is buffered than the peer takes: await ``drain()`` before sending more."""
+    @property
+    def write_paused(self) -> bool:
+        """Whether more is buffered than the peer takes: await ``drain()`` before sending more."""
 
     def send_response(
         self,

@@ -133,6 +133,20 @@ class Admission:
         found.sort(key=itemgetter(0))
         return [each for _, each in found[: self.most // ROOM + 1]]
 
+    def admits(
+        self, connection: Watched, client: tuple[str, int] | None, *, full: bool
+    ) -> bool | None:
+        """Whether a connection stays; ``None``: it does not, and is too much even to be told.
+
+        ``full``: there are too many in all.
+        """
+        excess = 0
+        if self.counts_clients and client is not None:
+            excess = self.enters(connection, client[0])
+        if excess <= 0 and not full:
+            return True
+        return False if excess <= self.most_per_client and self.turns_away(connection) else None
+
     def turns_away(self, connection: Watched) -> bool:
         """A connection does not stay; returns whether it can be told, or there are too many."""
         if len(self._clock.watched) > self.at_all:

@@ -21,12 +21,13 @@ from katana_asgi.errors import ConfigurationError
 if TYPE_CHECKING:
     from katana_asgi.config.model import Config
 
-__all__ = ["ServingContext", "Tls"]
+__all__ = ["HTTP2", "ServingContext", "Tls"]
 
 Signature: TypeAlias = tuple[tuple[int, int, int], ...]
 
-PROTOCOLS: Final = ["http/1.1"]
-"""RFC 7301: what clients may choose from."""
+HTTP2: Final = "h2"
+HTTP1: Final = "http/1.1"
+"""RFC 7301: what clients may choose from, RFC 9113 §3.2."""
 
 VERIFY: Final = {
     "none": ssl.CERT_NONE,
@@ -95,7 +96,7 @@ class Tls:
 
     def serves(self, config: Config) -> bool:
         """Whether this is what ``config`` asks for."""
-        names = [name for name in vars(config) if name.startswith("ssl_")]
+        names = [name for name in vars(config) if name.startswith("ssl_") or name == "http2"]
         return all(getattr(config, name) == getattr(self._config, name) for name in names)
 
     def look(self) -> None:
@@ -152,7 +153,7 @@ def _rules(config: Config, context: ssl.SSLContext) -> ssl.SSLContext:
     """Set what holds for every connection."""
     context.minimum_version = MINIMUM[config.ssl_minimum_version]
     context.options |= OPTIONS
-    context.set_alpn_protocols(PROTOCOLS)
+    context.set_alpn_protocols([HTTP1] if config.http2 == "off" else [HTTP2, HTTP1])
     try:
         context.set_ciphers(config.ssl_ciphers)
     except ssl.SSLError:

@@ -22,6 +22,7 @@ FLOORS = {
     "admin": 5,
     "asgi": 5,
     "http1": 6,
+    "http2": 6,
     "websocket": 6,
     "worker": 7,
     "supervisor": 8,
