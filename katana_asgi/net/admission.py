@@ -25,12 +25,12 @@ SHARE: Final = 0.9
 """Of the descriptors that are free at the start: the rest is the application's."""
 
 PAUSE: Final = 20
-"""After a search in vain, times its duration until the next: it takes a twentieth of the time."""
+"""Wait 20 times as long as a fruitless search took, so searching costs at most 5 % of the loop."""
 
 UNLIMITED: Final = 2**31
 
 ROOM: Final = 100
-"""When connections run short, one in so many is closed at once: a search looks at all."""
+"""Close one in so many, 1 %, per search, because each search visits every connection."""
 
 LEAVING: Final = 20
 """One in so many may be on its way out, besides all that stay, before the first of them has to
@@ -60,7 +60,7 @@ class Admission:
     """Counts the connections of one worker.
 
     ``most`` of them in all, 0 for a share of the descriptors; ``most_per_client`` for one
-    client address, 0 for no limit. ``exempt`` says whether an address counts.
+    client address, 0 for no limit. Addresses that are ``exempt`` do not count.
     """
 
     __slots__ = (

@@ -79,7 +79,7 @@ class ProxyHeaderReader(asyncio.Protocol):
         self.deadline = NEVER
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Wait for the header of a balancer; pass anybody else on at once."""
+        """Wait for the header of a balancer; pass every other connection on at once."""
         self._transport = cast("asyncio.Transport", transport)
         name: Any = transport.get_extra_info("peername")
         # Without an address over TCP it has gone already, and is no peer of a Unix socket.

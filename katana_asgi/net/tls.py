@@ -100,9 +100,9 @@ class Tls:
         return all(getattr(config, name) == getattr(self._config, name) for name in names)
 
     def look(self) -> None:
-        """Use certificates whose files have changed, and have stayed the same since the last look.
+        """Use certificates whose files have changed, and have stayed the same since the last check.
 
-        Somebody may be writing them: a certificate and its key do not change at once.
+        They may be half written: a certificate and its key do not change at the same time.
         """
         signature = self._signature()
         settled = signature == self._seen
@@ -111,7 +111,7 @@ class Tls:
             self.reload()
 
     def reload(self) -> None:
-        """Read all files again; where they cannot be used, say so and go on with what there is."""
+        """Read all files again; log those that cannot be used, and keep the present ones."""
         self._loaded = self._seen = self._signature()
         try:
             self._certificates = _Certificates(self._config)

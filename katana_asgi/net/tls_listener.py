@@ -188,7 +188,7 @@ class Arrival(asyncio.Protocol):
             self._close()
 
     def _read_with(self, call: Callable[[], None] | None) -> None:
-        """Have ``call`` called when there is something to read; ``None``: nobody."""
+        """Have ``call`` called when there is something to read; ``None``: stop that."""
         if call is not None:
             self._arrivals.loop.add_reader(self._sock.fileno(), call)
         elif self._reading:
