@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from katana_asgi import StaticFiles
 from tests.support import Connection, running
 
@@ -50,7 +51,9 @@ async def test_files_and_the_application_share_a_connection(assets, http):
 
 @pytest.mark.parametrize("path", [b"/assets/.hidden", b"/assets/..%2f..%2fetc/passwd"])
 async def test_what_lies_outside_or_is_hidden_is_not_served(assets, http, path):
-    async with running(application, http=http, static_dir=[StaticFiles("/assets", str(assets))]) as server:
+    async with running(
+        application, http=http, static_dir=[StaticFiles("/assets", str(assets))]
+    ) as server:
         async with await server.connect() as client:
             answer = await ask(client, b"GET " + path)
             assert answer.status in (400, 404)
