@@ -10,6 +10,7 @@ import threading
 import time
 from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -102,11 +103,16 @@ def instances(
 @contextmanager
 def balancer(command: list[str], port: int) -> Iterator[int]:
     """Run a balancer until the end of the block; gives its port once it accepts."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    with (
+        TemporaryFile() as log,  # not a pipe: full, it would stop the balancer
+        subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT) as process,
+    ):
         try:
             deadline = time.monotonic() + TIMEOUT
             while not accepts(port):
-                assert process.poll() is None, process.stdout and process.stdout.read().decode()
+                if process.poll() is not None:
+                    log.seek(0)
+                    raise AssertionError(log.read().decode())
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
             yield port
