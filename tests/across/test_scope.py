@@ -243,7 +243,11 @@ async def test_without_lifespan_state_is_a_dictionary_of_its_own(http):
 
 async def test_extensions_name_nothing_that_does_not_work(http):
     scope = await scope_of(get(), http)
-    assert scope["extensions"] == {}
+    assert scope["extensions"] == {
+        "http.response.early_hint": {},
+        "http.response.pathsend": {},
+        "http.response.zerocopysend": {},
+    }
 
 
 async def test_what_a_request_does_to_its_scope_does_not_reach_the_next(http):
