@@ -156,7 +156,7 @@ async def talk(receive: Receive, send: Send) -> None:
     telling = asyncio.create_task(tell(written, send))
     try:
         while (message := await receive())["type"] == "websocket.receive":
-            line = (message["text"] or "").strip()[:MAX_LINE]
+            line = (message.get("text") or "").strip()[:MAX_LINE]
             if line:
                 board.write(line)
     finally:

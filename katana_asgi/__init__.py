@@ -29,11 +29,14 @@ def run(app: ASGIApplication | str | Config, **settings: Any) -> None:
     With ``workers`` above 1, ``app`` must be text (``"module:attribute"``), because every
     worker imports it for itself.
 
-    Raises ``ConfigurationError`` for settings that are not allowed, and ``SystemExit`` with
-    the status when the service could not start or gave up.
+    Raises ``ConfigurationError`` for settings that are not allowed, ``RuntimeError`` where an
+    event loop is running already, and ``SystemExit`` with the status when the service could not
+    start or gave up.
     """
     from katana_asgi.config.env_file import load_env_file
-    from katana_asgi.launch import launch
+    from katana_asgi.launch import launch, refuse_in_loop
+
+    refuse_in_loop()
 
     config = app.replace(**settings) if isinstance(app, Config) else Config(app=app, **settings)
     if config.env_file is not None:
@@ -49,4 +52,9 @@ def __getattr__(name: str) -> Any:
         from katana_asgi.worker import server
 
         return getattr(server, name)
+    if name in ("logging", "main", "supervisors"):  # for import katana_asgi as uvicorn
+        from importlib import import_module
+
+        found = import_module(f"katana_asgi.uvicorn.{name}")
+        return found.main if name == "main" else found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

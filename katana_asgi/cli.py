@@ -1,46 +1,51 @@
 """The command line: from arguments, environment and file to a running service.
 
-The options are made from the settings; nothing is spelled twice. This is the only module that
-exits; ``inspect_cli.py`` has the commands that look into a running service.
+``cli_options.py`` makes the options from the settings, ``inspect_cli.py`` has the commands that
+look into a running service, ``exec_cli.py`` the one that runs other programs.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
-from itertools import groupby
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
+from katana_asgi.cli_options import (
+    COMPLETE_VARIABLE,
+    PROGRAM,
+    completion_command,
+    prepared,
+    serve_command,
+)
 from katana_asgi.config.directory import current_directory, in_directory
+from katana_asgi.config.foreign_lines import ForeignLine
 from katana_asgi.config.model import SETTINGS
-from katana_asgi.config.sources import CONFIG_VARIABLE, Loaded, load
-from katana_asgi.config.values import KINDS, to_text
+from katana_asgi.config.sources import Loaded, load
 from katana_asgi.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from katana_asgi.admin.client import AdminClient
     from katana_asgi.config.model import Config
-    from katana_asgi.config.setting import Setting
 
 __all__ = ["main"]
 
-PROGRAM: Final = "katana-asgi"
-
-INSPECTIONS: Final = ("profile", "dump")
-"""The commands of ``inspect_cli.py``; an application's name has a colon."""
+COMMANDS: Final = {
+    "serve": "Serve APP; the default.",
+    "status": "Show what a running server does.",
+    "top": "Show that in a terminal, once a second (top extra).",
+    "profile": "Sample the Python stacks of running workers.",
+    "dump": "Print the stacks of all threads and tasks of running workers.",
+    "exec": "Run a program that starts uvicorn, with katana-asgi in its place.",
+    "completion": "Print a completion script for a shell.",
+}
+"""By their names, which no application can have: it needs a colon."""
 
 WRONG_SETTINGS: Final = 2
 """Exit status for settings and arguments that cannot be used."""
-
-EPILOG: Final = """\
-Durations are seconds or 500ms, 30s, 5m, 1h; sizes are bytes or 16KiB, 1MB. Flags win over
-environment variables, those over the file, the file over defaults. An environment variable holds
-one member on each line where a flag is repeatable. The commands profile and dump look into a
-running service: katana-asgi profile --help."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -50,10 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     try:
         status = _run(arguments)
-    except click.ClickException as error:
-        status = _refuse(error.format_message())
-    except ConfigurationError as error:
-        status = _refuse(str(error))
+    except (click.ClickException, ConfigurationError) as error:
+        status = _refuse(error)
     if arguments is None:
         from katana_asgi.worker.exiting import bound_the_exit
 
@@ -63,14 +66,32 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _run(arguments: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words and words[0] in INSPECTIONS:
-        from katana_asgi.inspect_cli import COMMANDS
+    name = words[0] if words and words[0] in COMMANDS else "serve"
+    if words and words[0] == name:
+        del words[0]
+    if name == "serve":
+        return _run_serve(words)
+    status = _command(name).main(words, f"{PROGRAM} {name}", standalone_mode=False)
+    return status if isinstance(status, int) else 0
 
-        COMMANDS[words[0]].main(words[1:], f"{PROGRAM} {words[0]}", standalone_mode=False)
-        return 0
-    if words and words[0] in ("status", "top"):
-        return _look(words[0], words[1:])
-    params = _command().main(arguments, PROGRAM, standalone_mode=False)
+
+def _command(name: str) -> click.Command:
+    if name == "completion":
+        return completion_command(COMMANDS)
+    if name == "exec":
+        from katana_asgi.exec_cli import execute
+
+        return execute
+    from katana_asgi import inspect_cli
+
+    return inspect_cli.COMMANDS[name]
+
+
+def _run_serve(words: list[str]) -> int:
+    command = serve_command(COMMANDS)
+    if COMPLETE_VARIABLE not in os.environ:
+        words = prepared(words, command)
+    params = command.main(words, PROGRAM, standalone_mode=False, complete_var=COMPLETE_VARIABLE)
     if not isinstance(params, dict):  # --help has been answered
         return 0
     config_file = params.pop("config")
@@ -84,9 +105,15 @@ def _run(arguments: Sequence[str] | None) -> int:
     loaded = load(flags, config_file)
     if not wanted:
         return _serve(loaded.config, partial(_load_again, flags, config_file, start))
+    from katana_asgi.net.certificates import certificate_notes
+
+    for note in loaded.config.notes:
+        click.echo(f"{PROGRAM}: warning: {note}", err=True)
     if "check_config" in wanted:
         with in_directory(loaded.config.chdir):
             _check(loaded.config)
+            for note in certificate_notes(loaded.config):
+                click.echo(f"{PROGRAM}: warning: {note}", err=True)
         if "print_config" not in wanted:
             click.echo("configuration is valid")
     if "print_config" in wanted:
@@ -102,87 +129,15 @@ def _load_again(
         return load(flags, config_file).config
 
 
-def _look(command: str, arguments: Sequence[str]) -> int:
-    """``status`` and ``top``: no application has such a name, as it would need a colon."""
-    params = _looking_command(command).main(
-        list(arguments), f"{PROGRAM} {command}", standalone_mode=False
-    )
-    if not isinstance(params, dict):  # --help has been answered
-        return 0
-    from katana_asgi.admin.client import AdminClient, Unreachable
-
-    client = AdminClient(params["admin"], params["token"])
-    try:
-        if command == "top":
-            _top(client)
-        else:
-            status = client.status()
-            click.echo(_json(status) if params["json"] else _summary(status))
-    except Unreachable as error:
-        click.echo(f"{PROGRAM}: error: {error}", err=True)
-        return 1
-    except KeyboardInterrupt:
-        pass
-    return 0
-
-
-def _json(status: object) -> str:
-    import json
-
-    return json.dumps(status, indent=2)
-
-
-def _summary(status: dict[str, Any]) -> str:
-    from katana_asgi.admin.commands import summary
-
-    return summary(status)
-
-
-def _top(client: AdminClient) -> None:
-    try:
-        from katana_asgi.admin.top import run_top
-    except ImportError as error:
-        raise ConfigurationError(
-            f"top needs {error.name}; use pip install 'katana-asgi[top]'"
-        ) from None
-    run_top(client)
-
-
-def _looking_command(name: str) -> click.Command:
-    params = [
-        click.Option(
-            ["--admin"],
-            envvar=SETTINGS["admin_bind"].variable,
-            default="",
-            metavar="ADDRESS",
-            help="The admin listener, as --admin-bind names it.",
-            show_envvar=True,
-        ),
-        click.Option(
-            ["--token"],
-            envvar=SETTINGS["admin_token"].variable,
-            default="",
-            help="Its token.",
-            show_envvar=True,
-        ),
-    ]
-    if name == "status":
-        params.append(click.Option(["--json"], is_flag=True, help="Everything, as JSON."))
-    return click.Command(
-        name,
-        callback=lambda **given: given,
-        params=list(params),
-        help="Show what a running server does, from its admin listener.",
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
-
-
 def _texts(value: str | Sequence[str] | bool) -> Sequence[str] | bool:
     return (value,) if isinstance(value, str) else value
 
 
-def _refuse(message: str) -> int:
-    click.echo(f"{PROGRAM}: error: {' '.join(message.splitlines())}", err=True)
+def _refuse(error: Exception) -> int:
+    message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+    if not isinstance(error, ForeignLine):  # whose lines are meant to be copied
+        message = " ".join(message.splitlines())
+    click.echo(f"{PROGRAM}: error: {message}", err=True)
     return WRONG_SETTINGS
 
 
@@ -200,6 +155,7 @@ def _serve(config: Config, reload: Callable[[], Config]) -> int:
 
 def _check(config: Config) -> None:
     """All that can be known without importing the application and binding an address."""
+    from katana_asgi.config.extras import check_extras, check_socket_directories
     from katana_asgi.http1.scanning import back_end
     from katana_asgi.worker.loop import loop_factory
 
@@ -208,6 +164,16 @@ def _check(config: Config) -> None:
     _check_certificates(config)
     back_end(config.http)
     loop_factory(config.loop)
+    check_extras(config)
+    check_socket_directories(config)
+    _check_log_config(config)
+
+
+def _check_log_config(config: Config) -> None:
+    if isinstance(config.log_config, str):
+        from katana_asgi.observe.log_config import read_log_config
+
+        read_log_config(config.log_config)
 
 
 def _check_application(config: Config) -> None:
@@ -255,77 +221,3 @@ def _versions() -> str:
         except PackageNotFoundError:
             parts.append(f"no {package}")
     return f"{PROGRAM} {__version__} ({', '.join(parts)})"
-
-
-class _Option(click.Option):
-    """An option that knows under which heading --help lists it."""
-
-    theme = "Configuration"
-
-    @classmethod
-    def of(cls, setting: Setting) -> _Option:
-        """The option of a setting."""
-        boolean = setting.kind == "boolean"
-        flag = f"{setting.flag}/--no-{setting.key}" if boolean else setting.flag
-        option = cls(
-            [setting.name, *setting.aliases, flag],
-            default=None,
-            multiple=setting.repeatable or setting.kind == "list",
-            metavar=None if boolean else _metavar(setting),
-            help=_help(setting),
-        )
-        option.theme = setting.theme
-        return option
-
-
-def _metavar(setting: Setting) -> str:
-    if setting.choices:
-        return f"[{'|'.join(setting.choices)}]"
-    return setting.metavar or KINDS[setting.kind].word.upper()
-
-
-def _help(setting: Setting) -> str:
-    notes = [" ".join((setting.variable, *setting.environment))]
-    if default := to_text(setting, setting.default):
-        notes.insert(0, f"default: {default}")
-    return f"{setting.help} [{'; '.join(notes)}]"
-
-
-class _Command(click.Command):
-    """A command whose --help groups the options by theme."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        options = [option for option in self.get_params(ctx) if isinstance(option, click.Option)]
-        for theme, group in groupby(options, _theme):
-            with formatter.section(theme):
-                records = [option.get_help_record(ctx) for option in group]
-                formatter.write_dl([record for record in records if record is not None])
-
-
-def _theme(option: click.Option) -> str:
-    return option.theme if isinstance(option, _Option) else _Option.theme
-
-
-def _command() -> click.Command:
-    return _Command(
-        PROGRAM,
-        callback=lambda **params: params,
-        params=[
-            click.Argument(["app"], required=False, metavar="[APP]"),
-            *[_Option.of(setting) for name, setting in SETTINGS.items() if name != "app"],
-            _Option(
-                ["--config"],
-                metavar="FILE",
-                help="TOML file with settings; by default [tool.katana-asgi] in ./pyproject.toml. "
-                f"[{CONFIG_VARIABLE}]",
-            ),
-            _Option(
-                ["--check-config"], is_flag=True, help="Check the whole configuration and exit."
-            ),
-            _Option(["--print-config"], is_flag=True, help="Print the effective settings as TOML."),
-            _Option(["--version"], is_flag=True, help="Print versions and exit."),
-        ],
-        help=f"Serve APP, an ASGI application named MODULE:ATTRIBUTE. [{SETTINGS['app'].variable}]",
-        epilog=EPILOG,
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    )

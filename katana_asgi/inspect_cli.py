@@ -1,10 +1,12 @@
-"""The commands that look into a running service: ``katana-asgi profile`` and ``dump``.
+"""The commands that look into a running service: ``status``, ``top``, ``profile`` and ``dump``.
 
-They reach each worker through its control socket (``observe/control.py``) and need no restart.
+The first two read the admin listener. The others reach each worker through its control socket
+(``observe/control.py``) and need no restart.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -16,7 +18,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from katana_asgi.observe.control import ControlError, ask, control_directory, find_workers
+from katana_asgi.config.model import SETTINGS
+from katana_asgi.errors import ConfigurationError
+from katana_asgi.observe.control import (
+    ControlError,
+    ask,
+    command_of,
+    control_directory,
+    find_workers,
+)
 from katana_asgi.observe.flame_graph import collapsed, flame_graph
 
 if TYPE_CHECKING:
@@ -25,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS"]
 
 PATIENCE: Final = 3.0
-"""Seconds after which a worker that says nothing counts as blocked."""
+"""Seconds after which a worker that does not answer counts as blocked."""
 
 
 def _shared(command: Callable[..., None]) -> Callable[..., None]:
@@ -35,7 +45,7 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
             default="auto",
             envvar="KATANA_CONTROL_DIR",
             metavar="DIR",
-            help="Where the service has its control sockets, as in its own settings.",
+            help="Directory of the control sockets, as in the settings of the service.",
         ),
         click.option(
             "--pid",
@@ -65,14 +75,14 @@ def _workers(control_dir: str, pid: int | None) -> dict[int, Path]:
     default=10.0,
     show_default=True,
     type=click.FloatRange(0.1, 3600),
-    help="How long to look.",
+    help="How long to sample.",
 )
 @click.option(
     "--rate",
     default=100.0,
     show_default=True,
     type=click.FloatRange(1, 1000),
-    help="Samples a second.",
+    help="Samples per second.",
 )
 @click.option(
     "-o",
@@ -84,7 +94,7 @@ def _workers(control_dir: str, pid: int | None) -> dict[int, Path]:
 def profile(control_dir: str, pid: int | None, seconds: float, rate: float, output: Path) -> None:
     """Sample the Python stacks of running workers, together.
 
-    A worker whose event loop is blocked is looked at by py-spy, where that is installed and
+    A worker whose event loop is blocked is sampled by py-spy, where that is installed and
     permitted.
     """
     if output.suffix not in (".svg", ".txt"):
@@ -105,7 +115,8 @@ def profile(control_dir: str, pid: int | None, seconds: float, rate: float, outp
             stacks[f"worker {worker};{stack}"] = int(seen)
     total = sum(stacks.values())
     count = len(workers)
-    title = f"{count} worker{'s' if count > 1 else ''}, {seconds:g} s, {total} samples"
+    whose = command_of(next(iter(workers)))
+    title = f"{count} worker{'s' if count > 1 else ''}, {seconds:g} s, {total} samples: {whose}"
     text = flame_graph(stacks, title) if output.suffix == ".svg" else collapsed(stacks)
     try:
         output.write_text(text, encoding="utf-8")
@@ -149,7 +160,7 @@ def dump(control_dir: str, pid: int | None) -> None:
     A worker whose event loop is blocked writes them to its own error output instead.
     """
     for worker, path in _workers(control_dir, pid).items():
-        click.echo(f"Worker {worker}")
+        click.echo(f"Worker {worker} ({command_of(worker)})")
         try:
             click.echo(ask(path, {"type": "dump"}, patience=PATIENCE)["text"])
         except ControlError as error:
@@ -161,5 +172,70 @@ def dump(control_dir: str, pid: int | None) -> None:
             )
 
 
-COMMANDS: Final = {"profile": profile, "dump": dump}
-"""By their names on the command line, where no application's name can be: it has a colon."""
+def _of_admin(command: Callable[..., int]) -> Callable[..., int]:
+    for option in (
+        click.option(
+            "--token",
+            default="",
+            envvar=SETTINGS["admin_token"].variable,
+            show_envvar=True,
+            help="The token of the admin listener.",
+        ),
+        click.option(
+            "--admin",
+            default="",
+            envvar=SETTINGS["admin_bind"].variable,
+            show_envvar=True,
+            metavar="ADDRESS",
+            help="The admin listener, as --admin-bind names it.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command("status")
+@_of_admin
+@click.option("--json", "as_json", is_flag=True, help="Print everything, as JSON.")
+def status(admin: str, token: str, as_json: bool) -> int:
+    """Show what a running server does, from its admin listener."""
+    from katana_asgi.admin.client import AdminClient, Unreachable
+    from katana_asgi.admin.commands import summary
+
+    try:
+        found = AdminClient(admin, token).status()
+    except Unreachable as error:
+        return _unreachable(error)
+    click.echo(json.dumps(found, indent=2) if as_json else summary(found))
+    return 0
+
+
+@click.command("top")
+@_of_admin
+def top(admin: str, token: str) -> int:
+    """Show what a running server does, once a second; q quits. Needs the top extra."""
+    from katana_asgi.admin.client import AdminClient, Unreachable
+
+    client = AdminClient(admin, token)
+    try:
+        from katana_asgi.admin.top import run_top
+    except ImportError as error:
+        raise ConfigurationError(
+            f"top needs {error.name}; use pip install 'katana-asgi[top]'"
+        ) from None
+    try:
+        run_top(client)
+    except Unreachable as error:
+        return _unreachable(error)
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+def _unreachable(error: Exception) -> int:
+    click.echo(f"katana-asgi: error: {error}", err=True)
+    return 1
+
+
+COMMANDS: Final = {"status": status, "top": top, "profile": profile, "dump": dump}
+"""By their names on the command line."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from contextlib import nullcontext
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from katana_asgi.errors import ConfigurationError, StartupError
+from katana_asgi.config.extras import check_extras
+from katana_asgi.errors import StartupError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,11 +15,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.config.model import Config
 
-__all__ = ["launch"]
-
-NO_METRICS: Final = (
-    "setting admin_bind: needs prometheus_client; use pip install 'katana-asgi[metrics]'"
-)
+__all__ = ["launch", "refuse_in_loop"]
 
 
 def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
@@ -29,10 +25,13 @@ def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
     service. Raises ``ConfigurationError`` for certificates that cannot be used and for a library
     that is missing, and nothing else for what a user can get wrong.
     """
-    if config.admin_bind and find_spec("prometheus_client") is None:
-        raise ConfigurationError(NO_METRICS)
+    check_extras(config)
+    if config.ssl_certfile is not None:
+        from katana_asgi.net.certificates import certificate_notes
+
+        config = config.replace(notes=(*config.notes, *certificate_notes(config)))
     # Imported here: a supervisor has no use for an event loop, one worker none for a supervisor.
-    from katana_asgi.observe.logs import configure_logging
+    from katana_asgi.observe.logs import configure_logging, log_notes
     from katana_asgi.supervisor import identity
 
     supervised = config.workers > 1 or config.supervise or config.reload
@@ -50,12 +49,26 @@ def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
         )
         identity.prepare_process(config)
         configure_logging(config)  # in that directory
+        log_notes(config)
         with _shared(config):
             return supervisor.run()
     except StartupError as error:
         configure_logging(config)
         logging.getLogger("katana_asgi.error").error("%s", error)
         return error.status
+
+
+def refuse_in_loop() -> None:
+    """Raise ``RuntimeError`` where an event loop is running, which a service cannot wait for."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        "run() cannot be called from a running event loop; use await katana_asgi.serve(app)"
+    )
 
 
 def _shared(config: Config) -> AbstractContextManager[None]:
@@ -80,7 +93,7 @@ def _serve_alone(config: Config) -> int:
     try:
         identity.write_pid_file(config.pid_file)
         identity.become(config)
-        identity.set_title("server")
+        identity.set_title("server", config)
         if config.cpu_affinity:
             identity.bind_to_cpu(1)
         return run_worker(config, sockets)

@@ -249,7 +249,9 @@ class ServerProcess:
         port: bool = True,
         pass_fds: Sequence[int] = (),
     ) -> None:
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
+        # Lines without the time, wherever the tests run.
+        ours = {"PYTHONUNBUFFERED": "1", "KATANA_LOG_FORMAT": "text"}
+        environment = {**os.environ, **ours, **(env or {})}
         environment["PYTHONPATH"] = os.pathsep.join(
             filter(None, (str(ROOT), environment.get("PYTHONPATH")))
         )

@@ -174,7 +174,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     """Accept, and send every message back."""
     await accept(receive, send)
     while (message := await receive())["type"] == "websocket.receive":
-        await send({"type": "websocket.send", "text": message["text"], "bytes": message["bytes"]})
+        await send({**message, "type": "websocket.send"})
 
 
 class SocketProbe:

@@ -1,4 +1,4 @@
-"""The commands that look at a running server: ``status`` and ``top``, as text to be printed."""
+"""The commands that inspect a running server: ``status`` and ``top``, as text to be printed."""
 
 from __future__ import annotations
 
@@ -17,20 +17,26 @@ def duration(seconds: float) -> str:
 def summary(status: dict[str, Any]) -> str:
     """The status in a few lines."""
     state = "ready" if status["ready"] else "stopping" if status["stopping"] else "not ready"
-    recent, ever = status["recent"], status["duration"]
+    name = status.get("application") or "katana-asgi"
     lines = [
-        f"{state}, up {status['uptime']:.0f} s, {status['restarts']} restarts",
-        f"{status['rate']:g} requests/s; recently p50 {duration(recent['p50'])}, "
-        f"p99 {duration(recent['p99'])}",
-        f"since start p50 {duration(ever['p50'])}, p99 {duration(ever['p99'])}, "
-        f"p99.9 {duration(ever['p999'])}",
+        f"{name}: {state}, up {status['uptime']:.0f} s, {status['restarts']} restarts",
+        f"{status['rate']:g} requests/s; recently {_quantiles(status['recent'], 'p50', 'p99')}",
+        f"since start {_quantiles(status['duration'], 'p50', 'p99', 'p999')}",
         " ".join(f"{name} {count}" for name, count in sorted(status["classes"].items()))
         or "no responses yet",
     ]
     lines += [
         f"worker {each['number']} [{each['pid']}]: {each['requests']} requests, "
-        f"p99 {duration(each['p99'])}, {each['rss'] // 2**20} MiB"
+        + (f"p99 {duration(each['p99'])}, " if each["requests"] else "")
+        + f"{each['rss'] // 2**20} MiB"
         + (", draining" if each["draining"] else "")
         for each in status["workers"]
     ]
     return "\n".join(lines)
+
+
+def _quantiles(times: dict[str, float], *names: str) -> str:
+    if not times["count"]:
+        return "no requests"
+    shown = {"p999": "p99.9"}
+    return ", ".join(f"{shown.get(name, name)} {duration(times[name])}" for name in names)

@@ -5,7 +5,12 @@ The one module that knows ``rich``.
 
 from __future__ import annotations
 
+import os
+import select
+import sys
 import time
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console, Group
@@ -15,41 +20,83 @@ from rich.text import Text
 
 from katana_asgi.admin.commands import duration, summary
 
+try:
+    import termios
+    import tty
+except ImportError:  # not on Windows
+    termios = None  # type: ignore[assignment] # as the check below wants it
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from katana_asgi.admin.client import AdminClient
 
 __all__ = ["run_top"]
 
 PERIOD: Final = 1.0
-"""Seconds between two looks; workers publish that often."""
+"""Seconds between two updates; workers publish that often."""
 
-WORKERS: Final = (
-    "worker", "pid", "requests", "p99", "lag p99", "idle", "active", "ws", "MiB", "cpu s"
-)  # fmt: skip
+WORKERS: Final = ("no", "pid", "requests", "p99", "lag p99", "idle", "busy", "ws", "MiB", "cpu s")
+"""Columns, short enough for a terminal of 80."""
+
+HEAD_LINES: Final = 4
+"""Lines of the summary above the table of workers."""
+
+QUIT: Final = frozenset({"q", "Q"})
 
 
 def run_top(client: AdminClient, times: int = 0) -> None:
-    """Show the status until interrupted, or ``times`` times. Raises ``Unreachable``."""
+    """Show the status until q or Ctrl+C is pressed, or ``times`` times. Raises ``Unreachable``."""
     view = _view(client.status())
     console = Console()
     if times == 1 or not console.is_terminal:
         console.print(view)
         return
-    with Live(view, console=console, auto_refresh=False, screen=True) as live:
+    with Live(view, console=console, auto_refresh=False, screen=True) as live, _keys() as pressed:
         while times != 1:
-            time.sleep(PERIOD)
+            if pressed(PERIOD) in QUIT:
+                return
             live.update(_view(client.status()), refresh=True)
             times -= 1 if times else 0
 
 
+@contextmanager
+def _keys() -> Iterator[Callable[[float], str]]:
+    """A function that waits for a key for some seconds; empty where there was none."""
+    if termios is None or not sys.stdin.isatty():
+        yield _no_key
+        return
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+    tty.setcbreak(descriptor)
+    try:
+        yield partial(_key, descriptor)
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+def _key(descriptor: int, seconds: float) -> str:
+    if not select.select([descriptor], [], [], seconds)[0]:
+        return ""
+    return os.read(descriptor, 1).decode("latin-1")
+
+
+def _no_key(seconds: float) -> str:
+    time.sleep(seconds)
+    return ""
+
+
 def _view(status: dict[str, Any]) -> Group:
-    workers = Table(*WORKERS, title="Workers", expand=True)
+    workers = Table(title="Workers", expand=True)
+    for name in WORKERS:
+        workers.add_column(name, justify="right", no_wrap=True, overflow="ellipsis")
     for each in status["workers"]:
+        asked = each["requests"] > 0
         workers.add_row(
             str(each["number"]),
             str(each["pid"]),
             str(each["requests"]),
-            duration(each["p99"]),
+            duration(each["p99"]) if asked else "-",
             duration(each["lag_p99"]),
             str(each.get("idle", 0)),
             str(each.get("active", 0)),
@@ -57,10 +104,13 @@ def _view(status: dict[str, Any]) -> Group:
             str(each["rss"] // 2**20),
             f"{each['cpu']:.1f}",
         )
-    slow = Table("duration", "status", "request", title="Slowest of the last minute", expand=True)
+    slow = Table(title="Slowest of the last minute", expand=True)
+    for name in ("duration", "status"):
+        slow.add_column(name, justify="right", no_wrap=True)
+    slow.add_column("request", ratio=1, no_wrap=True, overflow="ellipsis")
     for each in status["slowest"]:
         request = f"{each['method']} {each['path']}"
         shown = "".join(char if char.isprintable() else "?" for char in request)
         slow.add_row(duration(each["seconds"]), str(each["status"]), Text(shown))
-    head = "\n".join(summary(status).splitlines()[:4])
+    head = "\n".join(summary(status).splitlines()[:HEAD_LINES])
     return Group(Text(head), workers, slow)

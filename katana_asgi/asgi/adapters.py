@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, cast
 
+from katana_asgi.asgi.exchange import WANTS_RAISE
 from katana_asgi.errors import StartupError
 
 if TYPE_CHECKING:
@@ -60,12 +61,12 @@ def _asgi2(application: Any) -> ASGIApplication:
 
 def _wsgi(application: Any) -> ASGIApplication:
     try:
-        from a2wsgi import WSGIMiddleware
+        from katana_asgi.asgi.wsgi import EndingMiddleware
     except ImportError:
         raise StartupError(
             "interface wsgi needs the package a2wsgi: pip install 'katana-asgi[wsgi]'"
         ) from None
-    adapted: Any = WSGIMiddleware(application)  # its types name the messages one by one
+    adapted: Any = EndingMiddleware(application)  # its types name the messages one by one
     return _with_proper_names(cast("ASGIApplication", adapted))
 
 
@@ -79,6 +80,7 @@ def _with_proper_names(application: ASGIApplication) -> ASGIApplication:
 
     async def properly_named(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            scope[WANTS_RAISE] = True  # or a thread that streams would never end
             headers = [
                 header
                 for header in scope["headers"]

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from katana_asgi.asgi.exchange import COMPLETE, STREAMING
+from katana_asgi.asgi.exchange import COMPLETE, STARTED
 from katana_asgi.asgi.extended import ExtendedExchange, TrailersExchange
 from katana_asgi.asgi.scope import http_scope
 from katana_asgi.asgi.start import start
 from katana_asgi.http.refusal import OVERLOADED, Refusal
+from katana_asgi.observe.observer import LEFT
 
 if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
@@ -22,7 +23,13 @@ if TYPE_CHECKING:
     from katana_asgi.http.message import RequestHead
     from katana_asgi.net.peer import Peer
 
-__all__ = ["begin", "cancel_in_time", "open_exchange", "refusal_for", "running_calls"]
+__all__ = [
+    "begin",
+    "end_call",
+    "open_exchange",
+    "refusal_for",
+    "running_calls",
+]
 
 CONTENT_TOO_LARGE = Refusal(413, "content too large")
 
@@ -60,6 +67,8 @@ def begin(context: WorkerContext, exchange: Exchange) -> None:
     if context.observer is not None:
         context.observer.began(exchange)
     exchange.task = start(_call(exchange, context), context.loop, context.variables.copy())
+    if exchange.state == STARTED:
+        exchange.expect_content()
 
 
 async def _call(exchange: Exchange, context: WorkerContext) -> None:
@@ -76,19 +85,24 @@ async def _call(exchange: Exchange, context: WorkerContext) -> None:
         context.exchange_finished()
 
 
-def cancel_in_time(context: WorkerContext, exchange: Exchange) -> None:
-    """Cancel a stream whose peer has gone, unless its application ends it within the grace.
+def end_call(context: WorkerContext, exchange: Exchange, *, aborted: bool = False) -> None:
+    """The peer has gone, or it was made to: say how the exchange ended, and tell the application.
 
-    A call that has not begun its response is left to finish: what it does may be wanted.
+    ``aborted``: it was not the peer that ended it.
     """
-    if exchange.state == STREAMING and exchange.task is not None:
-        context.loop.call_later(context.timeout_disconnect, _cancel_stream, exchange)
-
-
-def _cancel_stream(exchange: Exchange) -> None:
-    task = exchange.task
-    if task is not None and exchange.state == STREAMING and not exchange.whole:
-        task.cancel()
+    observer = context.observer
+    if observer is not None:
+        if exchange.whole:
+            observer.done(exchange)
+        elif aborted:
+            status = exchange.status if exchange.on_the_wire else LEFT
+            observer.ended(exchange, status, "aborted")
+        elif exchange.on_the_wire:
+            observer.ended(exchange, LEFT, f"client left after {exchange.status}")
+        else:
+            observer.ended(exchange, LEFT, "client left")
+    exchange.disconnect()
+    exchange.cancel_in_time()
 
 
 def running_calls(context: WorkerContext) -> list[tuple[asyncio.Task[None], Exchange]]:

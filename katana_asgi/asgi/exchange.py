@@ -7,7 +7,8 @@ length, content that must not be sent, and what a vanished peer means::
                  (nothing sent)         └─────────first body is the last──────────────▲
 
 The start waits for the first body event, so head and content leave in one write and a failure
-before that still becomes a 500. With trailers the last body leads to TRAILERS instead.
+before that still becomes a 500; but for ``HEAD_WAIT`` only, because a client may want to know that
+its stream of events is open before there is one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from katana_asgi.asgi.failures import log_failure, log_unfinished, passes_on_disconnect
 from katana_asgi.asgi.request_ids import own_fields
+from katana_asgi.asgi.start import waits_for_thread
 from katana_asgi.codec import check_fields, try_check_fields
 from katana_asgi.errors import ClientDisconnected, LocalProtocolError, RemoteProtocolError
 from katana_asgi.http.refusal import Blame, Refusal
@@ -29,13 +31,22 @@ if TYPE_CHECKING:
     from katana_asgi.http.message import RequestHead, ResponseFields
     from katana_asgi.net.peer import Client, Peer
 
-__all__ = ["HIGH_WATER", "Exchange"]
+__all__ = ["HIGH_WATER", "WANTS_RAISE", "Exchange"]
+
+HEAD_WAIT: Final = 0.1
+"""Seconds that the head of a response waits for the first content."""
 
 HIGH_WATER: Final = 64 * 1024
 """Bytes of request content buffered for an application before reading pauses."""
 
+THREAD: Final = 1.0
+"""Seconds between two checks whether a call that is to be cancelled still waits for a thread."""
+
 MAX_PIECES: Final = 256
 """Against content that comes a few bytes at a time: each piece has the overhead of an object."""
+
+PATIENCE: Final = 16
+"""Messages to or from an application whose peer has gone before it has to give way."""
 
 CONTENT_LENGTH: Final = b"content-length"
 
@@ -43,6 +54,9 @@ INITIAL: Final = 0
 STARTED: Final = 1
 STREAMING: Final = 2
 COMPLETE: Final = 3
+
+WANTS_RAISE: Final = "katana_asgi.raise"
+"""A key of the scope that the server's own adapters set, whatever the setting ``disconnect``."""
 
 NONE_AT_ALL: Final = -1
 """Instead of a number of bytes owed: whatever comes is dropped (HEAD, 204, 304)."""
@@ -57,6 +71,7 @@ class Exchange:
         "_delivered",
         "_event",
         "_left",
+        "_told",
         "_writer",
         "began",
         "buffered",
@@ -101,6 +116,7 @@ class Exchange:
         self.buffered = 0  # bytes of request content that wait for the application
         self.received = 0  # ... and all that came
         self._delivered = False  # the application has been told that the content is complete
+        self._told = 0  # messages to and from an application whose peer has gone
         self.disconnected = False
         self.half_closed = False
         self._event: asyncio.Event | None = None
@@ -152,6 +168,25 @@ class Exchange:
         if self._event is not None:
             self._event.set()
 
+    def cancel_in_time(self) -> None:
+        """Cancel a stream whose peer has gone, unless its application ends it within the grace.
+
+        A call that has not begun its response is left to finish: what it does may be wanted.
+        """
+        if self.state == STREAMING and self.task is not None:
+            context = self._context
+            context.loop.call_later(context.timeout_disconnect, self._cancel_stream)
+
+    def _cancel_stream(self) -> None:
+        task = self.task
+        if task is None or self.state != STREAMING or self.whole or task.done():
+            return
+        if waits_for_thread(task):
+            # It would leave its thread behind, which with a2wsgi never ends then.
+            self._context.loop.call_later(THREAD, self._cancel_stream)
+        else:
+            task.cancel()
+
     def overdue(self) -> None:
         """The deadline of an exchange without content has passed; only some kinds have one."""
 
@@ -191,11 +226,17 @@ class Exchange:
             self._event.clear()
             await self._event.wait()
 
-    @staticmethod
-    async def _gone() -> Message:
-        # A turn of the loop for the others: some applications ask again and again.
-        await asyncio.sleep(0)
+    async def _gone(self) -> Message:
+        # Some applications ask again and again. But Starlette's ``is_disconnected`` cancels what
+        # does not answer at once.
+        await self._give_way()
         return {"type": "http.disconnect"}
+
+    async def _give_way(self) -> None:
+        """Now and then leave a turn of the loop to others."""
+        self._told += 1
+        if not self._told % PATIENCE:
+            await asyncio.sleep(0)
 
     def _take_content(self, content: list[bytes]) -> Message:
         body = content[0] if len(content) == 1 else b"".join(content)
@@ -233,6 +274,21 @@ class Exchange:
             self.fields = try_check_fields(headers) or check_fields(headers)
             self.status = status
             self.state = STARTED
+            if self.task is not None:  # else ``begin`` sees to it, when the first step is over
+                self.expect_content()
+
+    def expect_content(self) -> None:
+        """The response has begun: if its content does not come soon, its head goes alone."""
+        self._context.loop.call_later(HEAD_WAIT, self._send_head)
+
+    def _send_head(self) -> None:
+        if self.state != STARTED:
+            return
+        if self.disconnected:
+            self.state = STREAMING
+            self.cancel_in_time()
+        else:
+            self._send_body({"body": b"", "more_body": True})
 
     async def _send_other(self, kind: object, message: Message) -> None:
         """A message of an extension, where one is offered."""
@@ -242,11 +298,17 @@ class Exchange:
         """Content for a peer that has gone."""
         if self.state == INITIAL:
             raise LocalProtocolError("http.response.body was sent before http.response.start")
-        if self._context.raises_disconnect and not self.whole:
+        raises = self._context.raises_disconnect or self.scope.get(WANTS_RAISE)
+        if raises and not self.whole:
             raise ClientDisconnected("the client has disconnected")
-        self.state = STREAMING if message.get("more_body", False) else COMPLETE
+        if not message.get("more_body", False):
+            self.state = COMPLETE
+        elif self.state == STARTED:  # it begins a stream when the peer has gone already
+            self.state = STREAMING
+            self.cancel_in_time()
         # An application that only sends must neither starve the others nor escape cancellation.
-        await asyncio.sleep(0)
+        # Not each time: one that streams from a generator had better be cancelled in there.
+        await self._give_way()
 
     def _send_body(self, message: Message) -> None:
         body = message.get("body", b"")

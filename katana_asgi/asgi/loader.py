@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+import logging
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
     from katana_asgi.asgi_types import ASGIApplication
     from katana_asgi.config.model import Config
 
-__all__ = ["ApplicationImportError", "load_application"]
+__all__ = ["ApplicationImportError", "find_application", "is_factory", "load_application"]
+
+logger = logging.getLogger("katana_asgi.error")
 
 
 class ApplicationImportError(StartupError):
@@ -30,17 +34,46 @@ def load_application(config: Config) -> ASGIApplication:
     Raises ``StartupError`` where module or attribute do not exist, ``ApplicationImportError``
     where the application's own code raised.
     """
+    return wrap(adapt(find_application(config), config.interface), config)
+
+
+def find_application(config: Config) -> Any:
+    """Import and make the application, as it is; raises as ``load_application`` does."""
     application: Any = config.app
     if isinstance(application, str):
         application = _import(application, config.app_dir)
-    if config.factory:
-        try:
-            application = application()
-        except Exception as error:
-            raise _wrap(f"the factory {config.app!r} raised", error) from error
+    if not config.factory and is_factory(application):
+        logger.warning(
+            "%s is a factory and was called; add --factory to say so", config.application_name
+        )
+    elif not config.factory:
+        return _callable(application, config)
+    try:
+        made = application()
+    except Exception as error:
+        raise _wrap(f"the factory {config.app!r} raised", error) from error
+    return _callable(made, config)
+
+
+def _callable(application: Any, config: Config) -> Any:
     if not callable(application):
         raise StartupError(f"the application {config.app!r} is not callable")
-    return wrap(adapt(application, config.interface), config)
+    return application
+
+
+def is_factory(application: Any) -> bool:
+    """Whether ``application`` makes one: it can be called without arguments, and no ASGI or WSGI
+    application can, as each of its parameters is needed.
+    """
+    if inspect.iscoroutinefunction(application) or not callable(application):
+        return False
+    try:
+        parameters = inspect.signature(application).parameters.values()
+    except (TypeError, ValueError):  # of something built in
+        return False
+    return all(
+        each.default is not each.empty or each.kind is each.VAR_KEYWORD for each in parameters
+    )
 
 
 def _import(name: str, app_dir: str) -> Any:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Watcher: TypeAlias = Callable[[asyncio.Task[None]], object]
 
-__all__ = ["start", "start_later"]
+__all__ = ["start", "start_later", "waits_for_thread"]
 
 Work: TypeAlias = Coroutine[Any, Any, None]
 
@@ -33,6 +33,16 @@ def start_later(
 ) -> asyncio.Task[None]:
     """Run ``work`` in a task from the next turn of the loop on; safe within another task."""
     return asyncio.Task(work, loop=loop, context=variables)
+
+
+def waits_for_thread(task: asyncio.Task[None]) -> bool:
+    """Whether a task waits for what runs in an executor, which no cancellation reaches."""
+    awaited: Any = task
+    while isinstance(awaited, asyncio.Task):
+        awaited = getattr(awaited, "_fut_waiter", None)  # as asyncio's own tools read it
+    # Of a future that stands for one of concurrent.futures; the names have not changed since 3.4.
+    calls = getattr(awaited, "_callbacks", None) or ()
+    return any(getattr(each[0], "__qualname__", "").startswith("_chain_future") for each in calls)
 
 
 if sys.version_info >= (3, 12):

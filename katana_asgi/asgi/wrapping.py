@@ -35,6 +35,11 @@ def wrap(application: ASGIApplication, config: Config) -> ASGIApplication:
             status_field=config.cache_status,
         )
         application = Cached(application, cache)
+    if config.static_dir:
+        from katana_asgi.asgi.static_files import with_static_files
+        from katana_asgi.files.table import FileTable
+
+        application = with_static_files(application, FileTable(config.static_dir))
     if config.otel:
         from katana_asgi.asgi.spans import with_spans
 

@@ -22,8 +22,9 @@ class ResponseWriter(Protocol):
     connection's business.
     """
 
-    write_paused: bool
-    """Whether more is buffered than the peer takes: await ``drain()`` before sending more."""
+    @property
+    def write_paused(self) -> bool:
+        """Whether more is buffered than the peer takes: await ``drain()`` before sending more."""
 
     def send_response(
         self,

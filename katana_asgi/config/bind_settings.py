@@ -39,7 +39,9 @@ def check_mode(value: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class BindSettings:
-    """Listening places"""
+    """Listening places."""
+
+    theme = "Listening places"
 
     bind: tuple[str, ...] = setting(
         (),

@@ -16,6 +16,8 @@ __all__ = ["CacheSettings"]
 class CacheSettings:
     """Response cache"""
 
+    theme = "Response cache"
+
     cache: int = setting(
         0,
         "size",

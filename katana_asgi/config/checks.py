@@ -13,7 +13,8 @@ import re
 import stat
 from typing import Final
 
-from katana_asgi.config.refusal import NotAllowed
+from katana_asgi.config.refusal import NotAllowed, shown
+from katana_asgi.errors import ConfigurationError
 
 __all__ = [
     "check_application",
@@ -48,18 +49,22 @@ def check_application(value: object) -> None:
     """Text must be ``MODULE:ATTRIBUTE``; empty is no application yet; else a callable."""
     if isinstance(value, str):
         match = _match_reference(value)
-        if value and not (match and all(map(str.isidentifier, match[1].split(".")))):
-            raise NotAllowed(value, f"MODULE:ATTRIBUTE, such as {_example(value)}")
+        file = value.partition(":")[0].endswith(".py")  # the name of a file, not of a module
+        if value and (file or not (match and all(map(str.isidentifier, match[1].split("."))))):
+            meant = _meant(value)
+            if meant:
+                raise ConfigurationError(f"{shown(value)} is not allowed; did you mean {meant}?")
+            raise NotAllowed(value, "MODULE:ATTRIBUTE, such as main:app")
     elif not callable(value):
         raise NotAllowed(value, "an ASGI application or its name, MODULE:ATTRIBUTE")
 
 
-def _example(value: str) -> str:
-    """The right form of what was probably meant."""
+def _meant(value: str) -> str:
+    """The right form of what was probably meant; empty where that cannot be known."""
     module, _, attribute = value.partition(":")
     module = module.removesuffix(".py").strip("./").replace("/", ".")
     example = f"{module}:{attribute or 'app'}"
-    return example if example != value and _match_reference(example) else "main:app"
+    return example if example != value and _match_reference(example) else ""
 
 
 def check_root_path(value: str) -> None:

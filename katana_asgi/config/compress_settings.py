@@ -29,6 +29,8 @@ def check_media_type(member: str) -> None:
 class CompressSettings:
     """Compression"""
 
+    theme = "Compression"
+
     compress: bool = setting(
         False,
         "boolean",

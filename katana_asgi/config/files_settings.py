@@ -17,6 +17,8 @@ __all__ = ["FilesSettings"]
 class FilesSettings:
     """Static files"""
 
+    theme = "Static files"
+
     static_dir: tuple[StaticFiles, ...] = setting(
         (),
         "static-dir",

@@ -42,3 +42,6 @@ class FractionKind(ValueKind):
 
     def to_text(self, setting: Setting, value: Any) -> str:
         return f"{value:g}"
+
+    def from_python(self, setting: Setting, value: Any) -> Any:
+        return self.from_toml(setting, value)

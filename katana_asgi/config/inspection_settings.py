@@ -15,7 +15,9 @@ __all__ = ["InspectionSettings", "ReloadSettings"]
 
 @dataclass(frozen=True, kw_only=True)
 class InspectionSettings:
-    """Inspection"""
+    """Inspection."""
+
+    theme = "Inspection"
 
     control_dir: str = setting(
         "auto",
@@ -40,12 +42,21 @@ class InspectionSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ReloadSettings:
-    """Reload"""
+    """Reload."""
+
+    theme = "Reload"
 
     reload: bool = setting(
         False,
         "boolean",
-        "Start the application anew when files change; for development, needs the reload extra.",
+        "Restart the application when files change; for development. The reload extra notices "
+        "changes sooner.",
+    )
+    reload_delay: float = setting(
+        0.25,
+        "duration",
+        "Time between two polls of the files, where the reload extra is not installed.",
+        minimum=0.01,
     )
     reload_dir: tuple[str, ...] = setting(
         (),

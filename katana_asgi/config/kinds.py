@@ -1,14 +1,19 @@
 """The kinds of settings with one value: how each is read, checked and written.
 
-Text comes from flags and environment, TOML values from files, final values from Python. All
-three end in ``checked``, so that a value means and may be the same wherever it comes from.
+Text comes from flags and environment, TOML values from files, objects from Python. All three
+end in ``checked``, so that a value means and may be the same wherever it comes from.
 """
 
 from __future__ import annotations
 
+import io
+import math
 import os
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from configparser import Error as ConfigError
+from configparser import RawConfigParser
 from typing import TYPE_CHECKING, Any, Final
 
 from katana_asgi.config.refusal import NotAllowed
@@ -23,6 +28,7 @@ __all__ = [
     "ChoiceKind",
     "DurationKind",
     "IntegerKind",
+    "LogConfigKind",
     "PathKind",
     "SizeKind",
     "TextKind",
@@ -59,6 +65,10 @@ class ValueKind(ABC):
 
     def from_toml(self, setting: Setting, value: object) -> Any:
         """The value of what stands in a file; not yet checked."""
+        return value
+
+    def from_python(self, setting: Setting, value: Any) -> Any:
+        """The value of what a program gives; not yet checked."""
         return value
 
     @abstractmethod
@@ -107,6 +117,25 @@ class PathKind(ValueKind):
         return path
 
 
+class LogConfigKind(PathKind):
+    """A file with a configuration for Python's logging, or such a configuration."""
+
+    def from_python(self, setting: Setting, value: Any) -> Any:
+        if not isinstance(value, io.TextIOBase):
+            return value
+        parser = RawConfigParser()
+        try:
+            parser.read_file(value)
+        except (ConfigError, ValueError, OSError) as error:
+            raise NotAllowed(value, "a file in the format of logging.config") from error
+        return parser
+
+    def checked(self, setting: Setting, value: Any) -> Any:
+        if isinstance(value, Mapping) and not isinstance(value, RawConfigParser):
+            return dict(value)
+        return value if isinstance(value, RawConfigParser) else super().checked(setting, value)
+
+
 class ChoiceKind(ValueKind):
     """One of a few words."""
 
@@ -117,6 +146,9 @@ class ChoiceKind(ValueKind):
 
     def from_text(self, setting: Setting, text: str) -> str:
         return text.strip().lower()
+
+    def from_python(self, setting: Setting, value: Any) -> Any:
+        return self.from_text(setting, value) if isinstance(value, str) else value
 
     def checked(self, setting: Setting, value: Any) -> str:
         if not isinstance(value, str) or value not in setting.choices:
@@ -137,6 +169,11 @@ class BooleanKind(ValueKind):
         if word is None:
             raise NotAllowed(text, "1, true, yes or on, 0, false, no or off")
         return word
+
+    def from_python(self, setting: Setting, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.from_text(setting, value)
+        return bool(value) if isinstance(value, int) and value in (0, 1) else value
 
     def checked(self, setting: Setting, value: Any) -> bool:
         if not isinstance(value, bool):
@@ -161,6 +198,9 @@ class IntegerKind(ValueKind):
         if _match_integer(text) is None:
             raise NotAllowed(text, self.allowed(setting))
         return int(text)
+
+    def from_python(self, setting: Setting, value: Any) -> Any:
+        return self.from_text(setting, value) if isinstance(value, str) else value
 
     def checked(self, setting: Setting, value: Any) -> int:
         low, high = _range(setting, self.largest)
@@ -211,6 +251,13 @@ class DurationKind(ValueKind):
 
     def from_toml(self, setting: Setting, value: object) -> Any:
         return self.from_text(setting, value) if isinstance(value, str) else value
+
+    def from_python(self, setting: Setting, value: Any) -> Any:
+        """As from a file; programs write a very long time for one without end."""
+        value = self.from_toml(setting, value)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        without_end = number and LONGEST_DURATION < value < math.inf
+        return float(LONGEST_DURATION) if without_end else value
 
     def checked(self, setting: Setting, value: Any) -> float:
         low, high = _range(setting, LONGEST_DURATION)

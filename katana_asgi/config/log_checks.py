@@ -24,7 +24,7 @@ LOCAL_SYSLOG: Final = "/dev/log" if os.path.exists("/dev/log") else "/var/run/sy
 
 SYSLOG_PORT: Final = 514
 
-LOG_CONFIG_SUFFIXES: Final = (".json", ".toml", ".yaml", ".yml")
+LOG_CONFIG_SUFFIXES: Final = (".json", ".toml", ".yaml", ".yml", ".ini", ".conf", ".cfg")
 
 _match_syslog: Final = re.compile(
     r"syslog:(?://(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+)(?::([0-9]{1,5}))?|(/[^/\0][^\0]*)?)"
@@ -65,8 +65,10 @@ def check_log_file(value: str) -> None:
         raise NotAllowed(value, allowed, f"cannot be written ({os.strerror(problem)})")
 
 
-def check_log_config(value: str) -> None:
-    """A readable file whose name says what is in it."""
+def check_log_config(value: object) -> None:
+    """A readable file whose name says what is in it; a program may give the content itself."""
+    if not isinstance(value, str):
+        return
     if not value.lower().endswith(LOG_CONFIG_SUFFIXES):
         raise NotAllowed(value, f"a file named {', '.join(LOG_CONFIG_SUFFIXES)}")
     check_readable(value)

@@ -5,7 +5,9 @@ A table, not a program; ``model.py`` says how fields become settings.
 
 from __future__ import annotations
 
+from configparser import RawConfigParser
 from dataclasses import dataclass
+from typing import Any
 
 from katana_asgi.config.access_format import check_access_field, check_access_format
 from katana_asgi.config.log_checks import (
@@ -21,7 +23,9 @@ __all__ = ["AccessLogSettings", "RequestIdSettings"]
 
 @dataclass(frozen=True, kw_only=True)
 class AccessLogSettings:
-    """Access log"""
+    """Access log."""
+
+    theme = "Access log"
 
     access_log_format: str = setting(
         "auto",
@@ -79,18 +83,21 @@ class AccessLogSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class RequestIdSettings:
-    """Log format and request ids"""
+    """Log format and request ids."""
+
+    theme = "Log format and request ids"
 
     log_format: str = setting(
-        "text",
+        "auto",
         "choice",
-        "The server's own log as text, or as JSON with one record a line.",
-        choices=("text", "json"),
+        "Log lines: text, time (text that begins with the time) or json. auto is time, or text "
+        "where a journal or a container's log adds the time.",
+        choices=("auto", "text", "time", "json"),
     )
-    log_config: str | None = setting(
+    log_config: str | dict[str, Any] | RawConfigParser | None = setting(  # noqa: RUF009 - it makes a dataclass field
         None,
-        "path",
-        "Configuration for Python's logging, a dict as JSON, TOML, or YAML (yaml extra).",
+        "log-config",
+        "Configuration for Python's logging: .json, .toml, .yaml (yaml extra), or .ini and .conf.",
         metavar="FILE",
         check=check_log_config,
     )
@@ -102,5 +109,5 @@ class RequestIdSettings:
         choices=("off", "generate", "trust"),
     )
     server_timing: bool = setting(
-        False, "boolean", "Tell in Server-Timing how long the application took to start its answer."
+        False, "boolean", "Add Server-Timing: how long the application took to start its response."
     )

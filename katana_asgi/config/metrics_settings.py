@@ -80,7 +80,9 @@ def is_local(value: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class MetricsSettings:
-    """Metrics and the admin listener"""
+    """Metrics and the admin listener."""
+
+    theme = "Metrics and the admin listener"
 
     admin_bind: str = setting(
         "",

@@ -61,7 +61,9 @@ def check_pid_file(value: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ShutdownSettings:
-    """Shutdown"""
+    """Shutdown."""
+
+    theme = "Shutdown"
 
     shutdown_delay: float = setting(
         0.0,
@@ -73,8 +75,8 @@ class ShutdownSettings:
     timeout_drain_idle: float = setting(
         2.0,
         "duration",
-        "Time an idle connection stays open while a worker drains, for a request on its way; "
-        "the answer says close. Not on SIGINT.",
+        "Time an idle connection stays open while another worker takes over or a shutdown delay "
+        "runs, for a request on its way; the answer says close. At other stops 0.2 s at most.",
         minimum=0,
     )
     timeout_stream_shutdown: float = setting(
@@ -94,7 +96,9 @@ class ShutdownSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class RecyclingSettings:
-    """Recycling"""
+    """Recycling."""
+
+    theme = "Recycling"
 
     supervise: bool = setting(
         False,
@@ -144,12 +148,15 @@ class RecyclingSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class IdentitySettings:
-    """Identity"""
+    """Identity."""
+
+    theme = "Identity"
 
     chdir: str = setting(
         "",
         "path",
-        "Directory to change to before anything else.",
+        "Directory to change to before anything else: all other paths begin there, but for those "
+        "of --config and --env-file. A reload finds it by its name again.",
         metavar="DIR",
         check=check_directory,
     )

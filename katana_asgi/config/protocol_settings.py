@@ -22,7 +22,9 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class HttpSettings:
-    """HTTP"""
+    """HTTP."""
+
+    theme = "HTTP"
 
     http: str = setting(
         "auto",
@@ -30,6 +32,13 @@ class HttpSettings:
         "Parser of HTTP/1.1 request heads; auto is the native one where it was built, "
         "else httptools.",
         choices=("auto", "native", "httptools", "h11"),
+    )
+    http2: str = setting(
+        "auto",
+        "choice",
+        "HTTP/2; auto speaks it over TLS by ALPN and without TLS with clients that begin with it, "
+        "tls over TLS only.",
+        choices=("auto", "tls", "off"),
     )
     header: tuple[tuple[str, str], ...] = setting(
         (),
@@ -44,7 +53,9 @@ class HttpSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LimitSettings:
-    """Timeouts and limits"""
+    """Timeouts and limits."""
+
+    theme = "Timeouts and limits"
 
     timeout_header: float = setting(
         10.0,
@@ -129,6 +140,13 @@ class LimitSettings:
         minimum=0,
         unlimited=True,
     )
+    limit_streams: int = setting(
+        128,
+        "integer",
+        "Requests of one HTTP/2 connection that may be open at once; more are refused, to be "
+        "sent again.",
+        minimum=1,
+    )
     limit_connections: int = setting(
         0,
         "integer",
@@ -148,7 +166,9 @@ class LimitSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class WebSocketSettings:
-    """WebSocket"""
+    """WebSocket."""
+
+    theme = "WebSocket"
 
     ws: str = setting(
         "auto",

@@ -14,7 +14,9 @@ __all__ = ["ProxyProtocolSettings"]
 
 @dataclass(frozen=True, kw_only=True)
 class ProxyProtocolSettings:
-    """PROXY protocol"""
+    """PROXY protocol."""
+
+    theme = "PROXY protocol"
 
     proxy_protocol: bool = setting(
         False,

@@ -35,7 +35,9 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class ApplicationSettings:
-    """Application"""
+    """Application."""
+
+    theme = "Application"
 
     app: str | ASGIApplication = setting(  # noqa: RUF009 - it makes a dataclass field
         "",
@@ -66,6 +68,11 @@ class ApplicationSettings:
     root_path: str = setting(
         "", "text", "Path under which a proxy mounts the application.", check=check_root_path
     )
+    reset_contextvars: bool = setting(
+        False,
+        "boolean",
+        "Run each request in an empty context, without the variables that lifespan startup set.",
+    )
     env_file: str | None = setting(
         None,
         "path",
@@ -74,10 +81,20 @@ class ApplicationSettings:
         check=check_readable,
     )
 
+    @property
+    def application_name(self) -> str:
+        """How the application is named to people: ``main:app``, or what the object is called."""
+        if isinstance(self.app, str):
+            return self.app
+        name = getattr(self.app, "__qualname__", None) or type(self.app).__qualname__
+        return f"{getattr(self.app, '__module__', None) or '?'}:{name}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class SocketSettings:
-    """Sockets"""
+    """Sockets."""
+
+    theme = "Sockets"
 
     host: str = setting(
         "127.0.0.1", "text", "Address or host name to listen on; empty is all addresses."
@@ -98,7 +115,9 @@ class SocketSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessSettings:
-    """Processes"""
+    """Processes."""
+
+    theme = "Processes"
 
     workers: int = setting(
         1,
@@ -135,11 +154,20 @@ class ProcessSettings:
         minimum=0,
         unlimited=True,
     )
+    limit_max_requests_jitter: int = setting(
+        0,
+        "integer",
+        "Raise limit-max-requests by up to this many requests, at random for each worker; 0 uses "
+        "recycle-jitter.",
+        minimum=0,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class RouteSettings:
-    """Static routes"""
+    """Static routes."""
+
+    theme = "Static routes"
 
     static_route: tuple[StaticRoute, ...] = setting(
         (),
@@ -160,7 +188,9 @@ class RouteSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ProxySettings:
-    """Proxies"""
+    """Proxies."""
+
+    theme = "Proxies"
 
     proxy_headers: bool = setting(
         True,
@@ -187,7 +217,9 @@ class ProxySettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LogSettings:
-    """Logging"""
+    """Logging."""
+
+    theme = "Logging"
 
     log_level: str = setting(
         "info",

@@ -21,6 +21,7 @@ Kind: TypeAlias = Literal[
     "size",  # bytes as int; "16KiB", "1MiB", "64kB" accepted
     "fraction",  # 0 to 1 as float; "5%" accepted
     "path",  # a file or directory
+    "log-config",  # a file, or from Python a dict, a parser or an open file
     "list",  # comma-separated text
     "field",  # "Name:Value", repeatable
     "binds",  # places to listen, repeatable

@@ -17,7 +17,9 @@ __all__ = ["TlsSettings"]
 
 @dataclass(frozen=True, kw_only=True)
 class TlsSettings:
-    """TLS"""
+    """TLS."""
+
+    theme = "TLS"
 
     ssl_certfile: str | None = setting(
         None,

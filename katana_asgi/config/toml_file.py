@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from katana_asgi.config.model import SETTINGS
 from katana_asgi.config.reading import read_file
 from katana_asgi.config.refusal import suggestion
+from katana_asgi.config.uvicorn_names import substitute
 from katana_asgi.config.values import from_toml
 from katana_asgi.errors import ConfigurationError
 
@@ -26,11 +27,12 @@ _NAMES: Final = {key: name for name, s in SETTINGS.items() for key in (s.key, *s
 
 
 class FileSettings(NamedTuple):
-    """What a file says: checked values by setting, and the key of each as the file has it."""
+    """What a file says: checked values by setting, the key of each as the file has it, notes."""
 
     label: str
     values: dict[str, object]
     keys: dict[str, str]
+    notes: list[str]
 
     def origin(self, name: str) -> str:
         """ "file katana.toml key workers"."""
@@ -48,7 +50,7 @@ class ConfigFile(NamedTuple):
 
         Raises ``ConfigurationError`` for an unknown key and a value that is not allowed.
         """
-        result = FileSettings(self.label, {}, {})
+        result = FileSettings(self.label, {}, {}, [])
         for key, name, value in _known(self.label, self.table):
             if (name in EARLY) is not early:
                 continue
@@ -57,7 +59,9 @@ class ConfigFile(NamedTuple):
                     f"{self.label}: {result.keys[name]} and {key} are the same setting"
                 )
             result.keys[name] = key
-            result.values[name] = from_toml(SETTINGS[name], value, result.origin(name))
+            meant, note = substitute(name, value, result.origin(name))
+            result.notes.extend([note] if note else [])
+            result.values[name] = from_toml(SETTINGS[name], meant, result.origin(name))
         return result
 
 

@@ -15,6 +15,7 @@ from katana_asgi.config.kinds import (
     ChoiceKind,
     DurationKind,
     IntegerKind,
+    LogConfigKind,
     PathKind,
     SizeKind,
     TextKind,
@@ -28,7 +29,7 @@ from katana_asgi.config.members import (
     ListKind,
     RouteKind,
 )
-from katana_asgi.config.refusal import NotAllowed, at
+from katana_asgi.config.refusal import at
 from katana_asgi.config.static_files import StaticDirKind
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ KINDS: Final[Mapping[Kind, ValueKind]] = {
     "size": SizeKind(),
     "fraction": FractionKind(),
     "path": PathKind(),
+    "log-config": LogConfigKind(),
     "list": ListKind(),
     "field": FieldKind(),
     "binds": BindsKind(),
@@ -90,9 +92,16 @@ def from_toml(setting: Setting, value: object, origin: str) -> Any:
 
 
 def from_python(setting: Setting, value: Any, origin: str) -> Any:
-    """The value of what a caller says: lists will do for tuples, ``None`` for no limit."""
+    """The value of what a program gives.
+
+    Text is read as from a variable, lists will do for tuples; ``None`` is no limit where 0 is,
+    else the default.
+    """
+    kind = KINDS[setting.kind]
     with at(origin):
-        return _checked(setting, value)
+        if value is None and setting.kind != "application":
+            return 0 if setting.unlimited else setting.default
+        return _checked(setting, kind.from_python(setting, value))
 
 
 def to_text(setting: Setting, value: Any) -> str:
@@ -101,14 +110,7 @@ def to_text(setting: Setting, value: Any) -> str:
 
 
 def _checked(setting: Setting, value: Any) -> Any:
-    kind = KINDS[setting.kind]
-    if value is None:
-        if setting.default is None:
-            return None
-        if not setting.unlimited:
-            raise NotAllowed(value, kind.allowed(setting))
-        value = 0
-    value = kind.checked(setting, value)
+    value = KINDS[setting.kind].checked(setting, value)
     if setting.check is not None:
         for member in value if isinstance(value, tuple) else (value,):
             setting.check(member)

@@ -16,29 +16,27 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
-from katana_asgi.asgi.dispatch import begin, cancel_in_time, open_exchange, refusal_for
+from katana_asgi.asgi.dispatch import begin, end_call, open_exchange, refusal_for
 from katana_asgi.asgi.exchange import HIGH_WATER, STREAMING, Exchange
 from katana_asgi.codec import EXPECT_CONTINUE, KEEP_ALIVE, TRAILERS, UPGRADE
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http.refusal import TOO_MANY_CONNECTIONS, Blame, Refusal, refusal_of
-from katana_asgi.http1.reading import RequestReader
+from katana_asgi.http1.reading import OtherProtocol, RequestReader
 from katana_asgi.http1.states import BUSY, CLOSED, DRAINING, LINGERING, READY, RECEIVING
 from katana_asgi.http1.tunnel import open_tunnel
 from katana_asgi.http1.writing import Http1Writer
 from katana_asgi.net.clock import EVERY_TICK, NEVER
-from katana_asgi.net.departure import has_gone
+from katana_asgi.net.departure import has_ended, has_gone
 from katana_asgi.net.peer import Peer
 from katana_asgi.net.reset import end_writing, reset
 from katana_asgi.net.stall import WriteStall, unsent
-from katana_asgi.observe.observer import LEFT
 
 if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.asgi.tunnel import ByteStream, TunnelEnd
     from katana_asgi.http.message import RequestHead
     from katana_asgi.http1.settings import Http1Settings
-    from katana_asgi.net.peer import Endpoint
-    from katana_asgi.net.proxy_protocol import Origin
+    from katana_asgi.routes.static import StaticResponse
     from katana_asgi.routes.table import RouteTable
 
 __all__ = ["Http1Connection"]
@@ -53,8 +51,12 @@ LINGER_CONTENT: Final = 5.0
 LINGER_LONG: Final = 30.0
 """Seconds that all of it may take, as with nginx: against content without end."""
 
-LINGER_TLS: Final = 0.5
-"""Over TLS only the end of the connection tells that nothing more comes: be short."""
+LINGER_BRIEF: Final = 0.5
+"""Instead over TLS, where only the end of the connection tells that nothing more comes, and while
+the worker ends."""
+
+UNCONFIRMED: Final = 0.1
+"""Seconds that the peer of a TLS connection has to confirm its end while the worker ends."""
 
 AT_ONCE: Final = 16
 """Pipelined requests begun in one turn of the loop, so that one client cannot keep it busy."""
@@ -64,23 +66,21 @@ PROBE: Final = 0.25
 
 
 class Http1Connection(asyncio.Protocol):
-    """The asyncio protocol of one connection.
-
-    ``server`` is the address that the listener knows, ``False`` where each connection has its
-    own; ``origin`` is a PROXY header that is believed.
-    """
+    """The asyncio protocol of one connection."""
 
     __slots__ = (
         "_context",
         "_eof",
         "_exchange",
         "_head",
+        "_last",
         "_linger_end",
         "_meter",
         "_requests_left",
         "_routes",
         "_serving",
         "_settings",
+        "_silence",
         "_since",
         "_stall",
         "_timer",
@@ -99,13 +99,11 @@ class Http1Connection(asyncio.Protocol):
         self,
         context: WorkerContext,
         settings: Http1Settings,
-        server: Endpoint | bool = False,
-        scheme: str = "http",
-        origin: Origin | None = None,
+        peer: Peer | None = None,
     ) -> None:
         self._context = context
         self._settings = settings
-        self.peer = Peer(server, scheme, origin)
+        self.peer = peer or Peer(False, "http")
         self.reading = RequestReader(settings)
         self.writing = Http1Writer(self, context, settings.defaults)
         self.state = READY
@@ -113,12 +111,15 @@ class Http1Connection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._head: RequestHead | None = None  # of the present or the last request
         self._routes = context.routes if settings.redirect is None else None
+        # The last read that was one request for a static route, and what answered it.
+        self._last: tuple[bytes, RequestHead, StaticResponse] | None = None
         self._requests_left = settings.limit_keep_alive_requests  # 0: no limit
         self._meter = settings.meter  # counts bytes, where metrics are on
         self._serving = False  # ``_serve`` is at work, and looks at the state when it comes back
         self._eof = False  # the peer sends no more
         self._unread = 0  # bytes of content that may still be read and dropped
         self._linger_end = 0.0  # when lingering has to end, on the loop's clock
+        self._silence = 0.0  # seconds without a byte after which lingering ends
         self._since = 0.0  # when anything came last while lingering, or was sent to a silent peer
         self._timer: asyncio.TimerHandle | None = None  # of lingering, or of a half-closed peer
         self._stall: WriteStall | None = None  # while more waits to be sent than should
@@ -142,23 +143,20 @@ class Http1Connection(asyncio.Protocol):
 
     def _admit(self, full: bool) -> None:
         """Turn the peer away where there are too many connections, in all or of its own."""
-        admission = self._context.admission
-        client = self.peer.client
-        excess = 0
-        if admission.counts_clients and client is not None:
-            excess = admission.enters(self, client[0])
-        if excess <= 0 and not full:
-            return
-        if excess <= admission.most_per_client and admission.turns_away(self):
+        admitted = self._context.admission.admits(self, self.peer.client, full=full)
+        if admitted is None:
+            self.abort()
+        elif not admitted:
             self.refuse(TOO_MANY_CONNECTIONS)
-        else:
-            self.abort()  # too many even to be told
 
     def data_received(self, data: bytes) -> None:
         """Bytes were read."""
         if self._meter is not None:
             self._meter.bytes_in += len(data)
         state = self.state
+        last = self._last
+        if last is not None and state == READY and data == last[0] and self._answer_again(*last):
+            return
         reading = self.reading
         if state <= RECEIVING:
             reading.add(data)
@@ -180,20 +178,23 @@ class Http1Connection(asyncio.Protocol):
         But not over TLS, where the transports take the end of one side for that of both.
         """
         exchange = self._exchange
-        if (
-            exchange is None
-            or not exchange.content_complete
-            or not self._transport.can_write_eof()
-            or not exchange.half_close()
-        ):
+        if not self._is_owed(exchange):
             if exchange is not None:
                 self._abandon(exchange)
             self._close()
             return False
         self._eof = True
-        self._since = self._context.loop.time()
-        self._timer = self._context.loop.call_later(PROBE, self._check_departure, PROBE)
+        if exchange is not None:
+            self._watch_departure(exchange)
         return True
+
+    def _is_owed(self, exchange: Exchange | None) -> bool:
+        """Whether a peer that sends no more has asked for something that it has not got."""
+        if not self._transport.can_write_eof():
+            return False
+        if exchange is None:
+            return self.state == READY and self.reading.more  # about to begin
+        return exchange.content_complete and exchange.half_close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer has gone, or the connection was closed."""
@@ -257,6 +258,9 @@ class Http1Connection(asyncio.Protocol):
                 if begun == AT_ONCE:
                     self._context.loop.call_soon(self._serve)
                     break
+        except OtherProtocol as error:
+            if not self._hand_over():
+                self.refuse(refusal_of(error))
         except RemoteProtocolError as error:
             self.refuse(refusal_of(error), without_content=error.without_content)
         finally:
@@ -298,8 +302,22 @@ class Http1Connection(asyncio.Protocol):
         if keep_alive:
             self.state = READY
             self.deadline = context.clock.idle_deadline
+            last = self.reading.last
+            self._last = (last[0], head, response) if last and last[1][0] is head else None
         else:
             self._finish()
+        return True
+
+    def _answer_again(self, data: bytes, head: RequestHead, response: StaticResponse) -> bool:
+        """Answer the same read as before, as health checks and load balancers send it."""
+        context = self._context
+        if context.draining or self._requests_left or not self.reading.fresh:
+            return False
+        context.requests += 1
+        self.writing.write_static(response, head, alone=True)
+        if context.observer is not None:
+            context.observer.answered(self.peer, head, response)
+        self.deadline = context.clock.idle_deadline
         return True
 
     def _persists(self, framing: int) -> bool:
@@ -337,14 +355,25 @@ class Http1Connection(asyncio.Protocol):
             exchange = open_exchange(context, writing, head, self.peer, trailers=trailers)
         self._exchange = exchange
         if head.content_length != 0:
-            self.deadline = EVERY_TICK
-            exchange.continue_due = framing & EXPECT_CONTINUE != 0
-            if self.reading.more:
-                self._take_content()
+            piece = self.reading.take_whole()
+            if piece is not None:
+                exchange.content_received(piece)
+                exchange.content_complete = True
+            else:
+                self.deadline = EVERY_TICK
+                exchange.continue_due = framing & EXPECT_CONTINUE != 0
+                if self.reading.more:
+                    self._take_content()
+        if exchange.disconnected:
+            return  # what came of its content was refused
         if self._eof:
+            if not exchange.content_complete:
+                self._abandon(exchange)  # the rest of its content will not come
+                self._close()
+                return
             exchange.half_close()
-        if not exchange.disconnected:  # else what came of its content was refused
-            begin(context, exchange)
+            self._watch_departure(exchange)
+        begin(context, exchange)
 
     def _take_content(self) -> None:
         """Give content to the exchange, or drop it where the application did not want it."""
@@ -431,9 +460,14 @@ class Http1Connection(asyncio.Protocol):
             # Its next requests wait, unread, for the peer to read.
             behind = self.writing.write_paused
         else:
-            behind = exchange.buffered + self.reading.held > HIGH_WATER
+            waiting = self.reading.held
+            if not exchange.content_complete:
+                waiting += exchange.buffered
+            behind = waiting > HIGH_WATER
         if behind:
             self.reading.pause()
+            if self.deadline == NEVER and exchange is not None:
+                self.deadline = EVERY_TICK  # to notice that the peer has gone
         else:
             self.reading.resume()
 
@@ -444,11 +478,19 @@ class Http1Connection(asyncio.Protocol):
 
     # -- a peer that leaves --------------------------------------------------------------------
 
-    def _check_departure(self, wait: float) -> None:
-        """Find out whether a peer that sends no more still reads.
+    def _watch_departure(self, exchange: Exchange) -> None:
+        """From now on check whether a peer that sends no more still reads."""
+        if self._timer is None:
+            loop = self._context.loop
+            self._since = loop.time()
+            self._timer = loop.call_later(PROBE, self._check_departure, PROBE, exchange.sent)
+
+    def _check_departure(self, wait: float, sent: int) -> None:
+        """Find out whether a peer that sends no more has gone.
 
         A stream that is silent sends a byte from time to time that a peer which has gone answers
         with a reset; where its framing has no such byte, it may be silent for the write timeout.
+        ``wait`` is the silence before the next byte, ``sent`` the content sent until the last call.
         """
         self._timer = None
         exchange = self._exchange
@@ -459,17 +501,28 @@ class Http1Connection(asyncio.Protocol):
             return
         loop = self._context.loop
         now = loop.time()
-        if exchange.state != STREAMING or self.writing.write_paused or self.writing.sending:
+        if (
+            exchange.state != STREAMING
+            or exchange.sent != sent
+            or self.writing.write_paused
+            or self.writing.sending
+        ):
             self._since = now  # a call that has not begun its response is left to finish
-        elif now - self._since >= wait and not self.writing.probe():
-            limit = self._settings.timeout_write
-            if limit and now - self._since >= limit:
-                self._transport.abort()
-                return
-        elif now - self._since >= wait:
+        silent = now - self._since
+        if silent >= wait and self.writing.probe():
             self._since = now
             wait *= 2
-        self._timer = loop.call_later(PROBE, self._check_departure, wait)
+        elif 0 < self._settings.timeout_write <= silent:
+            self._transport.abort()
+            return
+        self._timer = loop.call_later(PROBE, self._check_departure, wait, exchange.sent)
+
+    def _check_unread(self, exchange: Exchange) -> None:
+        """Check a peer whose end does not show because nothing of it is read."""
+        if has_gone(self._transport):
+            self._transport.abort()
+        elif exchange.state == STREAMING and has_ended(self._transport):
+            self._watch_departure(exchange)
 
     def write_failed(self) -> None:
         """The transport is closing under an exchange."""
@@ -478,24 +531,8 @@ class Http1Connection(asyncio.Protocol):
 
     def _abandon(self, exchange: Exchange, *, aborted: bool = False) -> None:
         """The peer has gone, or we have had enough of it."""
-        observer = self._context.observer
-        if observer is not None:
-            if exchange.whole:
-                observer.done(exchange)
-            elif aborted:
-                status = exchange.status if exchange.on_the_wire else LEFT
-                observer.ended(exchange, status, "aborted")
-            elif exchange.on_the_wire:
-                observer.ended(exchange, LEFT, f"client left after {exchange.status}")
-            else:
-                observer.ended(exchange, LEFT, "client left")
-        self._take_away(exchange)
-
-    def _take_away(self, exchange: Exchange) -> None:
-        """Tell the application that the peer has gone; cancel in time what does not listen."""
         self._exchange = None
-        exchange.disconnect()
-        cancel_in_time(self._context, exchange)
+        end_call(self._context, exchange, aborted=aborted)
 
     def abandon(self) -> None:
         """The application obeyed a disconnect: end in silence what it left."""
@@ -504,6 +541,22 @@ class Http1Connection(asyncio.Protocol):
             return
         self._abandon(exchange)
         self._break_off()
+
+    def _hand_over(self) -> bool:
+        """The client spoke HTTP/2 from its first byte (RFC 9113 §3.3): go on as its connection.
+
+        Returns whether that is possible.
+        """
+        hand_over = self._settings.prior_knowledge
+        if hand_over is None or self._head is not None or self.peer.connection_scheme != "http":
+            return False
+        held = self.reading.take_held()
+        self.state = CLOSED
+        self._context.clock.watched.discard(self)
+        self.reading.close()
+        self.writing.close()
+        hand_over(self, self._transport, held)
+        return True
 
     # -- upgrades ------------------------------------------------------------------------------
 
@@ -555,7 +608,9 @@ class Http1Connection(asyncio.Protocol):
         observer = self._context.observer
         exchange = self._exchange
         if exchange is not None:
-            self._take_away(exchange)
+            self._exchange = None
+            exchange.disconnect()
+            exchange.cancel_in_time()
             if exchange.on_the_wire:
                 if observer is not None:
                     failed = refusal.blame is Blame.APPLICATION
@@ -603,11 +658,13 @@ class Http1Connection(asyncio.Protocol):
     def _check_content(self) -> None:
         """Refuse content that comes too slowly; what the application delays is not the peer's."""
         exchange = self._exchange
-        if exchange is None or exchange.content_complete:
+        if exchange is not None and self.reading.paused and self.deadline == EVERY_TICK:
+            self._check_unread(exchange)
+        elif exchange is None or exchange.content_complete:
             self.deadline = NEVER
             if exchange is not None:
                 exchange.overdue()
-        elif not self.reading.paused and not exchange.continue_due:
+        elif not exchange.continue_due:
             settings = self._settings
             if self.reading.too_slow(
                 exchange.received,
@@ -675,6 +732,9 @@ class Http1Connection(asyncio.Protocol):
             self._end_idle()
         elif self.state == DRAINING:
             self._linger()  # the response has gone out; nobody wants the rest of the content
+        elif self.state == LINGERING:
+            self._set_silence()
+            self._set_timer(self._silence)
 
     def wind_down(self, grace: float) -> None:
         """As ``shutdown``, but a client that was not told may send one more request meanwhile."""
@@ -703,7 +763,7 @@ class Http1Connection(asyncio.Protocol):
         old = head is not None and head.version == "1.0"
         if reading.complete and not reading.more and (asked or tls):
             self._close()
-        elif old and tls:
+        elif old and tls and reading.complete:
             self._close()  # nothing else may tell where the content ends
         else:
             self._linger()
@@ -724,14 +784,16 @@ class Http1Connection(asyncio.Protocol):
         self.reading.resume()
         if transport.can_write_eof():  # over TLS the response's own length has to tell
             end_writing(transport)
+        self._set_silence()
         self._set_timer(self._silence)
 
-    @property
-    def _silence(self) -> float:
-        """Seconds without a byte after which lingering ends."""
-        if not self.reading.complete:
-            return LINGER_CONTENT
-        return LINGER if self._transport.can_write_eof() else LINGER_TLS
+    def _set_silence(self) -> None:
+        """Choose for how long nothing may come while lingering."""
+        tells = self._transport.can_write_eof()
+        if self._context.draining or not (tells or self.reading.half_read):
+            self._silence = LINGER_BRIEF
+        else:
+            self._silence = LINGER_CONTENT if tells and self.reading.half_read else LINGER
 
     def _linger_received(self, data: bytes) -> None:
         """Drop what comes behind the last response."""
@@ -739,14 +801,12 @@ class Http1Connection(asyncio.Protocol):
             return
         self._since = self._context.loop.time()
         reading = self.reading
-        if not reading.complete:
-            reading.add(data)
-            try:
-                reading.read_content()
-            except RemoteProtocolError:
-                reading.close()
-        if reading.complete and not self._transport.can_write_eof():
+        if reading.complete:
+            return
+        if reading.drop(data) and not self._transport.can_write_eof():
             self._close()  # it has sent what it announced
+        else:
+            self._set_silence()
 
     def _check_linger(self) -> None:
         """The peer had its time, unless it is still sending or taking the response."""
@@ -794,6 +854,8 @@ class Http1Connection(asyncio.Protocol):
         transport.close()
         if transport.get_write_buffer_size():
             self._context.clock.stalled.add(self)  # the peer has to take the rest in time
+        elif self._context.draining and not transport.can_write_eof():
+            self._context.loop.call_later(UNCONFIRMED, transport.abort)
 
     def abort(self) -> None:
         """End the connection without another byte."""

@@ -45,6 +45,10 @@ class ContentDecoder(Protocol):
     def complete(self) -> bool:
         """Whether the message is complete."""
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything of it has come."""
+
     def feed(self, data: bytes, start: int) -> tuple[bytes, int]:
         """Take bytes from ``start`` on; returns content, and where what follows the message
         begins (the end of ``data`` where the message is not complete).
@@ -56,14 +60,18 @@ class ContentDecoder(Protocol):
 class CountedContent:
     """Content of a known length (RFC 9112 §6.2)."""
 
-    __slots__ = ("remaining",)
+    __slots__ = ("_length", "remaining")
 
     def __init__(self, length: int) -> None:
-        self.remaining = length
+        self._length = self.remaining = length
 
     @property
     def complete(self) -> bool:
         return not self.remaining
+
+    @property
+    def begun(self) -> bool:
+        return self.remaining != self._length
 
     def feed(self, data: bytes, start: int) -> tuple[bytes, int]:
         size = len(data)
@@ -81,11 +89,12 @@ _TRAILERS: Final = 3
 class ChunkedContent:
     """Chunk-coded content, strictly: CRLF only, hexadecimal digits only (RFC 9112 §7.1)."""
 
-    __slots__ = ("_buffer", "_extensions", "_left", "_state", "_trailers", "complete")
+    __slots__ = ("_buffer", "_extensions", "_left", "_state", "_trailers", "begun", "complete")
 
     remaining: int | None = None
 
     def __init__(self) -> None:
+        self.begun = False
         self.complete = False
         self._buffer = b""  # an incomplete line or line end; bounded by the limits above
         self._state = _SIZE
@@ -94,6 +103,7 @@ class ChunkedContent:
         self._trailers = 0
 
     def feed(self, data: bytes, start: int) -> tuple[bytes, int]:
+        self.begun = True
         before = len(self._buffer)
         if before:
             data = self._buffer + data[start:]

@@ -38,12 +38,15 @@ class DefaultLines:
     def __init__(self, fields: DefaultFields, without: frozenset[bytes] = frozenset()) -> None:
         self._fields = fields
         self._without = without
-        self._refresh()
+        self.variants = self._render()
         fields.listeners.append(self._refresh)
 
     def _refresh(self) -> None:
+        self.variants = self._render()
+
+    def _render(self) -> tuple[bytes, ...]:
         lines = [field_lines(self._fields.pairs(own, self._without)) for own in range(4)]
-        self.variants = tuple(line + end for end in ENDS for line in lines)
+        return tuple(line + end for end in ENDS for line in lines)
 
     def without(self, names: frozenset[bytes], end: int) -> bytes:
         """The lines but for the fields named, with what ends the head."""

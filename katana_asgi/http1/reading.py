@@ -8,14 +8,14 @@ comes in, and whether the transport is read at all.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from katana_asgi.codec import check_sizes, scan_head
-from katana_asgi.codec.heads import split_request_line
+from katana_asgi.codec import scan_head
 from katana_asgi.errors import RemoteProtocolError
-from katana_asgi.http.target import parse_target
+from katana_asgi.http1.beginning import HEAD_END, PREFACE, HeadBeginning, skip_empty_lines
 from katana_asgi.http1.content import ChunkedContent, ContentDecoder, CountedContent
-from katana_asgi.http1.pace import BodyPace
+from katana_asgi.net.pace import BodyPace
 from katana_asgi.net.proxy_protocol import is_proxy_header
 
 if TYPE_CHECKING:
@@ -24,13 +24,15 @@ if TYPE_CHECKING:
     from katana_asgi.http.message import RequestHead
     from katana_asgi.http1.settings import Http1Settings
 
-__all__ = ["RequestReader"]
+__all__ = ["OtherProtocol", "RequestReader"]
 
-HEAD_END: Final = b"\r\n\r\n"
-_CR: Final = 0x0D
-_TCHAR: Final = frozenset(
-    b"!#$%&'*+-.^_`|~0123456789" + bytes(range(65, 91)) + bytes(range(97, 123))
-)
+MISSES: Final = 4
+"""Different heads in a row after which a connection is not one that repeats itself. Until then the
+last head is compared with the next: health checks and simple clients send the same bytes again."""
+
+
+class OtherProtocol(RemoteProtocolError):
+    """The client speaks HTTP/2; its bytes are held."""
 
 
 class RequestReader:
@@ -43,36 +45,31 @@ class RequestReader:
 
     __slots__ = (
         "_beginning",
-        "_checked",
         "_content",
         "_data",
-        "_limits",
-        "_line_end",
-        "_lines",
+        "_length",
+        "_misses",
         "_pace",
-        "_proxy_reason",
-        "_scan",
+        "_settings",
         "_start",
         "_transport",
-        "_whole",
         "complete",
         "framing",
+        "last",
         "more",
         "paused",
     )
 
     def __init__(self, settings: Http1Settings) -> None:
-        self._scan = settings.scan_head
-        self._whole = settings.scans_whole
-        self._limits = settings.head_limits
-        self._proxy_reason = settings.proxy_reason
+        self._settings = settings
         self._data = b""  # read, and not used yet from ...
         self._start = 0  # ... here on
-        self._beginning: bytearray | None = None  # of a head that has not come whole
-        self._checked = 0  # bytes of it that have been checked
-        self._line_end = -1  # where in it the request line ends
-        self._lines = 0  # line ends in it, from there on
-        self._content: ContentDecoder | None = None
+        self._beginning: HeadBeginning | None = None  # of a head that has not come whole
+        # The last read that was one head, and what it was parsed to.
+        self.last: tuple[bytes, tuple[RequestHead, int]] | None = None
+        self._misses = 0  # reads in a row that were not the last one again
+        self._length: int | None = 0  # of the content; None: unknown
+        self._content: ContentDecoder | None = None  # reads it, once it has begun to come
         self._pace: BodyPace | None = None
         self._transport: asyncio.Transport | None = None
         self.complete = True
@@ -102,7 +99,7 @@ class RequestReader:
     @property
     def fresh(self) -> bool:
         """Whether not a byte of a further request has come."""
-        return not self.more and not self._beginning
+        return not self.more and self._beginning is None
 
     def take_held(self) -> bytes:
         """Give away what is held: another protocol goes on from here."""
@@ -125,11 +122,14 @@ class RequestReader:
         """
         if self._beginning is not None:
             return self._next_gathered()
-        data = self._data
-        if self._whole and not self._start and data.endswith(HEAD_END):
+        data, settings = self._data, self._settings
+        if settings.scans_whole and not self._start and data.endswith(HEAD_END):
             # Nearly always one head and nothing else; the scanner declines what is more.
-            line, size, count = self._limits
-            found = self._scan(data, line, size, count)
+            if self._misses < MISSES:
+                found = self._remembered(data)
+            else:
+                line, size, count = settings.head_limits
+                found = settings.scan_head(data, line, size, count)
             if found is not None:
                 self._data = b""
                 self.more = False
@@ -141,6 +141,18 @@ class RequestReader:
                 return head
         return self._next_found()
 
+    def _remembered(self, data: bytes) -> tuple[RequestHead, int] | None:
+        """What a read is parsed to; what the last one was, where it is the same."""
+        last = self.last
+        if last is not None and last[0] == data:
+            self._misses = 0
+            return last[1]
+        self._misses += 1
+        line, size, count = self._settings.head_limits
+        found = self._settings.scan_head(data, line, size, count)
+        self.last = None if found is None or self._misses == MISSES else (data, found)
+        return found
+
     def _next_found(self) -> RequestHead | None:
         """As ``next_head``, where other bytes may stand before or behind."""
         data, start = self._data, self._start
@@ -151,107 +163,77 @@ class RequestReader:
         self._start = end
         if end == len(data):
             self._forget()
-        line, size, count = self._limits
+        line, size, count = self._settings.head_limits
         try:
-            found = self._scan(block, line, size, count) or scan_head(block, line, size, count)
+            found = self._settings.scan_head(block, line, size, count)
+            head, self.framing = found or scan_head(block, line, size, count)
         except RemoteProtocolError as error:
-            return self._refused(block, error)
-        head, self.framing = found
+            if block[0] not in b"\r\n":
+                if is_proxy_header(block):
+                    raise RemoteProtocolError(self._settings.proxy_reason) from None
+                if block == PREFACE:
+                    self._data = block + self.take_held()
+                    self.more = True
+                    raise OtherProtocol(error.reason, error.status) from None
+                error.without_content = block.startswith(b"HEAD ")
+                raise
+            # It has empty lines before it.
+            self._data = block + self.take_held()
+            self.more = True
+            return self._next_gathered()
         if head.content_length == 0:
             self.complete = True
         else:
             self._expect_content(head.content_length)
         return head
 
-    def _refused(self, data: bytes, error: RemoteProtocolError) -> RequestHead | None:
-        """What looked like a head is none: it has empty lines before it, or it is wrong."""
-        if data[0] in b"\r\n":
-            self._data = data + self.take_held()
-            self.more = True
-            return self._next_gathered()
-        if is_proxy_header(data):
-            raise RemoteProtocolError(self._proxy_reason)
-        error.without_content = data.startswith(b"HEAD ")
-        raise error
-
     def _expect_content(self, length: int | None) -> None:
         self.complete = False
-        self._content = ChunkedContent() if length is None else CountedContent(length)
+        self._content = None
+        self._length = length
         self._pace = None
 
     def _next_gathered(self) -> RequestHead | None:
         """As ``next_head``, where a part has come before or an empty line comes first."""
         data = self.take_held()
-        beginning = self._beginning
-        if beginning is not None and len(beginning) == 1 and beginning[0] == _CR:
-            # half an empty line
+        beginning, self._beginning = self._beginning, None
+        if beginning is not None and beginning.is_half_a_line_end:
             data = b"\r" + data
-            beginning = self._beginning = None
+            beginning = None
         if beginning is None:
-            data = _skip_empty_lines(data)
+            data = skip_empty_lines(data)
             if not data:
                 return None
-            if data.find(HEAD_END) < 0:
-                self._gather(data)
-                return None
-        else:
-            # Search again from three bytes back: the end may be cut anywhere.
-            start = max(0, len(beginning) - 3)
-            beginning += data
-            if beginning.find(HEAD_END, start) < 0:
-                self._check_beginning(beginning)
-                return None
-            data = bytes(beginning)
-            self._beginning = None
-        self.add(data)
-        return self.next_head()
-
-    def _gather(self, data: bytes) -> None:
-        """Keep the beginning of a head."""
-        self._checked = self._lines = 0
-        self._line_end = -1
-        beginning = self._beginning = bytearray(data)
-        self._check_beginning(beginning)
-
-    def _check_beginning(self, beginning: bytearray) -> None:
-        """Refuse early what can no longer become a request, rather than wait for its end.
-
-        Checks what is new only: a head that comes byte by byte must not cost its square.
-        """
-        checked = self._checked
-        if not beginning or beginning == b"\r":
-            return
-        if beginning[0] not in _TCHAR:
-            if is_proxy_header(beginning):
-                raise RemoteProtocolError(self._proxy_reason)
-            raise RemoteProtocolError("invalid request line")
-        # A CR at the end of what was checked may be half of a line end.
-        new = bytes(beginning[checked - (checked > 0 and beginning[checked - 1] == _CR) :])
-        self._checked = len(beginning)
-        first = self._line_end < 0
-        if first:
-            self._line_end = beginning.find(b"\r\n", max(0, checked - 1))
-            self._lines = beginning.count(b"\n", self._line_end)
-        else:
-            self._lines += new.count(b"\n")
-        check_sizes(beginning, self._line_end, self._lines, *self._limits)
-        if first and self._line_end >= 0:
-            line = bytes(beginning[: self._line_end])
-            if is_proxy_header(line):
-                raise RemoteProtocolError(self._proxy_reason)
-            method, target, _ = split_request_line(line)
-            parse_target(target, method)
-        ends = new.count(b"\r\n")
-        if new.count(b"\n") != ends or new.count(b"\r", 0, -1) > ends:
-            raise RemoteProtocolError("bare CR or LF in the head")
+            beginning = HeadBeginning(self._settings.head_limits, self._settings.proxy_reason)
+        whole = beginning.add(data)
+        if whole is None:
+            self._beginning = beginning
+            return None
+        self._data = whole
+        self.more = True
+        return self._next_found()
 
     # -- content -------------------------------------------------------------------------------
 
     @property
     def remaining(self) -> int | None:
         """Content bytes of the present request still to come; ``None``: not known."""
+        if self.complete:
+            return 0
         content = self._content
-        return 0 if self.complete or content is None else content.remaining
+        return self._length if content is None else content.remaining
+
+    def take_whole(self) -> bytes | None:
+        """All of the content, where it came together with its head."""
+        data, start, length = self._data, self._start, self._length
+        if length is None or len(data) - start < length:
+            return None
+        end = self._start = start + length
+        piece = data[start:end]
+        if end == len(data):
+            self._forget()
+        self.complete = True
+        return piece
 
     def read_content(self) -> bytes:
         """Content of the present request among what was read; sets ``complete`` at its end.
@@ -260,14 +242,38 @@ class RequestReader:
         """
         content = self._content
         if content is None:
-            return b""
-        piece, self._start = content.feed(self._data, self._start)
+            length = self._length
+            if length == 0:
+                return b""
+            content = ChunkedContent() if length is None else CountedContent(length)
+            self._content = content
+        try:
+            piece, self._start = content.feed(self._data, self._start)
+        except RemoteProtocolError:
+            self._content = None
+            self._length = 0  # where it ends cannot be known any more
+            raise
         if self._start >= len(self._data):
             self._forget()
         if content.complete:
             self._content = None
             self.complete = True
         return piece
+
+    @property
+    def half_read(self) -> bool:
+        """Whether content of the present request has begun to come and more has to follow."""
+        content = self._content
+        return content is not None and content.begun
+
+    def drop(self, data: bytes) -> bool:
+        """Read content that is not wanted; returns whether that was the end of it."""
+        self._data = data
+        self._start = 0
+        with suppress(RemoteProtocolError):
+            self.read_content()
+        self._forget()
+        return self.complete
 
     def too_slow(self, received: int, seconds: float, silence: float, rate: int) -> bool:
         """Whether content comes too slowly; to be asked once a tick while it is expected.
@@ -299,15 +305,4 @@ class RequestReader:
     def close(self) -> None:
         """Let go of everything."""
         self._forget()
-        self._content = self._beginning = self._transport = None
-
-
-def _skip_empty_lines(data: bytes) -> bytes:
-    """RFC 9112 §2.2: a server should ignore empty lines before the request line."""
-    rest = data.lstrip(b"\r\n")
-    skipped = data[: len(data) - len(rest)]
-    if not rest and skipped[-1:] == b"\r":
-        rest, skipped = b"\r", skipped[:-1]
-    if skipped != b"\r\n" * (len(skipped) // 2):
-        raise RemoteProtocolError("invalid empty line before the request")
-    return rest
+        self._content = self._beginning = self._transport = self.last = None

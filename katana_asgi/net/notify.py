@@ -1,7 +1,7 @@
 """What a service manager wants to know: messages to the socket in ``NOTIFY_SOCKET``.
 
 The protocol of sd_notify(3): datagrams of ``KEY=value`` lines. Without the variable, and where
-nobody listens any more, nothing happens: no service depends on it.
+no process listens any more, nothing happens: no service depends on it.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ class Notifier:
         self._sock: socket.socket | None = None
         if address[:1] in ("/", "@") and hasattr(socket, "AF_UNIX"):
             self._address = f"\0{address[1:]}" if address[0] == "@" else address
-            self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            # A manager that does not read must not hold up the service.
-            self._sock.setblocking(False)
+            with suppress(OSError):
+                self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                # A manager that does not read must not hold up the service.
+                self._sock.setblocking(False)
         self.watchdog = _watchdog(found) if self._sock is not None else None
 
     def ready(self, status: str) -> None:

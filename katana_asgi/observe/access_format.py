@@ -1,9 +1,9 @@
 """From a format to functions that make a batch of lines; nothing is parsed per record.
 
 Both are one list comprehension, compiled once. The first makes of an outcome the pieces of its
-line that are the same for all its repetitions: once in a batch. The second, where the format
-has something that varies, puts time, duration and request id between them. What is no number
-is looked up in a memo that lives as long as the batch.
+line that do not depend on the moment. The second, where the format has something that does,
+puts time, duration and request id between them. What is no number is looked up in a memo that
+lives as long as the batch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from katana_asgi.observe.access_values import (
     phrase,
 )
 from katana_asgi.observe.escapes import as_json, as_text
-from katana_asgi.observe.record import NAMES
+from katana_asgi.observe.record import NAMES, NO_HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -96,13 +96,14 @@ class AccessFormat:
         keys: Sequence[str] = (),
         redaction: Redaction | None = None,
     ) -> None:
-        self._values = Values(redaction or Redaction())
+        self.values = Values(redaction or Redaction())
         self._json = text == "json"
         self._found = Found()
         self._memos: list[dict[Any, Any]] = [self._found]
         self._names: dict[str, Any] = {
             "nothing": "null" if self._json else "-",
             "empty": "",
+            "no_head": NO_HEAD,
             "note": note,
             "durations": _Durations(),
             "found_in": self._found,
@@ -130,14 +131,7 @@ class AccessFormat:
         where the format is not timed.
         """
         outcomes = [record[0] for record in records] if self.varies else records
-        numbers = list(map(id, outcomes))
-        different = dict(zip(numbers, outcomes, strict=True))
-        if len(different) == len(numbers):
-            made = self._render(outcomes, offset)
-        else:
-            once = dict(zip(different, self._render(different.values(), offset), strict=True))
-            made = [once[number] for number in numbers]
-        lines = self._vary(records, made, offset)
+        lines = self._vary(records, self._render(outcomes, offset), offset)
         for memo in self._memos:
             memo.clear()
         return lines
@@ -211,20 +205,19 @@ class AccessFormat:
             return _NUMBERS[name]
         if name in _DURATIONS:
             return _DURATIONS[name]
-        values = self._values
+        values = self.values
         match name:
             case "h":
-                return self._memo("client", values.host)
+                return self._of_client(values.host)
             case "client":
-                return self._memo("client", values.client)
+                return self._of_client(values.client)
             case "t":
                 second = "int(ended + offset)" if self.timed else "int(offset)"
                 return self._memo(second, clock_time, str if not self._json else as_json)
             case "time":
                 return self._memo("int((ended + offset) * 1e3)", iso_moment, str)
             case "request":
-                method = "{head.method if messages is None else 'WebSocket'}"
-                return f"{method} {self._target()} HTTP/{{head.version}}"
+                return self._request("(head.method if messages is None else 'WebSocket')")
             case "phrase":
                 self._names["phrases"] = _Phrases()
                 return "{phrases[status]}"
@@ -239,10 +232,10 @@ class AccessFormat:
         return self._of_head(atom)
 
     def _of_head(self, atom: Atom) -> str:
-        values = self._values
+        values = self.values
         match atom.name:
             case "r" if not self._json:
-                return f"{{head.method}} {self._target()} HTTP/{{head.version}}"
+                return self._request("head.method")
             case "r":
                 return self._memo("head", values.request_line)
             case "target":
@@ -266,14 +259,24 @@ class AccessFormat:
                 return self._of_field(b"host")
         raise KeyError(atom.name)
 
+    def _request(self, method: str) -> str:
+        """The request line; a dash where none was understood."""
+        target = self._target()[1:-1]
+        line = f"{method} + ' ' + {target} + ' HTTP/' + head.version"
+        return f"{{'-' if head is no_head else {line}}}"
+
     def _of_field(self, name: bytes, make: Callable[[Any], object] | None = None) -> str:
         """By its value, not by its head: most heads have the User-Agent of another."""
         self._found.wanted.add(name)
-        return self._memo(f"found.get({name!r})", make or self._values.request_field(name))
+        return self._memo(f"found.get({name!r})", make or self.values.request_field(name))
 
     def _target(self) -> str:
         """The request target, by itself: it is the same object where a head comes again."""
-        return self._memo("head.target", self._values.redaction.target)
+        return self._memo("head.target", self.values.redaction.target)
+
+    def _of_client(self, make: Callable[[Any], object]) -> str:
+        """An address has nothing to escape: it was parsed, or comes from the kernel."""
+        return self._memo("client", make, as_json if self._json else _or_dash)
 
     def _memo(
         self,
@@ -309,6 +312,10 @@ class _Phrases(dict[int, str]):
 def _same(records: Sequence[Any], made: list[Any], offset: float) -> list[str]:
     """Instead of what puts lines together, where they need no more than an outcome."""
     return made
+
+
+def _or_dash(value: object) -> str:
+    return "-" if value is None else str(value)
 
 
 def _or_empty(value: object) -> str:

@@ -29,7 +29,10 @@ class AccessObserver:
     def __init__(self, log: AccessLog, trusted: TrustedProxies | None) -> None:
         self._log = log
         self._trusted = trusted
-        self.reads_fields = log.reads_fields
+
+    @property
+    def reads_fields(self) -> bool:
+        return self._log.reads_fields
 
     def began(self, exchange: Observed) -> None:
         if self._log.timed:
@@ -115,7 +118,7 @@ class AccessObserver:
             exchange.client,
             exchange.peer.scheme,
             exchange.head,
-            101,
+            exchange.status,
             None,
             sent,
             received,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from katana_asgi.http.status import reason_phrase
 from katana_asgi.http.trace_context import trace_id
 from katana_asgi.observe.escapes import REDACTED, redactor
+from katana_asgi.observe.record import NO_HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -63,7 +64,9 @@ class Values:
         self.redaction = redaction
 
     def request_line(self, head: RequestHead) -> bytes:
-        """``GET /path HTTP/1.1``."""
+        """``GET /path HTTP/1.1``; a dash where no request line was understood."""
+        if head is NO_HEAD:
+            return b"-"
         target = self.redaction.target(head.target)
         return b"%b %b HTTP/%b" % (head.method.encode(), target, head.version.encode())
 

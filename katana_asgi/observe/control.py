@@ -17,10 +17,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["ControlError", "ask", "control_directory", "find_workers", "open_control_socket"]
+__all__ = [
+    "ControlError",
+    "ask",
+    "command_of",
+    "control_directory",
+    "find_workers",
+    "open_control_socket",
+]
 
 ANSWER_LIMIT: Final = 256 * 1024 * 1024
 """Bytes of an answer, against a peer that sends without end."""
+
+LONGEST_COMMAND: Final = 80
+"""Characters of a command line that a message repeats."""
 
 _match_name: Final = re.compile(r"(\d+)-(\d+)\.sock").fullmatch
 
@@ -117,9 +127,20 @@ def find_workers(directory: Path, pid: int | None) -> dict[int, Path]:
         whom = f"process {pid}" if pid is not None else "a running service"
         raise ControlError(f"no control socket of {whom} in {directory}")
     if len(services) > 1 and pid is None:
-        numbers = ", ".join(map(str, sorted(services)))
-        raise ControlError(f"more than one service runs; choose one with --pid: {numbers}")
+        named = ", ".join(f"{number} ({command_of(number)})" for number in sorted(services))
+        raise ControlError(f"more than one service runs; choose one with --pid: {named}")
     return workers
+
+
+def command_of(pid: int) -> str:
+    """The command line of a process, which tells a person what it serves."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+    except OSError:
+        return "its command is not known"
+    command = b" ".join(words).decode("utf-8", "replace").strip()
+    shown = "".join(char if char.isprintable() else "?" for char in command)
+    return shown if len(shown) <= LONGEST_COMMAND else f"{shown[: LONGEST_COMMAND - 1]}…"
 
 
 def _trusted_owners(directory: Path) -> tuple[int, ...]:

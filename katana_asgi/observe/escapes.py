@@ -18,13 +18,17 @@ _ESCAPES: Final = {
     0x22: "\\x22",
     0x5C: "\\x5c",
 }
+_PLAIN: Final = bytes(code for code in range(0x20, 0x7F) if code not in _ESCAPES)
 _find_wide: Final = re.compile(r"[^\x00-\xff]").search
 
 
 def as_text(value: object) -> str:
     """ASCII without quotes, backslashes and control characters; a dash where there is nothing."""
     if isinstance(value, bytes):
-        value = value.decode("latin-1")
+        plain = value.decode("latin-1")
+        if value and not value.translate(None, _PLAIN):
+            return plain
+        value = plain
     elif value is None or isinstance(value, bool | int | float):
         return "-" if value is None else str(value)
     text = str(value)

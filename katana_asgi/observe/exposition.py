@@ -5,6 +5,8 @@ The one module that knows ``prometheus_client``; it is imported only where metri
 
 from __future__ import annotations
 
+import platform
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import exposition
@@ -26,12 +28,13 @@ __all__ = ["render"]
 
 PREFIX: Final = "katana_asgi_"
 
+VERSION: Final = version("katana-asgi")
+
 LOWEST, HIGHEST = -14, 6
 """Bounds of the exposed buckets, in powers of two: 61 microseconds to 64 seconds."""
 
 COUNTERS: Final = {
     "static": ("static_responses", "Requests that a static route answered."),
-    "memo_hits": ("memo_hits", "Reads that were known whole, and not parsed again."),
     "bytes_in": ("received_bytes", "Bytes read from HTTP connections."),
     "bytes_out": ("content_bytes", "Bytes of content that applications sent."),
     "websockets": ("websockets_opened", "WebSockets that were accepted."),
@@ -86,10 +89,33 @@ class _Workers(Collector):
         yield GaugeMetricFamily(
             f"{PREFIX}ready", "Whether all workers accept connections.", value=float(fleet.ready)
         )
+        yield from _facts(fleet)
 
     def describe(self) -> Iterator[Metric]:
         """Nothing in advance."""
         return iter(())
+
+
+def _facts(fleet: Fleet) -> Iterator[Metric]:
+    """What does not count anything: version, start, certificates."""
+    build = GaugeMetricFamily(
+        f"{PREFIX}build_info",
+        "Always 1; the labels say what runs.",
+        labels=("version", "python", "application"),
+    )
+    build.add_metric((VERSION, platform.python_version(), fleet.application), 1)
+    yield build
+    yield GaugeMetricFamily(
+        f"{PREFIX}start_time_seconds", "When the service started.", value=fleet.since
+    )
+    certificates = GaugeMetricFamily(
+        f"{PREFIX}certificate_expiry_timestamp_seconds",
+        "When the certificate of a host expires; the usual one has no host.",
+        labels=("host",),
+    )
+    for host, moment in fleet.certificates().items():
+        certificates.add_metric((host,), moment)
+    yield certificates
 
 
 def _counters(total: dict[str, Any]) -> Iterator[Metric]:
@@ -118,12 +144,13 @@ def _times(total: dict[str, Any]) -> Iterator[Metric]:
         _add(family, (), total[key])
         yield family
         quantiles = GaugeMetricFamily(
-            f"{PREFIX}{name.removesuffix('_seconds')}_quantile_seconds",
-            f"{meaning} Quantiles since start.",
-            labels=("quantile",),
+            f"{PREFIX}{name.removesuffix('_seconds')}_percentile_seconds",
+            f"{meaning} Percentiles since start, finer than the buckets.",
+            labels=("percentile",),
         )
-        for quantile in ("0.5", "0.99", "0.999"):
-            quantiles.add_metric((quantile,), total[key].quantile(float(quantile)))
+        for percentile in ("50", "99", "99.9"):
+            value = total[key].quantile(float(percentile) / 100)
+            quantiles.add_metric((percentile,), value)
         yield quantiles
     if total["routes"]:
         family = HistogramMetricFamily(

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from katana_asgi.observe.histogram import Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 __all__ = ["Fleet"]
 
@@ -28,7 +31,10 @@ SLOWEST: Final = 10
 class Fleet:
     """Snapshots by process id, and what remains of those that ended."""
 
-    def __init__(self, expected: int) -> None:
+    def __init__(self, expected: int, application: str = "") -> None:
+        self.application = application  # its name, for people
+        self.since = time.time()
+        self.certificates: Callable[[], Mapping[str, float]] = dict  # when each host's expires
         self.expected = expected  # workers that make the service ready
         self.restarts = 0
         self.stopping = False
@@ -95,6 +101,7 @@ class Fleet:
             classes[key] = classes.get(key, 0) + count
         slow = sorted((each for one in self.workers for each in one["slow"]), reverse=True)
         return {
+            "application": self.application,
             "ready": self.ready,
             "stopping": self.stopping,
             "uptime": round(time.monotonic() - self.began, 1),

@@ -6,6 +6,8 @@ import json
 import logging
 from datetime import UTC, datetime
 
+from katana_asgi.observe.access_record import ACCESS_ATTRIBUTES, AccessRecord
+
 __all__ = ["JsonFormatter"]
 
 
@@ -13,7 +15,8 @@ class JsonFormatter(logging.Formatter):
     """``{"time": …, "level": …, "logger": …, "message": …, "pid": …}`` and what else there is.
 
     That is ``request_id`` and ``trace_id`` within a request (``RequestIdFilter`` puts them into
-    the record), ``exception`` with a traceback, and ``stack``. For ``--log-config`` too.
+    the record), what an access log record says of its request, ``exception`` with a traceback,
+    and ``stack``. For ``--log-config`` too.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -26,7 +29,8 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             "pid": record.process,
         }
-        for name in ("request_id", "trace_id"):
+        is_access = isinstance(record, AccessRecord)
+        for name in ACCESS_ATTRIBUTES if is_access else ("request_id", "trace_id"):
             value = getattr(record, name, None)
             if value is not None:
                 entry[name] = value

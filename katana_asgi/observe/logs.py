@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 import sys
+import time
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
@@ -18,16 +20,37 @@ from katana_asgi.errors import ConfigurationError
 from katana_asgi.observe.descriptor import DescriptorStream, FileStream, own_end
 from katana_asgi.observe.json_log import JsonFormatter
 from katana_asgi.observe.log_config import apply_log_config
+from katana_asgi.observe.loggers import ACCESS, ERROR, TWINS, ServerLogger, server_logger
 from katana_asgi.observe.request_ids import RequestIdFilter
 from katana_asgi.observe.syslog import QuietSysLogHandler
 
 if TYPE_CHECKING:
     from katana_asgi.config.model import Config
 
-__all__ = ["TRACE", "LineFormatter", "configure_logging", "preset", "reopen_logs"]
+__all__ = [
+    "TRACE",
+    "LineFormatter",
+    "LogHandler",
+    "configure_logging",
+    "in_container",
+    "log_notes",
+    "prepare_logging",
+    "preset",
+    "reopen_logs",
+]
 
 TRACE: Final = 5
 """Below DEBUG: every ASGI message."""
+
+UVICORN: Final = "uvicorn"
+"""The parent of uvicorn's loggers, to which applications write as well."""
+
+CONTAINER_FILES: Final = ("/.dockerenv", "/run/.containerenv")
+
+PLATFORM_VARIABLES: Final = frozenset(
+    {"container", "KUBERNETES_SERVICE_HOST", "DYNO", "K_SERVICE", "FLY_APP_NAME", "RENDER"}
+)
+"""Set by systemd-nspawn and Podman, Kubernetes, Heroku, Cloud Run, Fly and Render."""
 
 _COLOURS: Final = {
     TRACE: "34",
@@ -42,31 +65,39 @@ _COLOURS: Final = {
 class LineFormatter(logging.Formatter):
     """``INFO:     message``, the level coloured on a terminal; a batch gets it on each line.
 
-    Without ``level`` it is the message alone.
+    Without ``level`` it is the message alone. With ``timed`` the local time stands before it.
     """
 
-    def __init__(self, *, colours: bool, level: bool = True) -> None:
+    def __init__(self, *, colours: bool, level: bool = True, timed: bool = False) -> None:
         super().__init__("%(message)s")
         self._colours = colours
         self._level = level
+        self._timed = timed
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line, with its traceback behind it."""
-        return self._prefix(record.levelno) + super().format(record)
+        return self._prefix(record.levelno, record.created) + super().format(record)
 
     def join(self, level: int, lines: list[str]) -> str:
         """Many lines as one text."""
-        prefix = self._prefix(level)
+        prefix = self._prefix(level, time.time())
         return prefix + f"\n{prefix}".join(lines)
 
-    def _prefix(self, level: int) -> str:
+    def _prefix(self, level: int, moment: float) -> str:
         if not self._level:
             return ""
+        when = f"{local_time(moment)} " if self._timed else ""
         name = logging.getLevelName(level)
         padding = " " * max(1, 9 - len(name))
         if self._colours:
             name = f"\x1b[{_COLOURS.get(level, '0')}m{name}\x1b[0m"
-        return f"{name}:{padding}"
+        return f"{when}{name}:{padding}"
+
+
+def local_time(moment: float) -> str:
+    """``2026-01-31 23:59:59.123``, as the clocks of this place have it."""
+    milliseconds = int(moment * 1000) % 1000
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(moment))}.{milliseconds:03d}"
 
 
 class LogHandler(logging.StreamHandler[TextIO]):
@@ -120,26 +151,83 @@ def preset(config: Config) -> str:
 
 
 def configure_logging(config: Config) -> None:
-    """Set level and handlers of both loggers, where nobody else has given them handlers.
+    """Set level and handlers of both loggers, where nothing else has given them handlers.
 
     Raises ``ConfigurationError`` for a log configuration that cannot be used and a destination
     that cannot be opened.
     """
     _occupy_standard_descriptors()
     logging.addLevelName(TRACE, "TRACE")
-    if config.log_config is not None:
+    configured = config.log_config is not None
+    if config.log_config:
         apply_log_config(config.log_config)
     level = TRACE if config.log_level == "trace" else config.log_level.upper()
-    for name in ("error", "access") if config.access_log else ("error",):
-        logger = logging.getLogger(f"katana_asgi.{name}")
-        if logger.handlers:
+    for name in (ERROR, ACCESS) if config.access_log else (ERROR,):
+        logger = server_logger(name)
+        if not logger.handlers:
+            if not (configured and logger.level):
+                logger.setLevel(level if name == ERROR else logging.INFO)
+            # With a configuration of all loggers at once, records go where it says.
+            if not (configured and logger.hasHandlers()):
+                logger.propagate = False
+                make = _error_handler if name == ERROR else _access_handler
+                logger.addHandler(make(config))
+                if isinstance(logger, ServerLogger):
+                    _replace_own(logger)
+    _connect_uvicorn(config)
+
+
+def _replace_own(logger: ServerLogger) -> None:
+    """Note the handler that the server has just given ``logger``, instead of an earlier one."""
+    for name in (UVICORN, *TWINS.values()):
+        handlers = logging.getLogger(name).handlers
+        if logger.own in handlers:
+            handlers.remove(logger.own)
+    logger.own = logger.handlers[0]
+
+
+def _connect_uvicorn(config: Config) -> None:
+    """Have our loggers obey what is, or will be, set on uvicorn's.
+
+    Messages that applications write to uvicorn's loggers appear like the server's own.
+    """
+    parent = server_logger(UVICORN)
+    level = parent.level  # of a configuration; every logger below inherits it
+    error = getattr(logging.getLogger(ERROR), "own", None)
+    given = any(handler is not error for handler in parent.handlers)
+    for ours, theirs in TWINS.items():
+        logger, twin = logging.getLogger(ours), server_logger(theirs)
+        if not isinstance(logger, ServerLogger):
             continue
-        if not (config.log_config is not None and logger.level):
-            logger.setLevel(level if name == "error" else logging.INFO)
-        if config.log_config is not None and logger.hasHandlers():
-            continue  # the configuration speaks of all loggers at once
-        logger.propagate = False
-        logger.addHandler(_error_handler(config) if name == "error" else _access_handler(config))
+        holder = twin if ours == ACCESS else parent
+        own = [] if logger.own is None else [logger.own]
+        if not (given or twin.handlers or holder.handlers) or holder.handlers == own:
+            holder.handlers = own
+            holder.propagate = not own
+        for each in {holder, twin}:
+            if not (each.level or level) or (ours == ERROR and config.log_level != "info"):
+                each.setLevel(logger.level)
+        logger.twin = twin
+
+
+def log_notes(config: Config) -> None:
+    """Log what a user should know about the settings, once for a service."""
+    for note in config.notes:
+        logging.getLogger(ERROR).warning("%s", note)
+
+
+def prepare_logging(config: Config) -> None:
+    """Configure logging for a server in a program of its own, unless the program has done so.
+
+    Where the root logger has handlers, they get what the server logs.
+    """
+    if config.log_config is None and logging.getLogger().handlers:
+        level = TRACE if config.log_level == "trace" else config.log_level.upper()
+        for name in (ERROR, ACCESS):
+            if not logging.getLogger(name).level:
+                server_logger(name).setLevel(level if name == ERROR else logging.INFO)
+        return
+    configure_logging(config)
 
 
 def _error_handler(config: Config) -> logging.Handler:
@@ -151,7 +239,8 @@ def _error_handler(config: Config) -> logging.Handler:
         handler.setFormatter(JsonFormatter())
         handler.addFilter(RequestIdFilter())
     else:
-        handler.setFormatter(LineFormatter(colours=_wants_colours(config, stream)))
+        colours, timed = _wants_colours(config, stream), _wants_time(config, stream)
+        handler.setFormatter(LineFormatter(colours=colours, timed=timed))
     return handler
 
 
@@ -173,7 +262,8 @@ def _access_handler(config: Config) -> logging.Handler:
         return logging.NullHandler()
     handler = LogHandler(stream)
     short = preset(config) == "short" and target == "-"
-    handler.setFormatter(LineFormatter(colours=_wants_colours(config, stream), level=short))
+    colours, timed = _wants_colours(config, stream), short and _wants_time(config, stream)
+    handler.setFormatter(LineFormatter(colours=colours, level=short, timed=timed))
     return handler
 
 
@@ -223,3 +313,28 @@ def _occupy_standard_descriptors() -> None:
 
 def _wants_colours(config: Config, stream: Any) -> bool:
     return bool(stream.isatty()) if config.use_colors is None else config.use_colors
+
+
+def _wants_time(config: Config, stream: Any) -> bool:
+    """Whether lines begin with the time; by default where nothing else adds one.
+
+    A journal and whatever collects the output of containers do, a file and a terminal do not.
+    """
+    if config.log_format != "auto":
+        return config.log_format == "time"
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError, AttributeError):
+        return False  # a program has put something else in the place of its output
+    if stat.S_ISREG(found.st_mode):
+        return True
+    return f"{found.st_dev}:{found.st_ino}" != os.environ.get("JOURNAL_STREAM") and not (
+        in_container()
+    )
+
+
+def in_container() -> bool:
+    """Whether this is a container, or a platform that collects output with the time."""
+    return any(map(os.path.exists, CONTAINER_FILES)) or not os.environ.keys().isdisjoint(
+        PLATFORM_VARIABLES
+    )

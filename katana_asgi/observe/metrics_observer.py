@@ -36,8 +36,11 @@ class MetricsObserver:
 
     def __init__(self, metrics: WorkerMetrics) -> None:
         self._metrics = metrics
-        self.reads_fields = False
         self._streaming: set[Observed] = set()  # their first byte had a time of its own
+
+    @property
+    def reads_fields(self) -> bool:
+        return False
 
     def began(self, exchange: Observed) -> None:
         self._metrics.received += 1
@@ -106,7 +109,7 @@ class MetricsObserver:
 
     def upgraded(self, exchange: Observed) -> None:
         self._metrics.websockets += 1
-        self._metrics.answered(exchange.head.method, 101)
+        self._metrics.answered(exchange.head.method, exchange.status)
 
     def closed(
         self, exchange: Observed, sent: int, received: int, remark: str, messages: Any

@@ -41,8 +41,9 @@ class Observed(Protocol):
 class Observer(Protocol):
     """Hears of exchanges."""
 
-    reads_fields: bool
-    """Whether it needs the fields of the request when an exchange ends."""
+    @property
+    def reads_fields(self) -> bool:
+        """Whether it needs the fields of the request when an exchange ends."""
 
     def began(self, exchange: Observed) -> None:
         """The application is about to be called."""
@@ -78,7 +79,10 @@ class Observers:
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._all = tuple(observers)
-        self.reads_fields = any(each.reads_fields for each in observers)
+
+    @property
+    def reads_fields(self) -> bool:
+        return any(each.reads_fields for each in self._all)
 
     def began(self, exchange: Observed) -> None:
         for each in self._all:

@@ -19,9 +19,10 @@ class RequestIdFilter(logging.Filter):
     """Lets every record pass; for handlers, the server's own and those of ``--log-config``."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Put both ids into the record."""
-        record.request_id = request_id.get()
-        record.trace_id = trace.get()
+        """Put both ids into the record, unless it has them as those of the access log."""
+        if not hasattr(record, "request_id"):
+            record.request_id = request_id.get()
+            record.trace_id = trace.get()
         return True
 
 

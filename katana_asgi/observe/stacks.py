@@ -14,13 +14,48 @@ import sys
 import threading
 import traceback
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-__all__ = ["dump_on_signal", "task_stacks", "thread_stack", "thread_stacks"]
+__all__ = [
+    "dump_on_signal",
+    "make_room_for_signals",
+    "task_stacks",
+    "thread_stack",
+    "thread_stacks",
+]
+
+SIGNAL_STACK: Final = 1024 * 1024
+"""Bytes of the stack that signal handlers run on. Each of the signals that arrive at once puts
+the registers of the processor there, up to 11 KiB, and faulthandler makes room for one or two:
+the third would write into the heap. Pages that are not used cost nothing."""
+
+_stacks: Final[list[Any]] = []
+
+
+def make_room_for_signals() -> None:
+    """Give the main thread a larger stack for signal handlers; call it after ``faulthandler``."""
+    if sys.platform != "linux" or _stacks:
+        return
+    import ctypes
+    import mmap
+
+    class Stack(ctypes.Structure):
+        _fields_ = (
+            ("address", ctypes.c_void_p),
+            ("flags", ctypes.c_int),
+            ("size", ctypes.c_size_t),
+        )
+
+    with suppress(OSError, AttributeError, ValueError):
+        memory = mmap.mmap(-1, SIGNAL_STACK)
+        start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        stack = Stack(start, 0, SIGNAL_STACK)
+        if ctypes.CDLL(None).sigaltstack(ctypes.byref(stack), None) == 0:
+            _stacks.append(memory)  # for as long as the process lives
 
 
 def thread_stack(ident: int) -> str:
@@ -73,6 +108,7 @@ def dump_on_signal(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
 
     before: Any = signal.signal(number, write_tasks)
     faulthandler.register(number, file=descriptor, all_threads=True, chain=True)
+    make_room_for_signals()
     try:
         yield
     finally:

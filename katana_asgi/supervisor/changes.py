@@ -166,13 +166,18 @@ class Changes:
         done: list[WorkerProcess] = []
         first = self._slots[0]
         for slot in self._surplus.copy():
-            if first.serves(slot.sockets):
+            waiting = [sock for sock in slot.sockets if not self._is_served(sock)]
+            if not waiting:
                 self._surplus.remove(slot)
                 slot.leaving.update(filter(None, (slot.worker, slot.successor)))
                 done += slot.leaving
-            elif first.settled:
+            elif first.settled and not set(waiting).isdisjoint(first.sockets):
                 first.start_at = now
+            # Else a slot that was added since has them, and its worker is starting.
         return done
+
+    def _is_served(self, sock: socket.socket) -> bool:
+        return any(slot.serves(sock) for slot in self._slots)
 
 
 def _spare(slot: Slot, beside: socket.socket) -> socket.socket | None:

@@ -112,7 +112,7 @@ def fork_worker(
         def prepare() -> None:
             reset_in_child(mask, survive=(SIGINT, *FORWARDED))
             release()
-            set_title(slot.name)
+            set_title(slot.name, config)
             if config.cpu_affinity and slot.number:
                 bind_to_cpu(slot.number)
 

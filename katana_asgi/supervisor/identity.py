@@ -116,12 +116,12 @@ def bind_to_cpu(number: int) -> None:
             logger.warning("Not bound to a CPU: %s", error.strerror)
 
 
-def set_title(what: str) -> None:
-    """Show ``what`` in process lists, where the ``titles`` extra is installed."""
+def set_title(what: str, config: Config) -> None:
+    """Show the application and ``what`` the process is, where the ``titles`` extra is installed."""
     with suppress(Exception):  # the library is missing, or the system does not let it
         from setproctitle import setproctitle
 
-        setproctitle(f"katana-asgi: {what}")
+        setproctitle(f"katana-asgi: {config.application_name}: {what}")
 
 
 def write_pid_file(path: str) -> None:

@@ -13,18 +13,20 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from katana_asgi.supervisor.file_changes import changed_files
+from katana_asgi.supervisor.signals import describe_signal
 from katana_asgi.supervisor.slot import Slot
 from katana_asgi.supervisor.supervisor import Supervisor
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from katana_asgi.config.model import Config
     from katana_asgi.supervisor.slot import WorkerProcess
     from katana_asgi.worker.channel import Channel, Message
 
-__all__ = ["ReloadSupervisor", "counts", "watch_files"]
+__all__ = ["ReloadSupervisor", "watch_files"]
 
 DRAIN: Final = 1.0
 """Seconds an old worker gets for its streams and WebSockets, whose clients come again, and
@@ -40,9 +42,6 @@ end. A developer who saves again does not wait for them."""
 
 PATHS_NAMED: Final = 3
 """Changed files that the log names; a change of branch touches hundreds."""
-
-POLL: Final = 0.5
-"""Seconds between two rounds through the files, where the system does not report changes."""
 
 logger = logging.getLogger("katana_asgi.error")
 
@@ -85,8 +84,11 @@ class ReloadSupervisor(Supervisor):
         return [self._watcher, *super()._all_slots]
 
     def _on_order(self, number: int) -> None:
-        if number == signal.SIGUSR1:  # the others are those of a service
+        if number == signal.SIGUSR1:
             super()._on_order(number)
+        else:  # the others are those of a service
+            name = describe_signal(number)
+            logger.info("Received %s: nothing to do with --reload, which watches files", name)
 
     def _on_message(self, worker: WorkerProcess, message: Message) -> None:
         super()._on_message(worker, message)
@@ -152,103 +154,14 @@ class _Told:
 def watch_files(config: Config, _sockets: list[socket.socket], channel: Channel) -> int:
     """Be the watcher: send ``changed {paths}`` for each group of changes, until told to stop.
 
-    Where watchfiles is missing, or cannot watch a directory (it belongs to another user, the
-    system has no watches left), the files are polled.
+    Where watchfiles is missing, or cannot watch a directory, the files are polled.
     """
     roots = [Path(name).resolve() for name in config.reload_dir or (".",)]
-
-    def matters(path: Path) -> bool:
-        return counts(path, roots, config.reload_include, config.reload_exclude)
-
-    told = _Told(channel)
-    try:
-        for group in _reported(roots, matters, told):
-            _send_changed(channel, group)
-    except Exception as error:  # noqa: BLE001 - of a library; the developer goes on working
-        logger.info("Files are polled every %g s: %s", POLL, error)
-        for group in _polled(roots, config.reload_exclude, matters, told):
-            _send_changed(channel, group)
+    patterns = config.reload_include, config.reload_exclude
+    for group in changed_files(roots, *patterns, config.reload_delay, _Told(channel)):
+        paths = sorted(map(os.path.relpath, group))
+        channel.send({"type": "changed", "paths": paths[: PATHS_NAMED + 1]})
     return 0
-
-
-def _send_changed(channel: Channel, group: set[str]) -> None:
-    paths = sorted(map(os.path.relpath, group))
-    channel.send({"type": "changed", "paths": paths[: PATHS_NAMED + 1]})
-
-
-def _reported(
-    roots: Sequence[Path], matters: Callable[[Path], bool], told: _Told
-) -> Iterator[set[str]]:
-    """Groups of files that the system says have changed."""
-    from watchfiles import watch
-
-    def wanted(_change: object, name: str) -> bool:
-        return matters(Path(name))
-
-    for group in watch(*roots, watch_filter=wanted, stop_event=told, debounce=400):
-        yield {name for _, name in group}
-
-
-def _polled(
-    roots: Sequence[Path],
-    exclude: Sequence[str],
-    matters: Callable[[Path], bool],
-    told: _Told,
-) -> Iterator[set[str]]:
-    """Groups of files that are not as they were in the round before."""
-    before = _states(roots, exclude, matters)
-    while not told.is_set():
-        told.wait(POLL)
-        now = _states(roots, exclude, matters)
-        changed = {name for name in now.keys() | before.keys() if now.get(name) != before.get(name)}
-        before = now
-        if changed:
-            yield changed
-
-
-def _states(
-    roots: Sequence[Path], exclude: Sequence[str], matters: Callable[[Path], bool]
-) -> dict[str, tuple[int, int, int]]:
-    """What changes with each file that matters; directories that cannot be read have none."""
-    found = {}
-    waiting = list(roots)
-    while waiting:
-        directory = waiting.pop()
-        try:
-            with os.scandir(directory) as entries:
-                listed = list(entries)
-        except OSError:
-            continue
-        for entry in listed:
-            path = Path(entry.path)
-            try:
-                if entry.is_dir(follow_symlinks=False):
-                    if not any(path.match(pattern) for pattern in exclude):
-                        waiting.append(path)
-                elif matters(path):
-                    status = entry.stat()
-                    found[entry.path] = status.st_ino, status.st_size, status.st_mtime_ns
-            except OSError:  # removed meanwhile
-                continue
-    return found
-
-
-def counts(
-    path: Path, roots: Sequence[Path], include: Sequence[str], exclude: Sequence[str]
-) -> bool:
-    """Whether a change of ``path`` is a reason to reload.
-
-    Its name must match a pattern of ``include``; neither it nor a directory above it, below the
-    root it lies in, may match one of ``exclude``.
-    """
-    if not any(path.match(pattern) for pattern in include):
-        return False
-    for root in roots:
-        if path.is_relative_to(root):
-            parts = (path, *(up for up in path.parents if up != root and up.is_relative_to(root)))
-            if not any(part.match(pattern) for part in parts for pattern in exclude):
-                return True
-    return False
 
 
 def _named(paths: Sequence[str]) -> str:

@@ -35,7 +35,9 @@ WATCHED: Final = (
 )
 
 FORWARDED: Final = tuple(
-    getattr(signal, name) for name in ("SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
+    getattr(signal, name)
+    for name in ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU")
+    if hasattr(signal, name)
 )
 """What a worker must survive when it reaches the whole group; a handler, unlike ignoring, does
 not last beyond the exec of a program that the application starts."""

@@ -203,13 +203,10 @@ class Slot:
         self.backoff.retired()
         return before
 
-    def serves(self, sockets: Sequence[socket.socket]) -> bool:
-        """Whether its ready worker accepts from all of ``sockets``."""
-        return (
-            self.worker is not None
-            and self.worker.ready_at is not None
-            and not (set(sockets) - set(self.worker.sockets))
-        )
+    def serves(self, sock: socket.socket) -> bool:
+        """Whether its ready worker accepts from ``sock``."""
+        worker = self.worker
+        return worker is not None and worker.ready_at is not None and sock in worker.sockets
 
 
 def describe_end(code: int) -> str:

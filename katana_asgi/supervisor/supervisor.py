@@ -139,7 +139,7 @@ class Supervisor(Ends):
         self._slots += [Slot(number, row, now) for number, row in enumerate(rows, 1)]
         self._changes.resize(config.workers)  # one slot may have several sockets
         logger.info("Started supervisor [%d]", os.getpid())
-        set_title("supervisor")
+        set_title("supervisor", self._config)
         if config.preload:
             preload(config)
         if config.admin_bind and predecessor is None:
@@ -329,6 +329,8 @@ class Supervisor(Ends):
             count = len(self._slots)
             words = [f"{count} worker{'s' if count > 1 else ''}"]
             words += [str(message[key]) for key in ("loop", "parser") if key in message]
+            if self._config.port_variable:
+                words.append(f"port of {self._config.port_variable}")
             places = [describe(sock, self._config.scheme) for sock in slot.own]
             for where in places:
                 logger.info("Listening on %s (%s), CTRL+C to stop", where, ", ".join(words))

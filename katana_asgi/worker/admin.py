@@ -10,10 +10,12 @@ import asyncio
 import logging
 import signal
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from katana_asgi.config.model import Config
 from katana_asgi.net.admin_socket import admin_socket
+from katana_asgi.net.certificates import expiries
 from katana_asgi.net.sockets import describe, remove_unix_socket
 from katana_asgi.observe.fleet import Fleet
 from katana_asgi.observe.logs import configure_logging
@@ -54,6 +56,12 @@ def _admin_server(config: Config, fleet: Fleet) -> Server:
     )
 
 
+def _fleet(config: Config, workers: int) -> Fleet:
+    fleet = Fleet(workers, config.application_name)
+    fleet.certificates = partial(expiries, config)
+    return fleet
+
+
 @asynccontextmanager
 async def observed(server: Server, channel: Channel | None) -> AsyncIterator[Publisher | None]:
     """Have ``server`` measured where its settings ask for it, and alone show what it measures.
@@ -68,7 +76,7 @@ async def observed(server: Server, channel: Channel | None) -> AsyncIterator[Pub
         with server.metrics:
             yield Publisher(server, channel, None)
         return
-    fleet = Fleet(1)
+    fleet = _fleet(config, 1)
     admin = _admin_server(config, fleet)
     sock = admin_socket(config)
     stopping = asyncio.ensure_future(server.wait_stopping())
@@ -94,7 +102,7 @@ def run_admin(config: Config, sockets: Sequence[socket.socket], channel: Channel
 
 
 async def _serve_admin(config: Config, sockets: Sequence[socket.socket], channel: Channel) -> None:
-    fleet = Fleet(config.workers)
+    fleet = _fleet(config, config.workers)
     server = _admin_server(config, fleet)
     loop = asyncio.get_running_loop()
     await server.start(sockets)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.config.model import Config
 
-__all__ = ["inspected"]
+__all__ = ["inspected", "watched_loop"]
 
 REQUEST_LIMIT: Final = 4096
 """Bytes of a question: it is short."""
@@ -55,24 +55,31 @@ async def inspected(work: Coroutine[Any, Any, None], config: Config, supervisor:
         for name, helper in (
             ("dump of stacks on SIGURG", dump_on_signal(loop)),
             ("control socket", _control(config, loop, supervisor)),
-            ("watch for slow requests", _watched(config, loop)),
         ):
             try:
                 stack.enter_context(helper)
             except Exception as error:  # noqa: BLE001 - a service is worth more than a look at it
-                wanted = name.startswith("watch") or config.control_dir not in ("auto", "off")
-                level = logging.ERROR if wanted else logging.DEBUG
-                logger.log(level, "No %s: %s", name, error)
+                wanted = config.control_dir not in ("auto", "off")
+                logger.log(logging.ERROR if wanted else logging.DEBUG, "No %s: %s", name, error)
         await work
 
 
 @contextmanager
-def _watched(config: Config, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+def watched_loop(config: Config) -> Iterator[None]:
+    """Report a blocked loop from now on, where that is asked for and the system lets it.
+
+    Not before the server serves: imports block the loop, and no request waits for them.
+    """
     if not config.slow_request:
         yield
         return
-    watchdog = LoopWatchdog(loop, config.slow_request)
-    watchdog.start()
+    watchdog = LoopWatchdog(asyncio.get_running_loop(), config.slow_request)
+    try:
+        watchdog.start()
+    except RuntimeError as error:  # the system has no thread to give
+        logger.error("No watch for slow requests: %s", error)
+        yield
+        return
     try:
         yield
     finally:

@@ -51,9 +51,14 @@ def run_to_end(
     """Run ``work()`` on a loop of its own, then end what it left behind.
 
     ``asyncio.Runner`` waits without end for tasks that swallow their cancellation and for busy
-    threads; this does not. Raises what ``work`` raises, and ``StartupError`` where the system
-    has no descriptors for a loop.
+    threads; this does not. Raises what ``work`` raises, ``StartupError`` where the system has
+    no descriptors for a loop, and ``RuntimeError`` where a loop is running in this thread.
     """
+    if asyncio._get_running_loop() is not None:
+        raise RuntimeError(
+            "an event loop is running here already: use await katana_asgi.serve(...), or "
+            "await server.serve()"
+        )
     try:
         loop = factory()
     except OSError as error:

@@ -25,6 +25,9 @@ class Recycling:
         # Jitter, not security: no cryptographic randomness needed.
         more = 1 + random.uniform(0, jitter)  # noqa: S311 - see above
         self._requests = int(config.limit_max_requests * more)
+        if config.limit_max_requests and config.limit_max_requests_jitter:
+            further = random.randint(0, config.limit_max_requests_jitter)  # noqa: S311 - see above
+            self._requests = config.limit_max_requests + further
         self._memory = int(config.max_worker_memory * more)
         age = config.max_worker_age * more
         self._end = time.monotonic() + age if age else float("inf")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import ExitStack, nullcontext, suppress
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio
@@ -22,13 +23,13 @@ from katana_asgi.errors import ConfigurationError, StartupError
 from katana_asgi.http.default_fields import DefaultFields
 from katana_asgi.http.forwarded import TrustedProxies
 from katana_asgi.http1.scanning import back_end
-from katana_asgi.http1.settings import Http1Settings
 from katana_asgi.net.clock import Clock
 from katana_asgi.net.listener import accept_the_rest, address_of, fixed_endpoint
 from katana_asgi.net.sockets import bind_sockets, describe, reason_of, remove_unix_socket
 from katana_asgi.net.tls_prepared import tls_for
 from katana_asgi.observe.access import AccessLog
 from katana_asgi.observe.access_observer import AccessObserver
+from katana_asgi.observe.logs import log_notes, prepare_logging
 from katana_asgi.observe.metrics import WorkerMetrics
 from katana_asgi.observe.metrics_observer import MetricsObserver
 from katana_asgi.observe.observer import Observer, combined
@@ -39,7 +40,7 @@ from katana_asgi.worker.drain import BRIEF, announce_end, drain, pause
 from katana_asgi.worker.forked import released_in_forks
 from katana_asgi.worker.loop import loop_factory, loop_name, run_to_end
 from katana_asgi.worker.signals import signals_stop_servers, stop_on_signals
-from katana_asgi.worker.switchboard import Switchboard, connection_factory
+from katana_asgi.worker.switchboard import Switchboard, Upgrades
 
 if TYPE_CHECKING:
     import socket
@@ -87,7 +88,14 @@ class Server:
     lifespan startup fails.
     """
 
-    def __init__(self, app: ASGIApplication | str | Config, **settings: Any) -> None:
+    def __init__(
+        self,
+        app: ASGIApplication | str | Config = "",
+        *,
+        config: Config | None = None,
+        **settings: Any,
+    ) -> None:
+        app = config or app
         if isinstance(app, Config):
             self.config = app.replace(**settings) if settings else app
         else:
@@ -168,6 +176,7 @@ class Server:
 
     @should_exit.setter
     def should_exit(self, value: bool) -> None:
+        """Stop; what was asked for cannot be taken back."""
         if value:
             self.stop()
 
@@ -178,6 +187,7 @@ class Server:
 
     @force_exit.setter
     def force_exit(self, value: bool) -> None:
+        """Stop at once; what was asked for cannot be taken back."""
         if value:
             self.stop(force=True)
 
@@ -209,12 +219,7 @@ class Server:
 
         Raises ``RuntimeError`` where a loop is running in this thread, and what ``serve`` raises.
         """
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            run_to_end(lambda: self.serve(sockets), loop_factory(self.config.loop))
-        else:
-            raise RuntimeError("an event loop is running here already: use await server.serve()")
+        run_to_end(lambda: self.serve(sockets), loop_factory(self.config.loop))
 
     async def serve(
         self, sockets: Sequence[socket.socket] | None = None, *, signals: bool = True
@@ -225,6 +230,9 @@ class Server:
         ``signals``, in the main thread, SIGINT and SIGTERM stop the server and a second one
         stops it at once; the handlers that were there before are put back.
         """
+        if signals:
+            prepare_logging(self.config)
+            log_notes(self.config)
         with stop_on_signals(self) if signals else nullcontext():
             try:
                 if not await self._start_unless_stopped(sockets):
@@ -246,17 +254,19 @@ class Server:
     def _never_started(self, error: BaseException) -> None:
         """End what waits for the start; nothing where it has come about, or failed before."""
         if not self._start_over.is_set():
-            cancelled = isinstance(error, asyncio.CancelledError)
-            self._failure = StartupError("the start was cancelled") if cancelled else error
+            if isinstance(error, asyncio.CancelledError):
+                asked = "stopped before it was ready" if self._stop_wanted else "cancelled"
+                error = StartupError(f"the server was {asked}")
+            self._failure = error
             self._start_over.set()
 
     def say_listening(self) -> None:
         """Log where the server can be reached and what it runs on."""
-        loop = loop_name(asyncio.get_running_loop())
+        words = ["1 worker", loop_name(asyncio.get_running_loop()), self.parser]
+        if self.config.port_variable:
+            words.append(f"port of {self.config.port_variable}")
         for where in self.places:
-            logger.info(
-                "Listening on %s (1 worker, %s, %s), CTRL+C to stop", where, loop, self.parser
-            )
+            logger.info("Listening on %s (%s), CTRL+C to stop", where, ", ".join(words))
 
     async def _start_unless_stopped(self, sockets: Sequence[socket.socket] | None) -> bool:
         """Start, or give up when asked to stop meanwhile; whether the server has started."""
@@ -303,9 +313,7 @@ class Server:
         application = self._application
         assert application is not None  # noqa: S101 - load() has raised, or set it
         context = self._context = self._make_context(application, loop)
-        settings = Http1Settings(
-            config, context.defaults, upgrade=Switchboard(config, context), meter=self.metrics
-        )
+        switchboard = Switchboard(config, context, Upgrades(config, context), meter=self.metrics)
         self._tls = tls_for(config)
         try:
             if sockets is None:
@@ -315,12 +323,15 @@ class Server:
             self._lifespan = Lifespan(application, config.lifespan)
             self._lifespan.state[NOTICE] = context.shutdown_notice
             await self._lifespan.startup()
+            if self._access is not None:  # lifespan may have configured logging
+                self._access.refresh()
             context.state = self._lifespan.state
-            context.variables = self._lifespan.variables
+            fresh = config.reset_contextvars
+            context.variables = Context() if fresh else self._lifespan.variables
             context.clock.start()
             for sock in sockets:
                 server = fixed_endpoint(sock) or False
-                factory = connection_factory(config, context, settings, server, context.scheme)
+                factory = switchboard.factory(server, context.scheme)
                 self._listeners.append(await open_door(config, context, factory, sock, self._tls))
                 self.addresses.append(address_of(sock))
                 self.places.append(describe(sock, config.scheme))
@@ -337,7 +348,7 @@ class Server:
         """What TLS has beside the listeners: files that change, plain HTTP that is sent on."""
         config = self.config
         if self._tls is not None and config.ssl_reload:
-            context.clock.every_tick.append(self._tls.look)
+            context.clock.every_tick.append(_Unfailing(self._tls.look))
         if config.redirect_bind:
             address = self.addresses[0]
             port = config.redirect_port or (443 if isinstance(address, str) else address[1])
@@ -419,7 +430,7 @@ class Server:
     def every_tick(self, call: Callable[[], None]) -> None:
         """Have ``call`` called about once a second while the server runs."""
         if self._context is not None:
-            self._context.clock.every_tick.append(call)
+            self._context.clock.every_tick.append(_Unfailing(call))
 
     def _make_context(
         self, application: ASGIApplication, loop: asyncio.AbstractEventLoop
@@ -461,6 +472,24 @@ class Server:
             trusted,
             combined(observers),
         )
+
+
+class _Unfailing:
+    """A call of every tick that may fail: logged the first time, and no reason for others to."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call = call
+        self._failed = False
+
+    def __call__(self) -> None:
+        try:
+            self._call()
+        except Exception:
+            if not self._failed:
+                logger.exception("A fault of the server; it goes on")
+            self._failed = True
+        else:
+            self._failed = False
 
 
 async def serve(app: ASGIApplication | str | Config, **settings: Any) -> None:

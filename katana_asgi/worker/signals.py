@@ -304,6 +304,7 @@ class StopSignals:
 
     @should_exit.setter
     def should_exit(self, value: bool) -> None:
+        """Stop every server."""
         if value:
             for member in self._members.copy():
                 member.server.stop()

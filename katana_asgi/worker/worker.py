@@ -12,19 +12,20 @@ import faulthandler
 import logging
 import os
 import signal
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from katana_asgi.asgi.loader import ApplicationImportError, load_application
 from katana_asgi.errors import ConfigurationError, StartupError
 from katana_asgi.net.notify import Notifier
-from katana_asgi.observe.logs import configure_logging, reopen_logs
+from katana_asgi.observe.logs import configure_logging, log_notes, reopen_logs
+from katana_asgi.observe.stacks import make_room_for_signals
 from katana_asgi.worker.admin import observed
 from katana_asgi.worker.channel import Budgets, ShutdownMode
 from katana_asgi.worker.faults import DescriptorWatch, pass_over_host_names
 from katana_asgi.worker.forked import released_in_forks
-from katana_asgi.worker.inspection import inspected
+from katana_asgi.worker.inspection import inspected, watched_loop
 from katana_asgi.worker.loop import loop_factory, loop_name, run_to_end
 from katana_asgi.worker.memory import settle
 from katana_asgi.worker.recycling import Recycling
@@ -62,6 +63,8 @@ def run_worker(
     lifespan startup failed.
     """
     configure_logging(config)
+    if channel is None:
+        log_notes(config)
     if config.ssl_certfile is not None:
         pass_over_host_names()
     if channel is not None:
@@ -69,12 +72,13 @@ def run_worker(
         # C, so that a blocked loop does not matter; without standard error there is no place.
         with suppress(AttributeError, OSError, RuntimeError, ValueError):
             faulthandler.enable(all_threads=True)
+            make_room_for_signals()
     try:
         supervisor = os.getpid() if channel is None else os.getppid()
         factory = loop_factory(config.loop)
         with (
             orders_obeyed() if channel is None else nullcontext() as orders,
-            nullcontext() if channel is None else released_in_forks([channel]),
+            released_in_forks([*(sockets or ()), *([] if channel is None else [channel])]),
         ):
             run_to_end(
                 lambda: inspected(_serve(config, sockets, channel, orders), config, supervisor),
@@ -127,7 +131,10 @@ async def _serve(
     with interrupted_by(numbers):
         server.load()
     limit = budgets.longest + budgets.lifespan if alone else None
-    with stop_on_signals(server, (*numbers, *quick), force=alone, limit=limit):
+    with (
+        stop_on_signals(server, (*numbers, *quick), force=alone, limit=limit),
+        ExitStack() as watched,
+    ):
         if channel is not None:
             follower = _Follower(server, channel)
             asyncio.get_running_loop().add_reader(channel.fileno(), follower.read)
@@ -141,6 +148,7 @@ async def _serve(
                 ready = True
             if ready:
                 _started(server, channel)
+                watched.enter_context(watched_loop(config))
                 if publisher is not None:
                     publisher.start()
                 if alone:

@@ -14,6 +14,7 @@ import pytest
 
 from katana_asgi import StaticRoute
 from tests.applications import Probe, get, respond, start
+from tests.inside import connection_of, context_of, pieces_held, transport_of, unread, unsent
 from tests.raw_client import RawClient
 from tests.support import running, within
 
@@ -25,22 +26,6 @@ HIGH_WATER = 64 * KIB
 
 READ = 256 * KIB
 """The most that one read of an event loop takes; no more than one comes on top."""
-
-
-def connection_of(server):
-    """The only connection of a server."""
-    (connection,) = server.server._context.clock.watched
-    return connection
-
-
-def unsent(server) -> int:
-    return connection_of(server)._transport.get_write_buffer_size()
-
-
-def unread(server) -> int:
-    connection = connection_of(server)
-    exchange = connection._exchange
-    return len(connection._parser.holds) + (0 if exchange is None else exchange.buffered)
 
 
 async def settled(measure) -> int:
@@ -99,7 +84,7 @@ async def test_an_upload_that_is_not_consumed_waits(http, framing):
             transport = client.writer.transport
             await within(settled(transport.get_write_buffer_size))
             assert 0 < unread(server) <= HIGH_WATER + READ
-            assert len(connection_of(server)._exchange._content) <= 300
+            assert pieces_held(server) <= 300
             gate.set()
             client.reset()
 
@@ -116,7 +101,7 @@ async def test_content_that_comes_in_tiny_reads_is_held_in_few_pieces(http):
             await client.send(get("/", "Content-Length: 3000", method="PUT"))
             await client.send(*[b"ab"] * 1500)
             await within(settled(lambda: unread(server)))
-            assert len(connection_of(server)._exchange._content) <= 300
+            assert pieces_held(server) <= 300
             gate.set()
             assert (await client.response()).body == b"3000"
 
@@ -240,11 +225,11 @@ async def test_the_kernel_takes_little_for_a_client_that_does_not_read(http):
         await client.send(get())
         await within(waits(server))
         option = socket.TCP_NOTSENT_LOWAT
-        sock = connection_of(server)._transport.get_extra_info("socket")
+        sock = transport_of(connection_of(server)).get_extra_info("socket")
         assert 0 < sock.getsockopt(socket.IPPROTO_TCP, option) <= 128 * KIB
         client.reset()
 
 
 async def waits(server) -> None:
-    while not server.server._context.clock.watched or not unsent(server):
+    while not context_of(server).clock.watched or not unsent(server):
         await asyncio.sleep(0)

@@ -13,6 +13,7 @@ import pytest
 
 from katana_asgi import StaticRoute
 from tests.applications import content_of, get, respond
+from tests.inside import transport_of
 from tests.raw_client import RawClient
 from tests.support import running, talking, within
 
@@ -90,6 +91,23 @@ async def test_with_all_connections_busy_a_new_one_gets_503_and_goes(http):
             assert (await client.response()).body == b"served"
         newcomer = await stack.enter_async_context(await server.connect())
         assert await served(newcomer)
+
+
+async def test_with_all_connections_busy_every_newcomer_of_many_gets_503(http):
+    """Those that were told before stay for a while; they must not use up the room for the next."""
+    app = Gate()
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(
+            running(app, http=http, limit_connections=1, **COUNTED)
+        )
+        busy = await stack.enter_async_context(await server.connect())
+        await busy.send(get("/wait"))
+        await within(app.calls.get())
+        newcomers = [await stack.enter_async_context(await server.connect()) for _ in range(60)]
+        for newcomer in newcomers:
+            await turned_away(newcomer)
+        app.gate.set()
+        assert (await busy.response()).body == b"served"
 
 
 async def test_the_connection_that_is_idle_longest_makes_room(http):
@@ -202,7 +220,7 @@ async def test_a_client_that_has_not_got_all_of_its_answer_makes_no_room(http):
 async def keeps_bytes(connection) -> bool:
     """Whether the kernel does not take what is to be sent, in this turn or the next ones."""
     for _ in range(5):
-        if not connection._transport.get_write_buffer_size():
+        if not transport_of(connection).get_write_buffer_size():
             return False
         await asyncio.sleep(0)
     return True
@@ -224,7 +242,7 @@ async def test_a_client_that_is_still_taking_its_answer_is_not_idle(http):
             count += 1
             while server.server.requests < count:
                 await asyncio.sleep(0)
-        assert not connection.write_paused
+        assert not connection.writing.write_paused
         await turned_away(await stack.enter_async_context(await server.connect()))
 
 
@@ -346,9 +364,8 @@ async def test_over_a_unix_socket_nobody_has_an_address_to_count(http, tmp_path)
 
 
 @pytest.mark.parametrize("target", ["/", "/static", "/static?query"])
-@pytest.mark.parametrize("memo", [True, False])
-async def test_the_last_request_of_a_connection_is_told_so(http, target, memo):
-    settings = {"limit_keep_alive_requests": 3, "static_route": (STATIC,), "memo": memo}
+async def test_the_last_request_of_a_connection_is_told_so(http, target):
+    settings = {"limit_keep_alive_requests": 3, "static_route": (STATIC,)}
     async with talking(Gate(), http=http, **settings) as client:
         for left in (2, 1, 0):
             await client.send(get(target))

@@ -6,12 +6,15 @@ import asyncio
 
 import pytest
 
-from katana_asgi.errors import ClientDisconnected
+from katana_asgi.errors import ClientDisconnected, LocalProtocolError
 from tests.applications import Probe, content_of, get, raised_by, respond, start
 from tests.support import running, talking, within
 
+START = {"type": "http.response.start", "status": 200}
 MORE = {"type": "http.response.body", "body": b"o", "more_body": True}
 LAST = {"type": "http.response.body", "body": b"k"}
+
+RAISES = {"lifespan": "off", "disconnect": "raise"}
 
 
 async def gone(receive) -> None:
@@ -29,7 +32,7 @@ async def send_until_it_raises(send) -> BaseException:
         await asyncio.sleep(0)
 
 
-# -- line 16: send after the client has gone
+# -- line 16: send after the client has gone, where it raises
 
 
 @pytest.mark.parametrize("begun", [False, True])
@@ -41,18 +44,23 @@ async def test_send_to_a_vanished_client_raises_an_oserror(http, begun):
             await start(send)
             await send(MORE)
         await gone(receive)
-        errors.append(await send_until_it_raises(send) if begun else None)
-        errors.extend([await raised_by(send, LAST), await raised_by(send, LAST)])
+        if not begun:
+            # The start is taken: an application that then enters its generator also leaves it.
+            errors.append(await raised_by(send, START) or await raised_by(send, LAST))
+        else:
+            errors.append(await send_until_it_raises(send))
+            errors.extend([await raised_by(send, LAST), await raised_by(send, LAST)])
 
     probe = Probe(app)
-    async with running(probe, http=http, lifespan="off") as server:
+    async with running(probe, http=http, **RAISES) as server:
         client = await server.connect()
         await client.send(get())
         if begun:
             await client.head()
         client.reset()
         assert await probe.end() is None
-    for error in errors[0 if begun else 1 :]:
+    assert len(errors) == (3 if begun else 1)
+    for error in errors:
         assert isinstance(error, ClientDisconnected)
         assert isinstance(error, OSError)
 
@@ -69,7 +77,7 @@ async def test_an_application_that_sends_without_a_pause_learns_of_the_disconnec
                 raise error
 
     probe = Probe(app)
-    async with running(probe, http=http, lifespan="off") as server:
+    async with running(probe, http=http, **RAISES) as server:
         client = await server.connect()
         await client.send(get())
         await client.head()
@@ -83,7 +91,7 @@ async def test_an_application_that_lets_the_disconnect_out_is_not_logged(http, c
         await respond(send, b"too late")
 
     probe = Probe(app)
-    async with running(probe, http=http, lifespan="off") as server:
+    async with running(probe, http=http, **RAISES) as server:
         client = await server.connect()
         await client.send(get())
         client.reset()
@@ -105,10 +113,10 @@ async def test_a_disconnect_that_comes_out_in_disguise_is_not_logged(http, caplo
             if scope["path"] == "/":
                 raise ClientDisconnect from None
         async with asyncio.TaskGroup() as group:
-            group.create_task(respond(send))
+            group.create_task(send(LAST))
 
     probe = Probe(app)
-    async with running(probe, http=http, lifespan="off") as server:
+    async with running(probe, http=http, **RAISES) as server:
         for target, kind in (("/", ClientDisconnect), ("/group", ExceptionGroup)):
             client = await server.connect()
             await client.send(get(target))
@@ -123,7 +131,7 @@ async def test_another_error_after_the_disconnect_is_logged(http, caplog):
         raise RuntimeError("something else")
 
     probe = Probe(app)
-    async with running(probe, http=http, lifespan="off") as server:
+    async with running(probe, http=http, **RAISES) as server:
         client = await server.connect()
         await client.send(get())
         client.reset()
@@ -141,7 +149,7 @@ async def test_a_client_that_closes_in_the_ordinary_way_shows_at_the_second_send
         raise await send_until_it_raises(send)
 
     probe = Probe(app)
-    async with running(probe, http=http, lifespan="off") as server:
+    async with running(probe, http=http, **RAISES) as server:
         async with await server.connect() as client:
             await client.send(get())
             await client.head()
@@ -164,13 +172,92 @@ async def test_a_send_that_waits_for_a_client_ends_when_the_client_goes(http):
             await sending
 
     probe = Probe(app)
-    async with running(probe, http=http, lifespan="off") as server:
+    async with running(probe, http=http, **RAISES) as server:
         client = await server.connect()
         client.writer.transport.pause_reading()
         await client.send(get())
         await within(begun.wait())
         client.reset()
         assert isinstance(await probe.end(), ClientDisconnected)
+
+
+# -- ... and where it does not, which is the default
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("spec_version", ["2.3"])
+async def test_send_to_a_vanished_client_does_nothing(http, begun, spec_version, caplog):
+    """Most applications are written for servers where it does not raise."""
+    versions = []
+
+    async def app(scope, receive, send):
+        versions.append(scope["asgi"]["spec_version"])
+        if begun:
+            await start(send)
+            await send(MORE)
+        await gone(receive)
+        if not begun:
+            await start(send)
+        await send(MORE)
+        await send(LAST)
+
+    probe = Probe(app)
+    async with running(probe, http=http, lifespan="off") as server:
+        client = await server.connect()
+        await client.send(get())
+        if begun:
+            await client.head()
+        client.reset()
+        assert await probe.end() is None
+    assert versions == [spec_version]
+    assert caplog.records == []
+
+
+async def test_what_an_application_gets_wrong_raises_though_its_client_has_gone(http, caplog):
+    async def app(scope, receive, send):
+        await gone(receive)
+        await send(LAST)
+
+    probe = Probe(app)
+    async with running(probe, http=http, lifespan="off") as server:
+        client = await server.connect()
+        await client.send(get())
+        client.reset()
+        assert isinstance(await probe.end(), LocalProtocolError)
+
+
+async def test_an_application_that_only_sends_does_not_keep_the_loop_and_is_cancelled(http):
+    """It hears of nothing: each send to a vanished client gives others a turn."""
+
+    async def app(scope, receive, send):
+        if scope["path"] == "/other":
+            await respond(send, b"ok")
+            return
+        await start(send)
+        while True:
+            await send(MORE)
+
+    probe = Probe(app)
+    async with running(probe, http=http, lifespan="off", timeout_disconnect=0.02) as server:
+        client = await server.connect()
+        await client.send(get())
+        await client.head()
+        client.reset()
+        assert (await server.exchange(get("/other"))).body == b"ok"
+        ends = [await probe.end(), await probe.end()]
+    assert {type(end) for end in ends} == {type(None), asyncio.CancelledError}
+
+
+async def test_whoever_asks_for_raising_is_told_so_in_the_scope(http):
+    versions = []
+
+    async def app(scope, receive, send):
+        versions.append(scope["asgi"]["spec_version"])
+        await respond(send)
+
+    async with running(app, http=http, **RAISES) as server:
+        await server.exchange(get())
+    assert versions == ["2.5"]
 
 
 # -- line 17: receive after the end
@@ -190,6 +277,34 @@ async def test_receive_after_the_response_says_disconnect_every_time(http):
         await client.response()
         assert await probe.end() is None
     assert messages == [{"type": "http.disconnect"}] * 3
+
+
+async def test_receive_after_the_end_answers_at_once_and_yet_gives_way(
+    http,
+):
+    """Some ask whether the client has gone and wait for nothing, others ask again and again."""
+    ended = False
+
+    async def app(scope, receive, send):
+        nonlocal ended
+        await content_of(receive)
+        await respond(send, b"ok")
+        asking = receive()
+        with pytest.raises(StopIteration) as told:
+            asking.send(None)
+        assert told.value.value == {"type": "http.disconnect"}
+        asyncio.get_running_loop().call_soon(gate.set)
+        while not gate.is_set():
+            await receive()
+        ended = True
+
+    gate = asyncio.Event()
+    probe = Probe(app)
+    async with talking(probe, http=http) as client:
+        await client.send(get())
+        await client.response()
+        assert await probe.end() is None
+    assert ended
 
 
 async def test_receive_after_the_response_says_disconnect_with_content_unread(http):
@@ -391,6 +506,61 @@ async def test_a_half_closed_client_gets_the_answers_to_all_it_asked(http):
         for number in (b"/1", b"/2", b"/3"):
             assert (await client.response()).body == number
         assert await client.closed()
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_client_may_half_close_at_any_time_between_its_answers(http, turns):
+    """Also after the first response, in the turn in which the second request begins."""
+
+    async def app(scope, receive, send):
+        await respond(send, scope["path"].encode())
+
+    async with talking(app, http=http) as client:
+        client.writer.write(get("/1") + get("/2") + get("/3"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        client.half_close()
+        for number in (b"/1", b"/2", b"/3"):
+            assert (await client.response()).body == number
+        assert await client.closed()
+
+
+async def test_a_half_closed_client_gets_its_first_answer_though_content_of_a_second_lacks(http):
+    calls = []
+
+    async def app(scope, receive, send):
+        calls.append(scope["path"])
+        await asyncio.sleep(0)
+        await respond(send, scope["path"].encode())
+
+    async with talking(app, http=http) as client:
+        await client.send(get("/1") + get("/2", "Content-Length: 9", method="POST") + b"half")
+        client.half_close()
+        assert (await client.response()).body == b"/1"
+        assert await client.rest() == b""
+    assert calls == ["/1"]
+
+
+async def test_a_half_closed_client_that_goes_during_its_second_answer_is_noticed(http):
+    async def app(scope, receive, send):
+        if scope["path"] == "/1":
+            await asyncio.sleep(0)
+            await respond(send)
+            return
+        await start(send)
+        await send(MORE)
+        await asyncio.Event().wait()
+
+    probe = Probe(app)
+    async with running(probe, http=http, lifespan="off", timeout_disconnect=0) as server:
+        client = await server.connect()
+        await client.send(get("/1") + get("/2"))
+        client.half_close()
+        await client.response()
+        await client.head()
+        client.reset()
+        assert await probe.end() is None
+        assert isinstance(await probe.end(), asyncio.CancelledError)
 
 
 async def test_a_half_closed_client_that_asked_for_half_a_request_more_gets_the_first(http):

@@ -276,7 +276,7 @@ async def test_a_client_that_vanishes_at_the_last_answer_is_no_error(http, caplo
         await client.send(get())
         clients.append(client)
         await within(gone(server))
-        assert not server.server._context.running
+        assert not server.server.context.running
     assert not caplog.records
 
 

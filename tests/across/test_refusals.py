@@ -253,12 +253,20 @@ async def test_the_http_2_preface_is_refused_cleanly(http):
     assert probe.scopes == []
 
 
-@pytest.mark.parametrize("version", ["2.0", "0.9", "1.2", "3.0"])
+@pytest.mark.parametrize("version", ["2.0", "0.9", "3.0"])
 async def test_another_version_is_505(http, version):
     async with talking(ok, http=http) as client:
         await client.send(get(version=version))
         assert (await client.response()).status == 505
         assert await client.closed()
+
+
+async def test_a_later_minor_version_is_served_as_http_1_1(http):
+    """RFC 9110 §2.5."""
+    async with talking(ok, http=http) as client:
+        for _ in range(2):
+            await client.send(get(version="1.2"))
+            assert (await client.response()).status == 200
 
 
 async def test_an_unknown_transfer_coding_is_501(http):

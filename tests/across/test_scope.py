@@ -1,4 +1,4 @@
-"""What stands in the scope of a request (ASGI HTTP 2.5; RFC 9112 §3)."""
+"""What stands in the scope of a request (ASGI HTTP 2.3 to 2.5; RFC 9112 §3)."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ async def test_what_else_a_trusted_proxy_says_is_believed_where_it_is_named(http
 async def test_the_asgi_versions_are_those_the_server_keeps(http):
     scope = await scope_of(get(), http)
     assert scope["type"] == "http"
-    assert scope["asgi"] == {"version": "3.0", "spec_version": "2.5"}
+    assert scope["asgi"] == {"version": "3.0", "spec_version": "2.3"}
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
@@ -267,7 +267,7 @@ async def test_what_a_request_does_to_its_scope_does_not_reach_the_next(http):
             await client.send(get("/same"))
             assert (await client.response()).status == 200
     assert seen[0] == seen[1] == seen[2]
-    assert seen[0] == ({"version": "3.0", "spec_version": "2.5"}, [(b"host", b"example")], {})
+    assert seen[0] == ({"version": "3.0", "spec_version": "2.3"}, [(b"host", b"example")], {})
 
 
 variable: ContextVar[str] = ContextVar("variable", default="unset")

@@ -96,7 +96,7 @@ async def test_a_connection_accepted_in_the_last_moment_gets_one_answer_or_ends_
     """The kernel had it in the queue already: its header timeout would hold up the end."""
     settings = {"timeout_header": LONG, "timeout_graceful_shutdown": LONG, **ROUTES}
     async with running(Waiting(), http=http, **settings) as server:
-        server.server._context.draining = True  # as it is when the listener closes
+        server.server.context.draining = True  # as it is when the listener closes
         async with await server.connect() as client:
             if target is not None:
                 await client.send(get(target))
@@ -438,7 +438,7 @@ async def test_known_static_requests_in_one_read_get_a_static_answer_at_the_end_
         for _ in range(2):
             await client.send(get("/static") * 2)
             expected = [(await client.response()).body for _ in range(2)]
-        announce_end(server.server._context, LONG)
+        announce_end(server.server.context, LONG)
         await client.send(get("/static") * 2)
         response = await client.response()
         assert response.header(b"connection") == b"close"

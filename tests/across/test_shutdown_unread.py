@@ -11,7 +11,7 @@ import asyncio
 import pytest
 
 from katana_asgi import StaticRoute
-from katana_asgi.http1 import ending
+from katana_asgi.http1 import connection as connection_module
 from katana_asgi.worker.channel import ShutdownMode
 from tests.applications import Probe, get, respond, start
 from tests.raw_client import RawClient
@@ -53,7 +53,7 @@ def only_connection(server):
 
 async def write_paused(server) -> None:
     """Wait until more waits to be sent than the server wants to keep."""
-    while not (server.server.connections and only_connection(server).write_paused):
+    while not (server.server.connections and only_connection(server).writing.write_paused):
         await asyncio.sleep(0)
 
 
@@ -98,7 +98,7 @@ async def test_an_answer_on_its_way_arrives_whole_and_nothing_behind_it_is_answe
 @pytest.mark.parametrize("target", ["/big", "/static"])
 async def test_a_client_that_takes_its_time_may_go_on_sending_meanwhile(http, target, monkeypatch):
     """The time to linger is for what comes after the last byte, not for the bytes before it."""
-    monkeypatch.setattr(ending, "LINGER", 0.01)
+    monkeypatch.setattr(connection_module, "LINGER", 0.01)
     async with running(big, http=http, timeout_ws_close=0.1, **SETTINGS) as server:
         async with await RawClient.open(server.host, server.port) as client:
             await ask(server, client, target)

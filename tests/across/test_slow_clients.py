@@ -12,7 +12,8 @@ from contextlib import suppress
 import pytest
 
 from katana_asgi.errors import ClientDisconnected
-from katana_asgi.http1 import ending, pace
+from katana_asgi.http1 import connection as connection_module
+from katana_asgi.http1 import pace
 from tests.applications import Probe, content_of, get, raised_by, respond, start
 from tests.raw_client import RawClient
 from tests.support import running, talking, within
@@ -55,7 +56,7 @@ async def test_a_body_that_stops_coming_is_408_and_the_application_is_told(http,
         raise await raised_by(send, {"type": "http.response.start", "status": 200})
 
     probe = Probe(app)
-    async with talking(probe, http=http, timeout_body=0.1) as client:
+    async with talking(probe, http=http, timeout_body=0.1, disconnect="raise") as client:
         await client.send(request_bytes)
         assert (await client.response()).status == 408
         assert await client.closed()
@@ -226,7 +227,7 @@ async def test_unread_content_that_comes_too_late_does_not_take_the_answer_with_
 
 @pytest.mark.parametrize("goes_on", [False, True])
 async def test_a_refused_client_that_stays_is_let_go(http, goes_on, monkeypatch):
-    monkeypatch.setattr(ending, "LINGER", 0.1)
+    monkeypatch.setattr(connection_module, "LINGER", 0.1)
     async with talking(echo, http=http, timeout_header=0.5) as client:
         await client.send(b"GET / HTTP/9.9\r\n\r\n")
         assert (await client.response()).status == 505
@@ -259,7 +260,9 @@ class Flood:
 async def test_a_reader_that_stops_is_reset_and_the_application_told(http):
     flood = Flood()
     probe = Probe(flood)
-    async with running(probe, http=http, lifespan="off", timeout_write=0.1) as server:
+    async with running(
+        probe, http=http, disconnect="raise", lifespan="off", timeout_write=0.1
+    ) as server:
         async with await RawClient.open(server.host, server.port) as client:
             await client.send(get())
             assert isinstance(await probe.end(), ClientDisconnected)
@@ -268,7 +271,9 @@ async def test_a_reader_that_stops_is_reset_and_the_application_told(http):
 
 async def test_a_reader_that_takes_a_byte_at_a_time_is_reset(http):
     probe = Probe(Flood())
-    async with running(probe, http=http, lifespan="off", timeout_write=0.1) as server:
+    async with running(
+        probe, http=http, disconnect="raise", lifespan="off", timeout_write=0.1
+    ) as server:
         async with await RawClient.open(server.host, server.port) as client:
             await client.send(get())
             end = asyncio.ensure_future(probe.end())
@@ -318,7 +323,7 @@ async def test_a_slow_reader_that_reads_is_served_to_the_end(http):
 
     probe = Probe(app)
     async with (
-        running(probe, http=http, lifespan="off", timeout_write=0.3) as server,
+        running(probe, http=http, disconnect="raise", lifespan="off", timeout_write=0.3) as server,
         await RawClient.open(server.host, server.port, receive_buffer=2**18) as slow,
         await RawClient.open(server.host, server.port) as stopped,
     ):

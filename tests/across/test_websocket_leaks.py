@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from katana_asgi.http1.connection import Http1Connection
-from katana_asgi.http1.tunnel import Http1Tunnel
+from katana_asgi.http1.tunnel import TransportStream
 from katana_asgi.websocket.session import WebSocketSession
 from tests.applications import raised_by
 from tests.support import running, within
@@ -20,7 +20,7 @@ from tests.websocket_peer import Peer, accept, bye, disconnected, echo, text, up
 
 DESCRIPTORS = Path("/proc/self/fd")
 
-KINDS = (Http1Connection, Http1Tunnel, WebSocketSession, asyncio.Task)
+KINDS = (Http1Connection, TransportStream, WebSocketSession, asyncio.Task)
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ async def test_what_the_application_got_does_not_keep_the_connection(http, no_co
             await asyncio.sleep(0.01)
         await settled()
         after = alive()
-        assert after["Http1Tunnel"] == before["Http1Tunnel"]
+        assert after["TransportStream"] == before["TransportStream"]
         assert after["Http1Connection"] == before["Http1Connection"]
         kept.clear()
 

@@ -158,7 +158,6 @@ async def test_a_subprotocol_that_was_offered_is_agreed(http):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"subprotocol": "never"},
         {"headers": [(b"sec-websocket-protocol", b"chat")]},
         {"headers": [(b"Sec-WebSocket-Accept", b"x")]},
         {"headers": [(b"sec-websocket-extensions", b"x")]},
@@ -179,6 +178,20 @@ async def test_a_wrong_accept_raises_and_nothing_is_sent(http, wrong):
         assert peer.response.header(b"sec-websocket-protocol") == b"chat"
         assert await peer.closing() == (1000, "")
     assert [type(error) for error in errors] == [LocalProtocolError]
+
+
+async def test_a_subprotocol_that_was_not_offered_is_left_out(http, caplog):
+    """As other servers do: a client has to fail over one (RFC 6455 §4.1), and does without."""
+
+    async def app(scope, receive, send):
+        await accept(receive, send, subprotocol="never")
+        await disconnected(receive)
+
+    request = upgrade("/", "Sec-WebSocket-Protocol: chat")
+    async with open_socket(app, request, http=http) as (_, peer):
+        assert peer.response.header(b"sec-websocket-protocol") is None
+        await peer.leave()
+    assert "'never'" in caplog.text
 
 
 async def test_accept_may_come_before_receive(http):

@@ -145,3 +145,40 @@ def test_an_error_of_a_factory_keeps_its_own_traceback(place):
 def test_a_factory_whose_arguments_are_missing_is_refused(place):
     with pytest.raises(ApplicationImportError, match="factory"):
         load("loaded_module:app", place, factory=True)
+
+
+@pytest.mark.parametrize("name", ["make", "make_with_defaults", "Application"])
+def test_a_factory_is_called_where_nothing_says_that_it_is_one(place, name, caplog):
+    (place / "loaded_module.py").write_text(
+        "async def app(scope, receive, send): pass\n"
+        "def make(): return app\n"
+        "def make_with_defaults(settings=None, **more): return app\n"
+        "class Application:\n"
+        "    async def __call__(self, scope, receive, send): pass\n"
+    )
+    application = load(f"loaded_module:{name}", place)
+    assert callable(application)
+    assert caplog.messages == [
+        f"loaded_module:{name} is a factory and was called; add --factory to say so"
+    ]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "async def app(scope, receive, send): pass",
+        "async def app(*arguments): pass",
+        "def app(scope): return lambda receive, send: None",
+        "def app(*arguments): return None",
+        "class App:\n    def __init__(self, scope): pass\n"
+        "    async def __call__(self, r, s): pass\n"
+        "app = App",
+        "class App:\n    async def __call__(self, scope, receive, send): pass\napp = App()",
+        "import functools\nasync def inner(a, scope, receive, send): pass\n"
+        "app = functools.partial(inner, 1)",
+    ],
+)
+def test_an_application_is_no_factory(place, source, caplog):
+    (place / "loaded_module.py").write_text(source)
+    assert callable(load("loaded_module:app", place))
+    assert caplog.messages == []

@@ -83,7 +83,7 @@ def test_whatever_passes_is_one_line_each(pairs):
         fields = check_fields(pairs)
     except LocalProtocolError:
         return
-    rendered = render_head(b"", fields, b"\r\n", b"")
+    rendered = render_head(b"", fields, None, b"\r\n", b"")
     lines = rendered.split(b"\r\n")
     assert lines[-2:] == [b"", b""]
     assert len(lines) == len(fields.pairs) + 2

@@ -11,12 +11,11 @@ from katana_asgi.codec import CHUNKED, EXPECT_CONTINUE, KEEP_ALIVE, UPGRADE, che
 from katana_asgi.codec.framing import judge
 from katana_asgi.codec.heads import check_field_bytes, split_request_line
 from katana_asgi.errors import RemoteProtocolError
-from katana_asgi.http1.scanning import head_scanner
-from tests.http1.reads import BACK_ENDS
+from tests.http1.reads import BACK_ENDS, whole_scanner
 
 LIMITS = (1000, 10000, 100)
 
-SCANNERS = [pytest.param(head_scanner(name), id=name) for name in BACK_ENDS]
+SCANNERS = [pytest.param(whole_scanner(name), id=name) for name in BACK_ENDS]
 
 
 def status_of(call, *arguments) -> int:

@@ -18,7 +18,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     before = dict(os.environ)
     for name in before:
-        if name.startswith("KATANA_") or name in ("WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS"):
+        if name.startswith("KATANA_") or name in ("WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "PORT"):
             del os.environ[name]
     yield tmp_path
     os.environ.clear()

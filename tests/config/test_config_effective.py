@@ -15,6 +15,7 @@ from katana_asgi.config.effective import as_toml, to_toml
 from katana_asgi.config.model import SETTINGS, Config, StaticRoute
 from katana_asgi.config.reference import settings_page
 from katana_asgi.config.sources import load
+from katana_asgi.config.switching import switching_page
 from katana_asgi.config.toml_file import open_config_file
 
 ROOT = Path(__file__).parent.parent.parent
@@ -40,7 +41,7 @@ def test_what_was_given_reads_back_as_the_same_settings(
         root_path='/"quoted"\\',
         timeout_keep_alive=0.25,
         limit_body_size=10_000_000,
-        memo=False,
+        date_header=False,
         use_colors=True,
         header=[("X-A", "b: c"), ("X-A", "é\t")],  # type: ignore[arg-type] # a list will do
         static_file_route=(("/p", "page.html"),),
@@ -70,11 +71,11 @@ def test_each_line_says_where_the_value_came_from(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (place / "a\tb.toml").write_text("backlog = 5")
-    monkeypatch.setenv("KATANA_MEMO", "off")
+    monkeypatch.setenv("KATANA_DATE_HEADER", "off")
     loaded = load({"port": ["80"], "static_route": ["/a=b"]}, "a\tb.toml")
     lines = as_toml(loaded.config, loaded.origins).splitlines()
     assert "port = 80  # flag --port" in lines
-    assert "memo = false  # variable KATANA_MEMO" in lines
+    assert "date-header = false  # variable KATANA_DATE_HEADER" in lines
     assert "backlog = 5  # file a?b.toml key backlog" in lines
     assert 'host = "127.0.0.1"  # default' in lines
     assert "# uds is not set" in lines
@@ -97,6 +98,11 @@ def test_what_toml_cannot_hold_is_only_a_comment() -> None:
 def test_any_text_reads_back_from_toml(place: Path, text: str) -> None:
     line = to_toml(SETTINGS["root_path"], text)
     assert tomllib.loads(f"a = {line}") == {"a": text}
+
+
+def test_the_page_for_those_who_switch_is_not_stale() -> None:
+    page = (ROOT / "docs/switching.md").read_text("utf-8")
+    assert page == switching_page(), "run: python -m katana_asgi.config.switching > the page"
 
 
 def test_the_reference_page_is_not_stale() -> None:

@@ -101,7 +101,7 @@ def test_a_file_that_cannot_be_read_is_refused(place: Path) -> None:
     [
         ("app = 'a:b'", "app", "a:b"),
         ("port = 0x50", "port", 80),
-        ("memo = false", "memo", False),
+        ("date-header = false", "date_header", False),
         ("timeout-header = 2", "timeout_header", 2.0),
         ("timeout-header = 2.5", "timeout_header", 2.5),
         ("timeout-header = '2m'", "timeout_header", 120.0),
@@ -124,7 +124,7 @@ def test_each_kind_is_read_from_a_file(place: Path, line: str, name: str, value:
     ("line", "complaint"),
     [
         ("port = '80'", "key port: '80' is not allowed; use an integer from 0 to 65535"),
-        ("memo = 'off'", "key memo: 'off' is not allowed; use true or false"),
+        ("date-header = 'off'", "key date-header: 'off' is not allowed; use true or false"),
         ("loop = ['uvloop']", "key loop: ['uvloop'] is not allowed; use auto, uvloop or asyncio"),
         ("header = 'A: b'", "key header: 'A: b' is not allowed; use an array or a table of NAME"),
         ("header = ['A']", "key header: 'A' is not allowed; use NAME:VALUE"),

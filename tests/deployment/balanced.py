@@ -84,9 +84,11 @@ class Instance:
 
 
 @contextmanager
-def instances(place: Path, *arguments: str, count: int = 2) -> Iterator[list[Instance]]:
-    """So many of them, killed at the end."""
-    (place / "main.py").write_text(MAIN)
+def instances(
+    place: Path, *arguments: str, count: int = 2, main: str = MAIN
+) -> Iterator[list[Instance]]:
+    """So many of them, killed at the end; ``main`` is the module of their application."""
+    (place / "main.py").write_text(main)
     found: list[Instance] = []
     try:
         for _ in range(count):

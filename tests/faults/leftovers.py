@@ -8,17 +8,17 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from katana_asgi.http1.parser import RequestParser
-
 from katana_asgi.asgi.exchange import Exchange
 from katana_asgi.http1.connection import Http1Connection
+from katana_asgi.http1.reading import RequestReader
+from katana_asgi.http1.writing import Http1Writer
 
 if TYPE_CHECKING:
     from tests.support import Running
 
 __all__ = ["everything_gone", "leftovers", "objects"]
 
-KINDS = (Http1Connection, Exchange, RequestParser, asyncio.Task)
+KINDS = (Http1Connection, Exchange, RequestReader, Http1Writer, asyncio.Task)
 
 
 def leftovers() -> Counter[str]:
@@ -38,7 +38,7 @@ def objects() -> int:
 
 async def everything_gone(server: Running) -> None:
     """Wait until the server has neither connections nor running exchanges."""
-    context = server.server._context
+    context = server.server.context
     assert context is not None
     while context.clock.watched or context.running:
         await asyncio.sleep(0.001)

@@ -1,4 +1,4 @@
-"""Everything in this folder runs on both parser back ends, on the loop that services run on."""
+"""Everything in this folder runs on two back ends, on the loop that services run on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from katana_asgi.worker.loop import loop_factory
+from tests.plan import back_ends
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,10 +19,9 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> d
     return {"auto": loop_factory("auto")}
 
 
-@pytest.fixture(params=["httptools", "h11"])
-def http(request: pytest.FixtureRequest) -> str:
-    """The parser back end a test runs on."""
-    return request.param
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The back ends a test runs on."""
+    back_ends(metafunc)
 
 
 @pytest.fixture(autouse=True)

@@ -77,7 +77,8 @@ async def curl(*arguments: str, given: bytes = b"") -> Told:
 
 @pytest.fixture
 async def url(http):
-    async with running(application(), http=http) as server:
+    # Below spec 2.4 a StreamingResponse listens for a disconnect, and takes the content away.
+    async with running(application(), http=http, disconnect="raise") as server:
         yield f"http://{server.host}:{server.port}"
 
 

@@ -137,7 +137,9 @@ async def test_a_raw_upload_is_echoed_while_it_arrives(http):
     head = b"POST / HTTP/1.1\r\nHost: a\r\n"
     whole = [head + b"Content-Length: %d\r\n\r\n" % len(LARGE), *pieces]
     chunked = [head + b"Transfer-Encoding: chunked\r\n\r\n", *chunks, b"0\r\n\r\n"]
-    async with browsing(app, http=http) as (server, _), await server.connect() as raw:
+    # Below spec 2.4 a StreamingResponse listens for a disconnect, and takes the content away.
+    settings = {"http": http, "disconnect": "raise"}
+    async with browsing(app, **settings) as (server, _), await server.connect() as raw:
         for request in (whole, chunked):  # a client must read while it sends, or both would wait
             _, echo = await asyncio.gather(raw.send(*request), raw.response())
             assert echo.body == LARGE

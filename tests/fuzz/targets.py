@@ -23,7 +23,6 @@ from katana_asgi.http.forwarded import FORWARDED_FIELDS, TrustedProxies, resolve
 from katana_asgi.http.trace_context import trace_id
 from katana_asgi.http1.content import ChunkedContent
 from katana_asgi.http1.default_lines import field_lines
-from katana_asgi.http1.scanning import head_scanner
 from katana_asgi.http1.websocket_upgrade import Http1Upgrade, is_upgrade
 from katana_asgi.net.proxy_details import proxy_details
 from katana_asgi.net.proxy_protocol import (
@@ -36,8 +35,9 @@ from katana_asgi.websocket.deflate import Deflate, DeflateParameters, DeflateSet
 from katana_asgi.websocket.events import INVALID_DATA, TOO_BIG
 from katana_asgi.websocket.handshake import parse_opening, response_fields
 from tests.codec.twins import head_of, outcome, scans
+from tests.fuzz.http2_targets import header_blocks, http2_clients, http2_connections
 from tests.fuzz.in_memory import BACK_ENDS, Served, served_alike
-from tests.http1.reads import heard, reader_settings
+from tests.http1.reads import heard, reader_settings, whole_scanner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from katana_asgi.net.proxy_protocol import Origin
     from katana_asgi.websocket.handshake import Opening
 
-__all__ = ["TARGETS"]
+__all__ = ["TARGETS", "cut"]
 
 # -- requests: the reading half alone, over all back ends
 
@@ -55,7 +55,7 @@ _READERS: Final = {name: reader_settings(name, line=200, size=400, count=8) for 
 
 def requests(data: bytes) -> None:
     """All back ends hear the same requests, and how the bytes are cut does not matter."""
-    reads = _cut(data)
+    reads = cut(data)
     first, *others = (heard(reads, settings) for settings in _READERS.values())
     assert others == [first] * len(others), (first, others)
     whole, *others = (heard([data], settings) for settings in _READERS.values())
@@ -82,7 +82,7 @@ _RESPONSE: Final = re.compile(
 
 def connections(data: bytes) -> None:
     """Over all back ends the application sees the same and the client gets the same bytes."""
-    for reads in ([data], _cut(data)):
+    for reads in ([data], cut(data)):
         for served in served_alike(reads):
             _check_answers(served)
 
@@ -116,7 +116,7 @@ def _check_answers(served: Served) -> None:
 def chunks(data: bytes) -> None:
     """However chunked content is cut it is the same, and no more than what was sent."""
     whole = _decode([data])
-    assert whole == _decode(_cut(data))
+    assert whole == _decode(cut(data))
     assert whole == _decode([data[at : at + 1] for at in range(len(data))])
     assert len(whole[0]) <= len(data)
 
@@ -138,7 +138,7 @@ def _decode(reads: list[bytes]) -> tuple[bytes, object]:
 
 # -- forwarding fields
 
-_TRUSTED: Final = TrustedProxies(["10.0.0.0/8", "::1", "fe80::/10"])
+_TRUSTED: Final = TrustedProxies(["10.0.0.0/8", "::1", "fe80::/10"], ["all"])
 
 _NAMES: Final = [*sorted(FORWARDED_FIELDS), b"x-other"]
 
@@ -150,7 +150,8 @@ def forwarded(data: bytes) -> None:
     """
     sent = [(_NAMES[line[0] % len(_NAMES)], line[1:]) for line in data.split(b"\n") if line]
     proxy = ("10.0.0.1", 5000)
-    verdict = resolve(sent, proxy, "http", _TRUSTED)
+    positions = range(len(sent))
+    verdict = resolve(sent, positions, proxy, "http", _TRUSTED)
     client = verdict.client
     assert client is not None
     assert str(ipaddress.ip_address(client[0])) == client[0]
@@ -162,7 +163,7 @@ def forwarded(data: bytes) -> None:
         assert re.fullmatch(r"(?:/[^/\x00-\x1f\\]+)+", verdict.prefix)
         assert ".." not in verdict.prefix
     stranger = ("192.0.2.1", 1)
-    unchanged = resolve(sent, stranger, "http", _TRUSTED)
+    unchanged = resolve(sent, positions, stranger, "http", _TRUSTED)
     assert unchanged == (stranger, "http", None, None, None)
 
 
@@ -175,8 +176,8 @@ def frames(data: bytes) -> None:
     """However frames are cut the events are the same, and none is larger than allowed."""
     for compression in (False, True):
         whole = _read_frames([data], compression)
-        cut = _read_frames(_cut(data), compression)
-        assert list(map(_any_fault, cut)) == list(map(_any_fault, whole))
+        pieces = _read_frames(cut(data), compression)
+        assert list(map(_any_fault, pieces)) == list(map(_any_fault, whole))
         for event in whole:
             if isinstance(event, str):
                 assert len(event.encode()) <= _MAX_SIZE
@@ -246,7 +247,7 @@ _HANDSHAKE_FIELDS: Final = (
     b"Upgrade",
 )
 
-_SCANNERS: Final = [head_scanner(name) for name in BACK_ENDS]
+_SCANNERS: Final = [whole_scanner(name) for name in BACK_ENDS]
 
 _match_line: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t -~\x80-\xff]*").fullmatch
 
@@ -359,14 +360,15 @@ def values(data: bytes) -> None:
         return
     for name in ("pairs", "content_length", "own", "close", "wire"):
         assert getattr(found, name) == getattr(expected, name), name
-    rendered = codec.render_head(b"a", found, b"b", data)
-    assert rendered == fields.render_head(b"a", expected, b"b", data)
+    for length in (None, len(data)):
+        rendered = codec.render_head(b"a", found, length, b"b", data)
+        assert rendered == fields.render_head(b"a", expected, length, b"b", data)
 
 
 # -- all of them
 
 
-def _cut(data: bytes) -> list[bytes]:
+def cut(data: bytes) -> list[bytes]:
     """Reads that add up to the data, the same for the same data."""
     chance = random.Random(crc32(data))
     reads = []
@@ -390,5 +392,8 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
         preconditions,
         heads,
         values,
+        header_blocks,
+        http2_connections,
+        http2_clients,
     )
 }

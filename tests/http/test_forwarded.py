@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import pytest
 
-from katana_asgi.codec import parse_node
+from katana_asgi import codec
+from katana_asgi.codec import nodes
 from katana_asgi.config.model import Config
 from katana_asgi.errors import ConfigurationError
 from katana_asgi.http.forwarded import (
@@ -14,7 +18,10 @@ from katana_asgi.http.forwarded import (
     TrustedProxies,
     resolve,
 )
-from tests.heads import positions_of
+
+NodeParser: TypeAlias = Callable[[bytes], tuple[str, int] | None]
+
+TWINS = [codec.parse_node, nodes.parse_node]
 
 PROXY = ("10.0.0.1", 5000)
 PROXIES = ["10.0.0.0/8", "::1"]
@@ -41,7 +48,7 @@ def told(
     for line in lines:
         name, _, value = line.partition(":")
         fields.append((name.lower().encode(), value.strip().encode("latin-1")))
-    return resolve(fields, positions_of(fields), peer, scheme, trusted)
+    return resolve(fields, range(len(fields)), peer, scheme, trusted)
 
 
 def test_without_fields_nothing_changes() -> None:
@@ -202,7 +209,8 @@ def test_x_forwarded_for_names_the_client(value: str, client: tuple[str, int]) -
     assert told(f"X-Forwarded-For: {value}").client == client
 
 
-def test_a_node_is_an_address_with_or_without_a_port() -> None:
+@pytest.mark.parametrize("parse_node", TWINS)
+def test_a_node_is_an_address_with_or_without_a_port(parse_node: NodeParser) -> None:
     assert parse_node(b"192.0.2.1:_hidden") == ("192.0.2.1", 0)
     assert parse_node(b"[2001:db8::1]:_h.i-d_den") == ("2001:db8::1", 0)
     assert parse_node(b"[::ffff:192.0.2.1]:0443") == ("192.0.2.1", 443)

@@ -8,7 +8,8 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from katana_asgi.codec import parse_node
+from katana_asgi import codec
+from katana_asgi.codec import nodes
 from katana_asgi.http.fields import is_valid_host
 from katana_asgi.http.forwarded import (
     FIELD_NAMES,
@@ -16,18 +17,20 @@ from katana_asgi.http.forwarded import (
     Address,
     Forwarded,
     TrustedProxies,
+    resolve,
 )
-from katana_asgi.http.forwarded import resolve as resolve_at
-from tests.heads import positions_of
 
 TRUSTED = TrustedProxies(["10.0.0.0/8", "::1"], ["all"])
 PROXY = ("10.0.0.1", 5000)
 
 
-def resolve(
-    fields: list[tuple[bytes, bytes]], peer: Address | None, scheme: str, trusted: TrustedProxies
+def verdict_on(
+    fields: list[tuple[bytes, bytes]],
+    peer: Address | None,
+    scheme: str,
+    trusted: TrustedProxies = TRUSTED,
 ) -> Forwarded:
-    return resolve_at(fields, positions_of(fields), peer, scheme, trusted)
+    return resolve(fields, range(len(fields)), peer, scheme, trusted)
 
 
 ADDRESSES = st.ip_addresses().map(str)
@@ -75,16 +78,16 @@ def test_an_untrusted_peer_never_changes_anything(
     fields: list[tuple[bytes, bytes]], peer: tuple[str, int] | None, scheme: str
 ) -> None:
     unchanged = Forwarded(peer, scheme, None, None, None)
-    assert resolve(fields, peer, scheme, TrustedProxies([])) == unchanged
+    assert verdict_on(fields, peer, scheme, TrustedProxies([])) == unchanged
     if not TRUSTED.trusts(peer and peer[0]):
-        assert resolve(fields, peer, scheme, TRUSTED) == unchanged
+        assert verdict_on(fields, peer, scheme) == unchanged
 
 
 @given(FIELDS, SCHEMES)
 def test_whatever_a_trusted_peer_says_comes_out_usable(
     fields: list[tuple[bytes, bytes]], scheme: str
 ) -> None:
-    verdict = resolve(fields, PROXY, scheme, TRUSTED)
+    verdict = verdict_on(fields, PROXY, scheme)
     assert verdict.client is not None
     host, port = verdict.client
     assert str(ipaddress.ip_address(host)) == host
@@ -104,10 +107,10 @@ def test_a_client_cannot_hide_behind_what_it_sent_itself(forged: bytes, client: 
     """A proxy appends the client's address to whatever the client claimed."""
     appended = b"%b, %b" % (forged, client.encode())
     fields = [(b"x-forwarded-for", appended)]
-    assert resolve(fields, PROXY, "http", TRUSTED).client == (client, 0)
+    assert verdict_on(fields, PROXY, "http").client == (client, 0)
     quoted = f"[{client}]" if ":" in client else client
     fields = [(b"forwarded", b'%b, for="%b"' % (forged, quoted.encode()))]
-    assert resolve(fields, PROXY, "http", TRUSTED).client == (client, 0)
+    assert verdict_on(fields, PROXY, "http").client == (client, 0)
 
 
 @given(st.lists(ADDRESSES, min_size=1, max_size=6))
@@ -116,9 +119,9 @@ def test_the_client_is_the_first_from_the_right_that_is_not_trusted(hops: list[s
     untrusted = [hop for hop in hops if not TRUSTED.trusts(hop)]
     expected = (untrusted[-1], 0) if untrusted else (hops[0], 0) if hops else PROXY
     plain = [(b"x-forwarded-for", hop.encode()) for hop in hops]
-    assert resolve(plain, PROXY, "http", TRUSTED).client == expected
+    assert verdict_on(plain, PROXY, "http").client == expected
     elements = [(b"forwarded", f"for={hop}".encode()) for hop in hops]
-    assert resolve(elements, PROXY, "http", TRUSTED).client == expected
+    assert verdict_on(elements, PROXY, "http").client == expected
 
 
 @given(FIELDS, PEERS, SCHEMES, NAMES)
@@ -128,7 +131,7 @@ def test_a_field_that_is_not_believed_is_as_good_as_absent(
     trusted = TrustedProxies(["*"], names)
     kept = [field for field in fields if field[0] in {FIELD_NAMES[name] for name in names}]
     everything = TrustedProxies(["*"], ["all"])
-    assert resolve(fields, peer, scheme, trusted) == resolve(kept, peer, scheme, everything)
+    assert verdict_on(fields, peer, scheme, trusted) == verdict_on(kept, peer, scheme, everything)
 
 
 def canonical(address: str) -> str | None:
@@ -169,12 +172,14 @@ def test_a_node_is_parsed_as_ipaddress_parses_addresses(
     host, number = canonical(address), port_number(port)
     if host is not None and number is not None:
         expected = (host, number)
-    assert parse_node(node.encode("utf-8", "surrogatepass")) == expected
+    assert codec.parse_node(node.encode()) == expected
+    assert nodes.parse_node(node.encode()) == expected
 
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_usable_address_or_none(node: bytes) -> None:
-    address = parse_node(node)
+    address = nodes.parse_node(node)
+    assert address == codec.parse_node(node)
     assert address is None or (canonical(address[0]) == address[0] and address[1] <= 65535)
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from katana_asgi import codec
 from katana_asgi.config.model import Config
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http.default_fields import DefaultFields
 from katana_asgi.http1.reading import RequestReader
+from katana_asgi.http1.scanning import head_scanner
 from katana_asgi.http1.settings import Http1Settings
 
-__all__ = ["BACK_ENDS", "Requests", "heard", "reader_settings"]
+if TYPE_CHECKING:
+    from katana_asgi.http1.scanning import HeadScanner
+
+__all__ = ["BACK_ENDS", "Requests", "heard", "reader_settings", "whole_scanner"]
 
 BACK_ENDS = ("native", "httptools", "h11") if codec.NATIVE else ("httptools", "h11")
 """Those that are there; whether the native codec has to be is tested elsewhere."""
@@ -20,6 +24,11 @@ _SAID = (
     "method", "target", "version", "scheme", "authority", "path", "raw_path", "query",
     "content_length", "forwarded",
 )  # fmt: skip
+
+
+def whole_scanner(back_end: str) -> HeadScanner:
+    """The scanner of a back end, which declines nothing: the twin of the native one helps out."""
+    return codec.scan_head if back_end == "native" else head_scanner(back_end)
 
 
 def reader_settings(back_end: str, *, line: int, size: int, count: int) -> Http1Settings:

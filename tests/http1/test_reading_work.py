@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from reads import Requests, reader_settings
 
-from katana_asgi.http1 import reading
+from katana_asgi.http1 import beginning as gathering
 
 SETTINGS = reader_settings("auto", line=10**6, size=10**6, count=10**6)
 
@@ -67,7 +67,7 @@ class Looked(bytearray):
 @pytest.mark.parametrize("beginning", BEGINNINGS.values(), ids=BEGINNINGS)
 def test_an_unfinished_head_costs_what_it_has_in_bytes(beginning, size, monkeypatch):
     """A client may cut its head as it likes; the limits allow one of 64 KiB and more."""
-    monkeypatch.setattr(reading, "bytearray", Looked, raising=False)
+    monkeypatch.setattr(gathering, "bytearray", Looked, raising=False)
     monkeypatch.setattr(Looked, "work", 0)
     requests = Requests(SETTINGS)
     reads = [beginning[at : at + size] for at in range(0, len(beginning), size)]

@@ -6,8 +6,8 @@ import pytest
 
 from katana_asgi import StaticRoute
 from katana_asgi.http.default_fields import DefaultFields
-from katana_asgi.http1.default_lines import DefaultLines
-from katana_asgi.http1.static_bytes import CLOSE, KEEP_ALIVE, PERSISTENT, static_bytes
+from katana_asgi.http1.default_lines import CLOSE, KEEP_ALIVE, PERSISTENT, DefaultLines
+from katana_asgi.http1.static_bytes import static_bytes
 from katana_asgi.routes.static import StaticResponse
 from tests.memory import InMemory
 
@@ -26,11 +26,11 @@ def default_lines(**settings) -> tuple[DefaultFields, DefaultLines]:
 NOTHING = default_lines(date=False, server=None)[1]
 
 
-def test_default_fields_stand_behind_the_status_line() -> None:
+def test_default_fields_stand_behind_its_own() -> None:
     fields, lines = default_lines()
     fields.refresh(NOW)
     assert static_bytes(OK, lines, PERSISTENT) == (
-        b"HTTP/1.1 200 OK\r\n" + DATE + SERVER + b"content-length: 2\r\n\r\nok"
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n" + DATE + SERVER + b"\r\nok"
     )
 
 
@@ -41,7 +41,7 @@ def test_another_second_leaves_nothing_of_the_one_before() -> None:
     assert static_bytes(OK, lines, PERSISTENT) is first
     fields.refresh(NOW)
     assert static_bytes(OK, lines, PERSISTENT) == (
-        b"HTTP/1.1 200 OK\r\n" + DATE + b"content-length: 2\r\n\r\nok"
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n" + DATE + b"\r\nok"
     )
 
 
@@ -64,7 +64,7 @@ def test_own_fields_replace_the_default_ones_of_the_same_name() -> None:
     response = StaticResponse(200, ((b"server", b"mine"),), b"", frozenset({b"server"}))
     for _ in range(2):
         assert static_bytes(response, lines, PERSISTENT) == (
-            b"HTTP/1.1 200 OK\r\n" + DATE + b"server: mine\r\n\r\n"
+            b"HTTP/1.1 200 OK\r\nserver: mine\r\n" + DATE + b"\r\n"
         )
 
 

@@ -63,18 +63,19 @@ def test_trailers_stand_behind_the_last_chunk():
 
 def test_a_refusal_is_a_whole_response_that_closes():
     refusal = Refusal(404, "no such thing", ((b"retry-after", b"1"),))
-    whole = refusal_bytes(refusal, b"date: now\r\n", head=False)
+    last = b"date: now\r\nconnection: close\r\n\r\n"
+    whole = refusal_bytes(refusal, last, head=False)
     head, _, content = whole.partition(b"\r\n\r\n")
     assert content == b"no such thing\n"
     assert head.split(b"\r\n") == [
         b"HTTP/1.1 404 Not Found",
-        b"date: now",
         b"retry-after: 1",
         b"content-type: text/plain; charset=utf-8",
         b"content-length: 14",
+        b"date: now",
         b"connection: close",
     ]
-    assert refusal_bytes(refusal, b"date: now\r\n", head=True) == head + b"\r\n\r\n"
+    assert refusal_bytes(refusal, last, head=True) == head + b"\r\n\r\n"
 
 
 # -- heads of responses, as a connection sends them

@@ -6,18 +6,36 @@ import logging
 
 import pytest
 
+from katana_asgi.observe.loggers import ServerLogger
+
+NAMES = (
+    "katana_asgi", "katana_asgi.error", "katana_asgi.access", "uvicorn", "uvicorn.error",
+    "uvicorn.access",
+)  # fmt: skip
+
 
 @pytest.fixture(autouse=True)
 def loggers():
-    """Both loggers without handlers; what was there before is put back."""
-    both = [logging.getLogger(f"katana_asgi.{name}") for name in ("error", "access")]
-    before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in both]
-    for logger in both:
+    """The loggers of both servers without handlers; what was there before is put back."""
+    every = [logging.getLogger(name) for name in NAMES]
+    before = [
+        (logger, logger.handlers[:], logger.filters[:], logger.level, logger.propagate)
+        for logger in every
+    ]
+    for logger in every:
         logger.handlers[:] = []
+        logger.filters[:] = []
         logger.setLevel(logging.NOTSET)
         logger.propagate = True
+        logger.disabled = False
+        if isinstance(logger, ServerLogger):
+            logger.own = logger.twin = None
     yield
-    for logger, handlers, level, propagate in before:
+    for logger, handlers, filters, level, propagate in before:
         logger.handlers[:] = handlers
+        logger.filters[:] = filters
         logger.setLevel(level)
         logger.propagate = propagate
+        logger.disabled = False
+        if isinstance(logger, ServerLogger):
+            logger.own = logger.twin = None

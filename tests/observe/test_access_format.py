@@ -248,7 +248,7 @@ def test_the_line_of_a_websocket_needs_no_fields_of_its_head():
         ({"access_log_file": "syslog://"}, "syslog://HOST:PORT"),
         ({"access_log_file": "syslog://h:0"}, "syslog://HOST:PORT"),
         ({"access_log_redact_query": ("a b",)}, "a b"),
-        ({"log_config": "logging.ini"}, ".json"),
+        ({"log_config": "logging.txt"}, ".json"),
     ],
 )
 def test_settings_that_cannot_be_had_say_why(settings, said):

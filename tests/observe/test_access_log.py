@@ -57,7 +57,7 @@ def listening(logger: str = "katana_asgi.access", level: int = logging.INFO) -> 
             {"client": None, "head": head(b"/", version="1.0"), "status": 404},
             '- - "GET / HTTP/1.0" 404 Not Found',
         ),
-        ({"head": NO_HEAD, "status": 400}, '127.0.0.1:4711 - "- - HTTP/-" 400 Bad Request'),
+        ({"head": NO_HEAD, "status": 400}, '127.0.0.1:4711 - "-" 400 Bad Request'),
         ({"status": 299}, '127.0.0.1:4711 - "GET /a?b=c HTTP/1.1" 299 '),
         ({"remark": "why"}, '127.0.0.1:4711 - "GET /a?b=c HTTP/1.1" 200 OK (why)'),
         ({"client": ("::1", 7)}, '[::1]:7 - "GET /a?b=c HTTP/1.1" 200 OK'),
@@ -204,7 +204,7 @@ async def test_every_answer_has_its_line_in_order():
     ]
     others = [line.partition(" - ")[2] for line in collector.lines if line not in ours]
     assert others == [
-        '"- - HTTP/-" 400 Bad Request (invalid request line)',
+        '"-" 400 Bad Request (invalid request line)',
         '"GET / HTTP/1.1" 201 Created',
     ]
 

@@ -299,6 +299,51 @@ def answered_by(url: str) -> set[int]:
     return found
 
 
+def log_directory_gone(log: Path) -> None:
+    shutil.rmtree(log.parent)
+
+
+def log_is_a_directory(log: Path) -> None:
+    log.unlink()
+    log.mkdir()
+
+
+def log_is_a_fifo(log: Path) -> None:
+    log.unlink()
+    os.mkfifo(log)
+
+
+def full_disk(log: Path) -> None:
+    log.unlink()
+    log.symlink_to("/dev/full")
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGHUP])
+@pytest.mark.parametrize("count", ["1", "2"])
+@pytest.mark.parametrize(
+    "fault", [log_directory_gone, log_is_a_directory, log_is_a_fifo, full_disk]
+)
+def test_a_fault_in_reopening_logs_leaves_what_serves(
+    site: Path, number: signal.Signals, count: str, fault: Callable[[Path], None]
+) -> None:
+    log = site / "logs/access.log"
+    log.parent.mkdir()
+    arguments = ("main:app", "--workers", count, "--access-log-file", str(log))
+    with ServerProcess(*arguments, cwd=site / "current") as server:
+        url = server.wait_listening()
+        ask(url, "/")
+        fault(log)
+        server.signal(number)
+        server.wait_for(
+            r"The access log cannot be reopened|katana_asgi\.access cannot be written"
+            r"|Not reloaded|Reload given up|Reloaded: all|log files"
+        )
+        for _ in range(4):
+            assert ask(url, "/") == b"one"
+        assert server.stop() == 0
+    assert "Traceback" not in server.stderr
+
+
 def test_code_that_is_whole_again_is_served_by_the_next_reload(site: Path) -> None:
     whole = (site / "releases/1/main.py").read_text()
     with ServerProcess("main:app", "--workers", "2", cwd=site / "current") as server:

@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -31,7 +32,7 @@ pytestmark = [
 ]
 
 APPLICATION = """
-import asyncio, os
+import asyncio, os, time
 
 async def app(scope, receive, send):
     if scope["type"] != "http":
@@ -42,6 +43,8 @@ async def app(scope, receive, send):
         await asyncio.sleep(3)
     if scope["path"] == "/fail":
         raise RuntimeError
+    if scope["path"] == "/block":
+        time.sleep(8)
     if scope["path"] == "/die":
         os.kill(os.getpid(), 9)
     await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -238,7 +241,9 @@ def test_status_and_top_read_a_unix_socket_with_a_token(tmp_path: Path) -> None:
         assert "asks for its token" in refused.stderr
         shown = command("status", "--json", *where, KATANA_ADMIN_TOKEN="secret")
         assert json.loads(shown.stdout)["ready"] is True
-        assert command("status", *where, "--token", "secret").stdout.startswith("ready, up ")
+        assert command("status", *where, "--token", "secret").stdout.startswith(
+            "measured:app: ready, up "
+        )
         pytest.importorskip("rich")
         assert "Workers" in command("top", *where, "--token", "secret").stdout
         assert process.stop() == 0
@@ -294,3 +299,32 @@ def test_without_the_library_the_admin_listener_is_refused(tmp_path: Path, worke
     )
     assert ended.returncode == 2
     assert "katana-asgi[metrics]" in ended.stderr
+
+
+async def test_readiness_is_red_while_every_worker_is_blocked(tmp_path: Path) -> None:
+    with serve(tmp_path, "--workers", "2") as process:
+        admin = Admin(process)
+        url = process.wait_listening()
+        admin.eventually(lambda status: bool(status["ready"]))
+        host, port = url.removeprefix("http://").split(":")
+        waiting = []
+        numbers: set[int] = set()
+        while len(numbers) < 2:  # the kernel chooses the worker
+            connection = await Connection.open(host, int(port))
+            await connection.send(b"GET /block HTTP/1.1\r\nHost: a\r\n\r\n")
+            waiting.append(connection)
+            await asyncio.sleep(0.1)
+            numbers = blocked(process)
+        admin.eventually(lambda status: not status["ready"])
+        assert admin.get("/readyz")[0] == 503
+        process.signal(signal.SIGKILL, group=True)
+
+
+def blocked(process: ServerProcess) -> set[int]:
+    """The workers that sleep in the application: they are not in their selector."""
+    found = set()
+    for pid in map(int, re.findall(r"Started worker \d+ \[(\d+)\]", process.stderr)):
+        with suppress(OSError), open(f"/proc/{pid}/wchan") as file:
+            if "nanosleep" in file.read():
+                found.add(pid)
+    return found

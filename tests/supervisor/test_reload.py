@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -18,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from katana_asgi.supervisor.reload import counts
-from tests.support import ROOT, TIMEOUT, ServerProcess
+from katana_asgi.supervisor.file_changes import _states, counts
+from tests.support import TIMEOUT, ServerProcess
 
 APPLICATION = """
 import asyncio
@@ -326,27 +325,80 @@ def test_a_hidden_directory_above_the_root_does_not_matter() -> None:
     )
 
 
-def run(*arguments: str, code: str = "") -> subprocess.CompletedProcess[str]:
-    program = f"import sys; {code}\nfrom katana_asgi.cli import main; main({list(arguments)!r})"
-    return subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=30
-    )
+NO_WATCHFILES = """
+import sys
+from importlib.abc import MetaPathFinder
+class Refuse(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "watchfiles":
+            raise ModuleNotFoundError("No module named 'watchfiles'", name=name)
+sys.meta_path.insert(0, Refuse())
+from katana_asgi.cli import main
+main(sys.argv[1:])
+"""
 
 
-def test_several_workers_are_refused() -> None:
-    result = run("main:app", "--reload", "--workers", "2")
-    assert result.returncode == 2
-    assert "use 1 worker" in result.stderr
+def test_without_watchfiles_the_files_are_polled(place: Path) -> None:
+    command = (sys.executable, "-c", NO_WATCHFILES)
+    env = {"PYTHONDONTWRITEBYTECODE": "1"}
+    with ServerProcess("main:app", "--reload", cwd=place, env=env, command=command) as server:
+        server.wait_for("Files are polled every 0.25 s: No module named 'watchfiles'")
+        url = server.wait_listening()
+        (place / "package").mkdir()
+        (place / "package/other.py").write_text("value = 1")
+        server.wait_for(r"Reloading: package/other\.py changed")
+        save(place, "three")
+        server.wait_for(r"Reloading: main\.py changed")
+        get_until(url, "three")
+        (place / "package/other.py").unlink()
+        server.wait_for(r"Reloading: package/other\.py changed")
+        assert server.stop() == 0
 
 
-def test_a_missing_library_is_named_with_its_extra() -> None:
-    result = run(
-        "main:app",
-        "--reload",
-        "--port",
-        "0",
-        code="import importlib.util as u; "
-        "f = u.find_spec; u.find_spec = lambda n: None if n == 'watchfiles' else f(n)",
-    )
-    assert result.returncode == 1
-    assert "katana-asgi[reload]" in result.stderr
+def test_a_directory_that_cannot_be_read_is_passed_over(tmp_path, monkeypatch) -> None:
+    """Such as that of a database, which belongs to another user."""
+    save(tmp_path, "one")
+    (tmp_path / "pgdata").mkdir()
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/module.py").touch()
+    listed = []
+
+    def scandir(path):
+        if Path(path).name == "pgdata":
+            raise PermissionError(13, "Permission denied")
+        listed.append(Path(path).name)
+        return real(path)
+
+    real = os.scandir
+    monkeypatch.setattr(os, "scandir", scandir)
+    states = _states([tmp_path], (".*",), lambda path: path.suffix == ".py")
+    assert list(states) == [str(tmp_path / "main.py")]
+    assert listed == [tmp_path.name], "what is excluded is not read at all"
+
+
+REFUSED = """
+import sys, watchfiles
+def watch(*paths, **options):
+    raise PermissionError("Permission denied about pgdata")
+watchfiles.watch = watch
+from katana_asgi.cli import main
+main(sys.argv[1:])
+"""
+
+
+def test_what_the_system_cannot_watch_is_polled(place: Path) -> None:
+    command = (sys.executable, "-c", REFUSED)
+    env = {"PYTHONDONTWRITEBYTECODE": "1"}
+    with ServerProcess("main:app", "--reload", cwd=place, env=env, command=command) as server:
+        server.wait_for("Files are polled every 0.25 s: Permission denied about pgdata")
+        url = server.wait_listening()
+        save(place, "three")
+        get_until(url, "three")
+        assert server.stop() == 0
+
+
+def test_a_signal_for_a_service_says_that_there_is_nothing_to_do(server: ServerProcess) -> None:
+    server.wait_listening()
+    for name in ("SIGHUP", "SIGTTIN", "SIGUSR2"):
+        server.signal(signal.Signals[name])
+        server.wait_for(f"Received {name}: nothing to do with --reload")

@@ -273,7 +273,7 @@ def test_affinity_umask_directory_and_titles(place):
     with ServerProcess("main:app", *arguments, cwd="/") as server:
         text = ask(server.wait_listening()).decode()
         assert server.stop() == 0
-    assert text == repr((1, 0o027, str(place), "katana-asgi: worker 1"))
+    assert text == repr((1, 0o027, str(place), "katana-asgi: main:app: worker 1"))
 
 
 def may_become_another() -> bool:

@@ -11,6 +11,7 @@ import socket
 import ssl
 import subprocess
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -99,6 +100,48 @@ def test_sighup_reads_the_certificates_again(serve, site):
     server.wait_for("Certificates not changed: setting ssl_keyfile")
     assert ask(port, site.trust)[0].isdigit()
     assert server.stop() == 0
+
+
+def gone(file: Path) -> None:
+    file.unlink()
+
+
+def half_written(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:100])
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def fifo(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+def directory(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+def endless(file: Path) -> None:
+    file.unlink()
+    file.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("asked", [True, False], ids=["SIGHUP", "by itself"])
+@pytest.mark.parametrize("fault", [gone, half_written, empty, fifo, directory, endless])
+def test_certificates_that_cannot_be_used_leave_those_in_use(serve, site, workers, asked, fault):
+    server, port = serve("--workers", workers, *(("--no-ssl-reload",) if asked else ()))
+    before = ssl.get_server_certificate(("127.0.0.1", port))
+    fault(site.files.certificate)
+    if asked:
+        server.signal(signal.SIGHUP)
+    server.wait_for("Certificates not changed|Not reloaded|Reload given up")
+    assert ssl.get_server_certificate(("127.0.0.1", port)) == before
+    assert server.stop() == 0
+    assert "Traceback" not in server.stderr
 
 
 def test_a_service_manager_is_told_of_sighup_also_where_certificates_are_refused(
@@ -328,7 +371,7 @@ def test_openssl_finds_no_renegotiation_and_no_early_data(serve, site):
 
     said = told("-tls1_3", given=b"Q\n")
     assert "Verify return code: 0 (ok)" in said
-    assert "ALPN protocol: http/1.1" in said
+    assert "ALPN protocol: h2" in said
     assert "Max Early Data: 0" in said or "Early data was not sent" in said
     said = told("-tls1_2", given=b"R\n")
     assert "no renegotiation" in said

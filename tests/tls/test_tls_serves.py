@@ -11,7 +11,7 @@ from tls_client import connect
 from websockets.asyncio.client import connect as websocket
 
 from katana_asgi import Server, StaticRoute
-from katana_asgi.http1 import ending
+from katana_asgi.http1 import connection as connection_module
 from katana_asgi.http1.connection import Http1Connection
 from katana_asgi.net.tls_listener import Arrival
 from tests.applications import Probe, content_of, get, respond, start
@@ -186,7 +186,7 @@ async def test_a_client_that_takes_nothing_is_reset(site):
         except OSError:
             gone.set()
 
-    settings = {"timeout_write": 0.5, **site.settings}
+    settings = {"timeout_write": 0.5, "disconnect": "raise", **site.settings}
     async with running(stream, lifespan="off", **settings) as server:
         async with await connect(server, site.trust) as client:
             client.writer.transport.pause_reading()
@@ -264,7 +264,7 @@ async def test_shutdown_finishes_what_runs_and_closes_what_is_idle(site):
 
 async def test_shutdown_delivers_an_answer_that_the_client_has_not_read(site, monkeypatch):
     """Requests behind it are not answered, and do not take it back."""
-    monkeypatch.setattr(ending, "LINGER", 0.01)
+    monkeypatch.setattr(connection_module, "LINGER", 0.01)
     size = 16 * 2**20
     asked = []
 
@@ -278,7 +278,7 @@ async def test_shutdown_delivers_an_answer_that_the_client_has_not_read(site, mo
             client.writer.transport.pause_reading()
             await client.send(get("/") + get("/held"))
             (connection,) = server.server.context.clock.watched
-            while not connection.write_paused:
+            while not connection.writing.write_paused:
                 await asyncio.sleep(0)
             await client.send(get("/behind") * 200)
             closing = asyncio.ensure_future(server.server.close())

@@ -1,4 +1,4 @@
-"""Every case of the wire corpus, on both parser back ends, whole and in pieces.
+"""Every case of the wire corpus, on every back end, whole and in pieces.
 
 A connection that must stay open proves it by serving one more request; one that must close
 is read to its end, so an answer too many or a request too many cannot hide.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -17,6 +18,7 @@ from peer import Peer
 from recorder import Recorder, Request
 
 from katana_asgi import StaticRoute
+from tests.http1.reads import BACK_ENDS
 from tests.support import running
 
 if TYPE_CHECKING:
@@ -35,13 +37,6 @@ SETTINGS: dict[str, Any] = {
     "proxy_headers": False,  # the client's port tells the connections apart
     "static_route": (StaticRoute(path="/static", body="static"),),
 }
-
-BACK_ENDS: dict[str, dict[str, Any]] = {
-    "httptools": {"http": "httptools"},
-    "httptools-no-memo": {"http": "httptools", "memo": False},
-    "h11": {"http": "h11"},
-}
-"""The request memo parses heads of its own: without it the library sees every one."""
 
 PROBE = b"GET /probe HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n"
 
@@ -65,37 +60,42 @@ class Outcome(NamedTuple):
     requests: list[Request]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=BACK_ENDS)
-async def wire_server(request: pytest.FixtureRequest) -> AsyncIterator[WireServer]:
-    """One server for the whole module and each parser back end."""
-    recorder = Recorder()
-    async with running(recorder, **BACK_ENDS[request.param], **SETTINGS) as server:
-        yield WireServer(server.host, server.port, recorder)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def wire_servers() -> AsyncIterator[dict[str, WireServer]]:
+    """One server for each back end, and for the whole module."""
+    async with AsyncExitStack() as stack:
+        servers = {}
+        for back_end in BACK_ENDS:
+            recorder = Recorder()
+            server = await stack.enter_async_context(running(recorder, http=back_end, **SETTINGS))
+            servers[back_end] = WireServer(server.host, server.port, recorder)
+        yield servers
 
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-async def test_case_comes_out_right_in_one_piece(wire_server: WireServer, case: Case) -> None:
-    check(case, await play(wire_server, case, case.chunks))
-
-
-@pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-async def test_case_comes_out_right_in_any_pieces(wire_server: WireServer, case: Case) -> None:
+async def test_case_comes_out_right_whole_and_in_any_pieces_on_every_back_end(
+    wire_servers: dict[str, WireServer], case: Case
+) -> None:
     places = asyncio.Semaphore(AT_ONCE)
 
-    async def one(steps: tuple[Step, ...]) -> None:
+    async def one(back_end: str, steps: tuple[Step, ...]) -> None:
         try:
             async with places:
-                outcome = await play(wire_server, case, steps)
+                outcome = await play(wire_servers[back_end], case, steps)
             check(case, outcome)
         except AssertionError as error:
-            error.add_note(f"cut as {[s if isinstance(s, int) else s[:200] for s in steps]}")
+            error.add_note(f"on {back_end}, cut as {[_shown(step) for step in steps]}")
             raise
 
     async with asyncio.TaskGroup() as group:
-        for steps in variants(case):
-            group.create_task(one(steps))
+        for back_end in wire_servers:
+            for steps in (case.chunks, *variants(case)):
+                group.create_task(one(back_end, steps))
+
+
+def _shown(step: Step) -> Step:
+    return step if isinstance(step, int) else step[:200]
 
 
 def test_corpus_is_large_and_its_names_are_unique() -> None:

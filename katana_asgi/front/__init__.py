@@ -1,0 +1,1 @@
+"""What ``katana-asgi exec`` puts at the front of the import path: a package named uvicorn."""

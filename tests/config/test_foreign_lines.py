@@ -1,0 +1,146 @@
+"""Lines of other servers are answered with the whole line of ours (E3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from katana_asgi.cli import COMMANDS
+from katana_asgi.cli_options import prepared, serve_command
+from katana_asgi.config.foreign_lines import ForeignLine
+from katana_asgi.config.foreign_options import SERVERS
+from katana_asgi.config.sources import load
+from katana_asgi.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("place")
+
+
+def answer(*words: str) -> list[str]:
+    """The lines of the refusal."""
+    with pytest.raises(ForeignLine) as caught:
+        prepared(words, serve_command(COMMANDS))
+    return str(caught.value).splitlines()
+
+
+def line_for(*words: str) -> str:
+    """The line to copy."""
+    (line,) = [line.strip() for line in answer(*words) if "katana-asgi " in line and line[0] == " "]
+    return line
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (
+            "main:app -k uvicorn.workers.UvicornWorker -b 0.0.0.0:80 -w 4 --threads 8 "
+            "--timeout 120 --graceful-timeout 20 --keep-alive 5 --max-requests 1000 "
+            "--max-requests-jitter 50 --access-logfile -",
+            "katana-asgi main:app --bind 0.0.0.0:80 --workers 4 --timeout-worker 120 "
+            "--timeout-graceful-shutdown 20 --timeout-keep-alive 5 --limit-max-requests 1000 "
+            "--limit-max-requests-jitter 50 --access-log-file -",
+        ),
+        ("main:app -w4 -b:80", "katana-asgi main:app --workers 4 --bind :80"),
+        ("main:app -b 0.0.0.0", "katana-asgi main:app --bind 0.0.0.0:8000"),
+        (
+            "mysite.wsgi -b unix:/tmp/x.sock -e A=b --log-file my.log",
+            "A=b katana-asgi mysite.wsgi:application --interface wsgi --bind unix:/tmp/x.sock "
+            "2>> my.log",
+        ),
+        ("main:create_app() -b :80", "katana-asgi main:create_app --factory --bind :80"),
+        ("main -k gthread", "katana-asgi main:application --interface wsgi"),
+        ("main:app --preload --bind :1 -D", "katana-asgi main:app --preload --bind :1"),
+        ("main:app --verify-mode CERT_REQUIRED", "katana-asgi main:app --ssl-cert-reqs required"),
+        (
+            "asgi:main:app --certfile c --insecure-bind :80",
+            "katana-asgi main:app --ssl-certfile c --redirect-bind :80",
+        ),
+        (
+            "main:app --interface asginl --blocking-threads 2 --workers-max-rss 300 --no-ws",
+            "katana-asgi main:app --lifespan off --max-worker-memory 300MiB --ws none",
+        ),
+        (
+            "main:app --host ::1 --http1-header-read-timeout 500",
+            "katana-asgi main:app --host ::1 --timeout-header 500ms",
+        ),
+    ],
+)
+def test_a_line_of_another_server_is_rewritten_whole(given: str, expected: str) -> None:
+    assert line_for(*given.split()) == expected
+
+
+def test_all_options_that_are_not_ours_are_named_at_once_with_what_became_of_them() -> None:
+    lines = answer("main:app", "-k", "uvicorn.workers.UvicornWorker", "--threads", "8", "--foo")
+    assert lines[0].startswith("-k, --threads are options of gunicorn; ")
+    assert lines[-3:] == [
+        "  -k uvicorn.workers.UvicornWorker: ASGI workers need no option",
+        "  --threads 8: an event loop serves all connections; it needs no threads",
+        "  --foo: not known to gunicorn either",
+    ]
+
+
+def test_a_configuration_file_of_gunicorn_is_read_and_not_run(place: Path) -> None:
+    (place / "conf.py").write_text(
+        "import os\nbind = ['0.0.0.0:80', 'unix:/tmp/a']\nworkers = os.cpu_count() * 2\n"
+        "wsgi_app = 'main:app'\nkeepalive = 5\npreload_app = True\nworker_class = 'asgi'\n"
+        "raise SystemExit('it was run')\n"
+    )
+    lines = answer("-c", "conf.py")
+    assert lines[2].strip() == (
+        "katana-asgi main:app --bind 0.0.0.0:80 --bind unix:/tmp/a --timeout-keep-alive 5 --preload"
+    )
+    assert "  workers in conf.py: computed there, so set it here" in lines
+    assert answer("main:app", "--config", "conf.py")[0].startswith("--config is an option of")
+
+
+def test_a_configuration_file_of_hypercorn_is_read(place: Path) -> None:
+    (place / "h.toml").write_text('bind = ["0.0.0.0:80"]\nkeep_alive_timeout = 5\n')
+    line = line_for("main:app", "-c", "h.toml", "--quic-bind", ":443")
+    assert line == "katana-asgi main:app --bind 0.0.0.0:80 --timeout-keep-alive 5"
+
+
+def test_a_file_that_cannot_be_read_is_named() -> None:
+    assert any(
+        "gone.py: its settings could not be read" in line for line in answer("-c", "gone.py")
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--backlgo", "2"], "No such option '--backlgo'. Did you mean '--backlog'?"),
+        (
+            ["--backlgo", "2", "--zzzz"],
+            "No such options: '--backlgo'; did you mean '--backlog'?, '--zzzz'",
+        ),
+    ],
+)
+def test_options_of_no_server_are_named_at_once(words: list[str], complaint: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        prepared(["a:b", *words], serve_command(COMMANDS))
+    assert str(caught.value) == complaint
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_what_an_option_becomes_is_an_option_of_ours(server: str) -> None:
+    known = {
+        name for param in serve_command({}).params for name in (*param.opts, *param.secondary_opts)
+    }
+    for option in SERVERS[server]:
+        words = option.words("5")
+        if words and words[0] != "2>>" and not words[0].startswith("NAME"):
+            assert words[0] in known, option
+        assert words or option.note, option
+
+
+def test_a_rewritten_line_is_one_that_starts(place: Path) -> None:
+    line = line_for("main:app", "-b", "127.0.0.1:0", "-w", "2", "--keep-alive", "5", "--reuse-port")
+    command = serve_command(COMMANDS)
+    params = command.main(line.split()[1:], standalone_mode=False)
+    flags = {name: value for name, value in params.items() if value not in (None, (), False)}
+    flags = {name: [value] if isinstance(value, str) else value for name, value in flags.items()}
+    config = load(flags).config
+    assert (config.workers, config.bind, config.timeout_keep_alive) == (2, ("127.0.0.1:0",), 5)
