@@ -455,6 +455,7 @@ scan_head(PyObject *module, PyObject *const *args, Py_ssize_t count)
     scan.http_1_1 = scan.has_host = scan.has_upgrade = scan.chunked = scan.expects = 0;
     scan.trailers = 0;
     scan.connection_close = scan.connection_keep_alive = scan.connection_upgrade = 0;
+    scan.trailers = 0;
     scan.length = -1;
 
     start = PyBytes_AS_STRING(args[0]);

@@ -32,6 +32,7 @@ LONG_MODULES = {
 LARGE_CLASSES = {
     "http2/connection.py:Http2Connection": "the one owner of its own state and of all streams",
     "http1/connection.py:Http1Connection": "the one owner of the state and the order of requests",
+    "asgi/extended.py:TrailersExchange": "an exchange, with what it owes behind its content",
     "asgi/context.py:WorkerContext": "one per worker: what all others need is copied here once",
     "asgi/extended.py:TrailersExchange": "an exchange, and what waits for the end of its content",
     "websocket/writing.py:WebSocketWriter": "an exchange and a frame connection in one",
@@ -44,6 +45,7 @@ LONG_DESCENT = {
     "asgi/extended.py:TrailersExchange": "an exchange with extensions, for clients of trailers",
     "config/kinds.py": "each kind of setting narrows the one it comes from",
     "config/members.py": "each kind of setting narrows the one it comes from",
+    "asgi/extended.py:TrailersExchange": "the few requests that want trailers; others pay nothing",
     "config/static_files.py:StaticDirKind": "each kind of setting narrows the one it comes from",
     "supervisor/supervisor.py:Supervisor": "what becomes of workers, below what becomes of all",
     "supervisor/reload.py:ReloadSupervisor": "a supervisor that starts its workers another way",
