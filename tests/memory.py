@@ -7,13 +7,13 @@ slowly, end its side, vanish, or make the n-th write fail.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from katana_asgi import Server
 from katana_asgi.http1.connection import Http1Connection
-from katana_asgi.http1.settings import Http1Settings
 from katana_asgi.http1.states import CLOSED
-from katana_asgi.worker.switchboard import Switchboard
+from katana_asgi.net.peer import Peer
+from katana_asgi.worker.switchboard import Switchboard, Upgrades
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -169,11 +169,8 @@ class InMemory:
     async def __aenter__(self) -> Self:
         await self.server.start()
         config, context = self.server.config, self.context
-        self._settings = Http1Settings(
-            config,
-            context.defaults,
-            upgrade=Switchboard(config, context),
-            meter=self.server.metrics,
+        self._switchboard = Switchboard(
+            config, context, Upgrades(config, context), meter=self.server.metrics
         )
         return self
 
@@ -190,7 +187,7 @@ class InMemory:
 
     def connect(self, **options: Any) -> tuple[Http1Connection, MemoryTransport]:
         """A new connection and its transport; ``options`` are the transport's."""
-        connection = Http1Connection(self.context, self._settings)
+        connection = cast("Http1Connection", self._switchboard.connection(Peer(False, "http")))
         transport = MemoryTransport(self.context.loop, **options)
         transport.set_protocol(connection)
         connection.connection_made(transport)

@@ -10,6 +10,8 @@ import asyncio
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
+from katana_asgi.files.disk import Disk
+from katana_asgi.files.sending import RangeReader
 from katana_asgi.net.admission import Admission
 from katana_asgi.net.outbox import Outbox
 
@@ -44,6 +46,7 @@ class WorkerContext:
         "observer",
         "outbox",
         "raises_disconnect",
+        "reader",
         "requests",
         "root_path",
         "routes",
@@ -84,6 +87,7 @@ class WorkerContext:
             trusted.trusts if trusted is not None else _no_one,
         )
         self.outbox = Outbox(loop)
+        self.reader = RangeReader(Disk())  # of files, where sendfile cannot be used
         self.root_path = config.root_path.rstrip("/")
         self.scheme = config.scheme  # of connections, before a proxy is believed
         self.limit_body = config.limit_body_size

@@ -15,10 +15,31 @@ __all__ = ["wrap"]
 
 
 def wrap(application: ASGIApplication, config: Config) -> ASGIApplication:
-    """Add spans, the slow-request log and the message trace, the last one outermost.
+    """Add what the settings ask for; what comes last here is outermost.
 
+    The cache stores what is compressed already, and all else sees its hits as requests.
     Raises ``StartupError`` where ``otel`` is set and its library is not installed.
     """
+    if config.compress:
+        from katana_asgi.compress.wrapper import compressed
+
+        application = compressed(application, config.compress_min_size, config.compress_types)
+    if config.cache:
+        from katana_asgi.cache.response_cache import ResponseCache
+        from katana_asgi.cache.wrapper import Cached
+
+        cache = ResponseCache(
+            config.cache,
+            most_of_one=config.cache_max_object,
+            lock_timeout=config.cache_lock_timeout,
+            status_field=config.cache_status,
+        )
+        application = Cached(application, cache)
+    if config.static_dir:
+        from katana_asgi.asgi.static_files import with_static_files
+        from katana_asgi.files.table import FileTable
+
+        application = with_static_files(application, FileTable(config.static_dir))
     if config.otel:
         from katana_asgi.asgi.spans import with_spans
 

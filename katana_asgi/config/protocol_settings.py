@@ -33,6 +33,13 @@ class HttpSettings:
         "httptools.",
         choices=("auto", "native", "httptools", "h11"),
     )
+    http2: str = setting(
+        "auto",
+        "choice",
+        "HTTP/2; auto speaks it over TLS by ALPN and without TLS with clients that begin with it, "
+        "tls over TLS only.",
+        choices=("auto", "tls", "off"),
+    )
     header: tuple[tuple[str, str], ...] = setting(
         (),
         "field",
@@ -132,6 +139,13 @@ class LimitSettings:
         "Requests per connection; the last response says Connection: close. 0 is no limit.",
         minimum=0,
         unlimited=True,
+    )
+    limit_streams: int = setting(
+        128,
+        "integer",
+        "Requests of one HTTP/2 connection that may be open at once; more are refused, to be "
+        "sent again.",
+        minimum=1,
     )
     limit_connections: int = setting(
         0,

@@ -23,7 +23,6 @@ from katana_asgi.errors import ConfigurationError, StartupError
 from katana_asgi.http.default_fields import DefaultFields
 from katana_asgi.http.forwarded import TrustedProxies
 from katana_asgi.http1.scanning import back_end
-from katana_asgi.http1.settings import Http1Settings
 from katana_asgi.net.clock import Clock
 from katana_asgi.net.listener import accept_the_rest, address_of, fixed_endpoint
 from katana_asgi.net.sockets import bind_sockets, describe, reason_of, remove_unix_socket
@@ -41,7 +40,7 @@ from katana_asgi.worker.drain import BRIEF, announce_end, drain, pause
 from katana_asgi.worker.forked import released_in_forks
 from katana_asgi.worker.loop import loop_factory, loop_name, run_to_end
 from katana_asgi.worker.signals import signals_stop_servers, stop_on_signals
-from katana_asgi.worker.switchboard import Switchboard, connection_factory
+from katana_asgi.worker.switchboard import Switchboard, Upgrades
 
 if TYPE_CHECKING:
     import socket
@@ -314,9 +313,7 @@ class Server:
         application = self._application
         assert application is not None  # noqa: S101 - load() has raised, or set it
         context = self._context = self._make_context(application, loop)
-        settings = Http1Settings(
-            config, context.defaults, upgrade=Switchboard(config, context), meter=self.metrics
-        )
+        switchboard = Switchboard(config, context, Upgrades(config, context), meter=self.metrics)
         self._tls = tls_for(config)
         try:
             if sockets is None:
@@ -334,7 +331,7 @@ class Server:
             context.clock.start()
             for sock in sockets:
                 server = fixed_endpoint(sock) or False
-                factory = connection_factory(config, context, settings, server, context.scheme)
+                factory = switchboard.factory(server, context.scheme)
                 self._listeners.append(await open_door(config, context, factory, sock, self._tls))
                 self.addresses.append(address_of(sock))
                 self.places.append(describe(sock, config.scheme))
