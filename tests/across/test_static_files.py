@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from support import Connection, running
+
+from katana_asgi import StaticFiles
+from tests.support import Connection, running
 
 
 @pytest.fixture
@@ -26,9 +28,9 @@ async def ask(client: Connection, line: bytes, *fields: bytes, method: str = "GE
 
 
 async def test_files_and_the_application_share_a_connection(assets, http):
-    mounts = [f"/assets={assets}"]
+    mounts = [StaticFiles("/assets", str(assets))]
     async with running(application, http=http, static_dir=mounts) as server:
-        async with await Connection.open(*server.addresses[0]) as client:
+        async with await server.connect() as client:
             small = await ask(client, b"GET /assets/small.txt")
             assert (small.status, small.body) == (200, b"small\n")
             assert small.header(b"content-type") == b"text/plain; charset=utf-8"
@@ -49,8 +51,10 @@ async def test_files_and_the_application_share_a_connection(assets, http):
 
 @pytest.mark.parametrize("path", [b"/assets/.hidden", b"/assets/..%2f..%2fetc/passwd"])
 async def test_what_lies_outside_or_is_hidden_is_not_served(assets, http, path):
-    async with running(application, http=http, static_dir=[f"/assets={assets}"]) as server:
-        async with await Connection.open(*server.addresses[0]) as client:
+    async with running(
+        application, http=http, static_dir=[StaticFiles("/assets", str(assets))]
+    ) as server:
+        async with await server.connect() as client:
             answer = await ask(client, b"GET " + path)
             assert answer.status in (400, 404)
             assert b"secret" not in answer.body
