@@ -1,7 +1,8 @@
 # make run             serve the sample application at http://127.0.0.1:8000/
 # make test            everything that is checked: lint, types, tests
 # make sanitize        the C functions once more, under sanitizers
-# make wheels          what is released, in dist/
+# make docs            the site of the documents, in build/site/
+# make dist            what is released, in dist/, checked
 # The first use makes .venv; PYTHON chooses the interpreter (3.11 or later).
 
 PYTHON ?= python3
@@ -9,12 +10,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_FLAGS ?= -n 2
 FUZZ_SECONDS ?= 120
-FUZZ_TARGETS ?= requests connections chunks forwarded frames proxied handshakes preconditions heads values
+FUZZ_TARGETS ?= requests connections chunks forwarded frames proxied handshakes preconditions heads values header_blocks http2_connections http2_clients
 
 SANITIZED := build/sanitized
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -O1 -g
 
-.PHONY: run test sanitize wheels lint format bench bench-targets bench-full flamegraph syscalls fuzz docs clean
+.PHONY: run test sanitize wheels dist clean-dist lint format bench bench-targets bench-full flamegraph syscalls fuzz docs clean
 
 run: $(VENV)/installed
 	$(BIN)/katana-asgi examples.welcome:app
@@ -33,9 +34,14 @@ sanitize: $(VENV)/test
 		$(CURDIR)/$(BIN)/python -m pytest -p no:cacheprovider tests/codec
 
 # dist/: a wheel with the C functions for this Python and machine, one without, and the sources.
-wheels: $(VENV)/test
+wheels: $(VENV)/release
 	KATANA_ASGI_NATIVE=1 $(BIN)/python -m hatchling build --target=wheel --directory=dist
 	KATANA_ASGI_NATIVE=0 $(BIN)/python -m hatchling build --target=wheel --target=sdist --directory=dist
+
+# The same, checked: metadata, then each file is installed into an empty environment and serves.
+dist: clean-dist wheels
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python -m tests.wheel.check_dist dist
 
 lint: $(VENV)/test
 	$(BIN)/ruff check .
@@ -69,9 +75,14 @@ fuzz: $(VENV)/fuzz
 		$(BIN)/python -m tests.fuzz $$target $(FUZZ_SECONDS) || exit 1; \
 	done
 
-docs: $(VENV)/installed
+# The generated pages, then the site in build/site/; a link that leads nowhere is an error.
+docs: $(VENV)/test
 	$(BIN)/python -m katana_asgi.config.reference > docs/reference/settings.md
 	$(BIN)/python -m katana_asgi.config.switching > docs/switching.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+clean-dist:
+	rm -rf dist
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
@@ -85,6 +96,10 @@ $(VENV)/installed: pyproject.toml hatch_build.py $(wildcard katana_asgi/codec/*.
 
 $(VENV)/test: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --group test --group lint
+	touch $@
+
+$(VENV)/release: $(VENV)/test
+	$(BIN)/python -m pip install --quiet --group release
 	touch $@
 
 $(VENV)/fuzz: $(VENV)/test

@@ -12,13 +12,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from katana_asgi.config.model import Config, StaticRoute
+from katana_asgi.config.model import Config, StaticFiles, StaticRoute
 
 if TYPE_CHECKING:
     from katana_asgi.asgi_types import ASGIApplication
     from katana_asgi.worker.server import Server, serve
 
-__all__ = ["Config", "Server", "StaticRoute", "__version__", "run", "serve"]
+__all__ = ["Config", "Server", "StaticFiles", "StaticRoute", "__version__", "run", "serve"]
 
 __version__ = "0.1.0"
 

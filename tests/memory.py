@@ -7,13 +7,13 @@ slowly, end its side, vanish, or make the n-th write fail.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from katana_asgi import Server
 from katana_asgi.http1.connection import Http1Connection
-from katana_asgi.http1.settings import Http1Settings
 from katana_asgi.http1.states import CLOSED
-from katana_asgi.worker.switchboard import Switchboard
+from katana_asgi.net.peer import Peer
+from katana_asgi.worker.switchboard import Switchboard, Upgrades
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -162,8 +162,6 @@ class MemoryTransport(asyncio.Transport):
 class InMemory:
     """A worker that serves ``application``; its one listener is not connected to."""
 
-    connection_class: type[Http1Connection] = Http1Connection
-
     def __init__(self, application: Any, **settings: Any) -> None:
         settings = {"port": 0, "access_log": False, "lifespan": "off", **settings}
         self.server = Server(application, **settings)
@@ -171,11 +169,8 @@ class InMemory:
     async def __aenter__(self) -> Self:
         await self.server.start()
         config, context = self.server.config, self.context
-        self._settings = Http1Settings(
-            config,
-            context.defaults,
-            upgrade=Switchboard(config, context),
-            meter=self.server.metrics,
+        self._switchboard = Switchboard(
+            config, context, Upgrades(config, context), meter=self.server.metrics
         )
         return self
 
@@ -192,7 +187,7 @@ class InMemory:
 
     def connect(self, **options: Any) -> tuple[Http1Connection, MemoryTransport]:
         """A new connection and its transport; ``options`` are the transport's."""
-        connection = self.connection_class(self.context, self._settings)
+        connection = cast("Http1Connection", self._switchboard.connection(Peer(False, "http")))
         transport = MemoryTransport(self.context.loop, **options)
         transport.set_protocol(connection)
         connection.connection_made(transport)

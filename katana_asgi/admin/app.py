@@ -64,7 +64,7 @@ class AdminApplication:
         if scope["method"] not in ("GET", "HEAD"):
             return 405, TEXT, b"read-only\n", [(b"allow", b"GET, HEAD")]
         if not self._token and not _names_an_address(headers.get(b"host", b"")):
-            # Against DNS rebinding: a page of somebody else's must not read this one.
+            # Against DNS rebinding: a page of another site must not read this one.
             return 421, TEXT, b"use an IP address or localhost\n", []
         accept = headers.get(b"accept", b"").decode("latin-1")
         wants_page = path in ("/", "/status") and JSON not in accept

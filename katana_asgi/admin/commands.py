@@ -1,4 +1,4 @@
-"""The commands that look at a running server: ``status`` and ``top``, as text to be printed."""
+"""The commands that inspect a running server: ``status`` and ``top``, as text to be printed."""
 
 from __future__ import annotations
 

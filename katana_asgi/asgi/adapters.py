@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, cast
 
+from katana_asgi.asgi.exchange import WANTS_RAISE
 from katana_asgi.errors import StartupError
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def _with_proper_names(application: ASGIApplication) -> ASGIApplication:
 
     async def properly_named(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            scope[WANTS_RAISE] = True  # or a thread that streams would never end
             headers = [
                 header
                 for header in scope["headers"]

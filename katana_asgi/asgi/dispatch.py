@@ -9,18 +9,27 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from katana_asgi.asgi.exchange import COMPLETE, Exchange
+from katana_asgi.asgi.exchange import COMPLETE, STARTED
+from katana_asgi.asgi.extended import ExtendedExchange, TrailersExchange
 from katana_asgi.asgi.scope import http_scope
 from katana_asgi.asgi.start import start
 from katana_asgi.http.refusal import OVERLOADED, Refusal
+from katana_asgi.observe.observer import LEFT
 
 if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
+    from katana_asgi.asgi.exchange import Exchange
     from katana_asgi.asgi.writer import ResponseWriter
     from katana_asgi.http.message import RequestHead
     from katana_asgi.net.peer import Peer
 
-__all__ = ["begin", "open_exchange", "refusal_for", "running_calls"]
+__all__ = [
+    "begin",
+    "end_call",
+    "open_exchange",
+    "refusal_for",
+    "running_calls",
+]
 
 CONTENT_TOO_LARGE = Refusal(413, "content too large")
 
@@ -37,10 +46,19 @@ def refusal_for(context: WorkerContext, head: RequestHead) -> Refusal | None:
 
 
 def open_exchange(
-    context: WorkerContext, writer: ResponseWriter, head: RequestHead, peer: Peer
+    context: WorkerContext,
+    writer: ResponseWriter,
+    head: RequestHead,
+    peer: Peer,
+    *,
+    trailers: bool = False,
 ) -> Exchange:
-    """The exchange of an HTTP request that is not refused."""
-    return Exchange(context, writer, head, peer, http_scope(context, head, peer))
+    """The exchange of an HTTP request that is not refused; it may want ``trailers``."""
+    scope = http_scope(context, head, peer)
+    if trailers:
+        scope["extensions"]["http.response.trailers"] = {}
+        return TrailersExchange(context, writer, head, peer, scope)
+    return ExtendedExchange(context, writer, head, peer, scope)
 
 
 def begin(context: WorkerContext, exchange: Exchange) -> None:
@@ -49,6 +67,8 @@ def begin(context: WorkerContext, exchange: Exchange) -> None:
     if context.observer is not None:
         context.observer.began(exchange)
     exchange.task = start(_call(exchange, context), context.loop, context.variables.copy())
+    if exchange.state == STARTED:
+        exchange.expect_content()
 
 
 async def _call(exchange: Exchange, context: WorkerContext) -> None:
@@ -63,6 +83,26 @@ async def _call(exchange: Exchange, context: WorkerContext) -> None:
             exchange.returned_early()
     finally:
         context.exchange_finished()
+
+
+def end_call(context: WorkerContext, exchange: Exchange, *, aborted: bool = False) -> None:
+    """The peer has gone, or it was made to: say how the exchange ended, and tell the application.
+
+    ``aborted``: it was not the peer that ended it.
+    """
+    observer = context.observer
+    if observer is not None:
+        if exchange.whole:
+            observer.done(exchange)
+        elif aborted:
+            status = exchange.status if exchange.on_the_wire else LEFT
+            observer.ended(exchange, status, "aborted")
+        elif exchange.on_the_wire:
+            observer.ended(exchange, LEFT, f"client left after {exchange.status}")
+        else:
+            observer.ended(exchange, LEFT, "client left")
+    exchange.disconnect()
+    exchange.cancel_in_time()
 
 
 def running_calls(context: WorkerContext) -> list[tuple[asyncio.Task[None], Exchange]]:

@@ -7,7 +7,8 @@ length, content that must not be sent, and what a vanished peer means::
                  (nothing sent)         └─────────first body is the last──────────────▲
 
 The start waits for the first body event, so head and content leave in one write and a failure
-before that still becomes a 500. With trailers the last body leads to TRAILERS instead.
+before that still becomes a 500; but for ``HEAD_WAIT`` only, because a client may want to know that
+its stream of events is open before there is one.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from katana_asgi.net.peer import Client, Peer
 
 __all__ = ["HIGH_WATER", "WANTS_RAISE", "Exchange"]
+
+HEAD_WAIT: Final = 0.1
+"""Seconds that the head of a response waits for the first content."""
 
 HIGH_WATER: Final = 64 * 1024
 """Bytes of request content buffered for an application before reading pauses."""
@@ -262,8 +266,6 @@ class Exchange:
             await self._send_other(kind, message)
         elif self.state != INITIAL:
             raise LocalProtocolError("http.response.start was sent before")
-        elif self.disconnected and self._context.raises_disconnect:
-            raise ClientDisconnected("the client has disconnected")
         else:
             status = message["status"]
             if type(status) is not int or not 200 <= status <= 999:
@@ -272,6 +274,21 @@ class Exchange:
             self.fields = try_check_fields(headers) or check_fields(headers)
             self.status = status
             self.state = STARTED
+            if self.task is not None:  # else ``begin`` sees to it, when the first step is over
+                self.expect_content()
+
+    def expect_content(self) -> None:
+        """The response has begun: if its content does not come soon, its head goes alone."""
+        self._context.loop.call_later(HEAD_WAIT, self._send_head)
+
+    def _send_head(self) -> None:
+        if self.state != STARTED:
+            return
+        if self.disconnected:
+            self.state = STREAMING
+            self.cancel_in_time()
+        else:
+            self._send_body({"body": b"", "more_body": True})
 
     async def _send_other(self, kind: object, message: Message) -> None:
         """A message of an extension, where one is offered."""

@@ -38,8 +38,16 @@ def http_scope(context: WorkerContext, head: RequestHead, peer: Peer) -> dict[st
         "client": client,
         "server": server,
         "state": context.state.copy(),
-        "extensions": peer.extensions() if extended else {},
+        "extensions": {
+            "http.response.early_hint": {},
+            "http.response.pathsend": {},
+            "http.response.zerocopysend": {},
+        },
     }
+    if extended:
+        scope["extensions"].update(peer.extensions())
+    if head.version == "1.0":
+        del scope["extensions"]["http.response.early_hint"]  # RFC 8297 §2
     if context.trusts_ids:
         scope[TRUSTED] = trusted
     if trusted and head.forwarded and context.trusted is not None:
@@ -55,7 +63,10 @@ def websocket_scope(scope: dict[str, Any], subprotocols: list[str]) -> dict[str,
     scope["asgi"]["spec_version"] = "2.5"
     scope["scheme"] = "wss" if scope["scheme"] in ("https", "wss") else "ws"
     scope["subprotocols"] = subprotocols
-    scope["extensions"]["websocket.http.response"] = {}
+    extensions = scope["extensions"]
+    for name in [name for name in extensions if name.startswith("http.")]:
+        del extensions[name]
+    extensions["websocket.http.response"] = {}
     del scope["method"]
     return scope
 

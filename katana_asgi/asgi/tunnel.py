@@ -13,11 +13,12 @@ __all__ = ["ByteStream", "TunnelEnd"]
 class ByteStream(Protocol):
     """What a protocol that was upgraded to can do."""
 
-    write_paused: bool
-    """Whether more is buffered than the peer takes: await ``drain()`` before writing more."""
-
     deadline: float
     """When ``TunnelEnd.deadline_passed`` is due, on the event loop's clock."""
+
+    @property
+    def write_paused(self) -> bool:
+        """Whether more is buffered than the peer takes: await ``drain()`` before writing more."""
 
     def write(self, data: bytes) -> None:
         """Send bytes."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from katana_asgi.files.response import FileRange
     from katana_asgi.http.message import Field, ResponseFields
     from katana_asgi.http.refusal import Refusal
 
@@ -15,11 +18,13 @@ class ResponseWriter(Protocol):
     """The way of one response after another back to the peer.
 
     The exchange has checked order and lengths, and dropped content that must not be sent (HEAD,
-    204, 304). No method raises: a peer that has gone is the connection's business.
+    204, 304). No method but ``send_file`` raises: a peer that has gone is the
+    connection's business.
     """
 
-    write_paused: bool
-    """Whether more is buffered than the peer takes: await ``drain()`` before sending more."""
+    @property
+    def write_paused(self) -> bool:
+        """Whether more is buffered than the peer takes: await ``drain()`` before sending more."""
 
     def send_response(
         self,
@@ -37,6 +42,14 @@ class ResponseWriter(Protocol):
 
     def send_content(self, data: bytes, more: bool) -> None:
         """Send further content; ``more`` false ends the response."""
+
+    async def send_file(self, part: FileRange, progress: Callable[[int], None]) -> None:
+        """Send a part of a file as content, behind a head that was sent with ``more``.
+
+        Returns when all of it is with the peer's kernel or the transport, or the peer has gone;
+        ``progress`` is called with the bytes of each step. Raises ``FileShrank`` where the file
+        ends too early and ``OSError`` where the disk fails.
+        """
 
     def send_trailers(self, fields: tuple[Field, ...]) -> None:
         """End the response with trailer fields, behind content that was sent with ``more``."""

@@ -12,7 +12,6 @@ from typing import Any
 from a2wsgi import WSGIMiddleware
 from a2wsgi.wsgi import WSGIResponder
 
-from katana_asgi.asgi.exchange import WANTS_RAISE
 from katana_asgi.errors import ClientDisconnected
 
 __all__ = ["EndingMiddleware"]
@@ -23,7 +22,6 @@ class EndingMiddleware(WSGIMiddleware):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
-            scope[WANTS_RAISE] = True
             responder = EndingResponder(self.app, self.executor, self.send_queue_size)
             await responder(scope, receive, send)
         else:
@@ -45,6 +43,8 @@ class EndingResponder(WSGIResponder):
         """Send what the thread writes, until ``None``."""
         try:
             await super().sender(send)
+        except ClientDisconnected:
+            pass  # the thread hears of it below, and raises it there
         finally:
             self._end()
 

@@ -17,6 +17,7 @@ from katana_asgi.codec.framing import (
     EXPECT_CONTINUE,
     FORWARDED_FIELDS,
     KEEP_ALIVE,
+    TRAILERS,
     UPGRADE,
     Field,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "KEEP_ALIVE",
     "NATIVE",
     "SERVER",
+    "TRAILERS",
     "UPGRADE",
     "Field",
     "FieldParser",
@@ -37,6 +39,8 @@ __all__ = [
     "ResponseFields",
     "check_fields",
     "check_sizes",
+    "decode_fields",
+    "encode_fields",
     "mask",
     "parse_node",
     "render_head",
@@ -60,6 +64,7 @@ else:
 if TYPE_CHECKING or not NATIVE:
     from katana_asgi.codec.fields import ResponseFields, check_fields, render_head
     from katana_asgi.codec.heads import RequestHead, scan_head
+    from katana_asgi.codec.hpack import decode_fields, encode_fields
     from katana_asgi.codec.masking import mask
     from katana_asgi.codec.nodes import parse_node
 
@@ -77,6 +82,8 @@ else:
     from katana_asgi.codec._native import (
         RequestHead,
         ResponseFields,
+        decode_fields,
+        encode_fields,
         mask,
         parse_node,
         render_head,

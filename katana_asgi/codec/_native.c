@@ -12,6 +12,12 @@ static PyMethodDef methods[] = {
      PyDoc_STR("render_head(first, fields, length, last, content)")},
     {"mask", (PyCFunction)(void (*)(void))mask, METH_FASTCALL, PyDoc_STR("mask(data, key)")},
     {"parse_node", parse_node, METH_O, PyDoc_STR("parse_node(node)")},
+    {"decode_fields", (PyCFunction)(void (*)(void))decode_fields, METH_FASTCALL,
+     PyDoc_STR("decode_fields(block, static, examined, entries, size, capacity, ceiling, "
+               "max_size, max_count)")},
+    {"decode_huffman", decode_huffman, METH_O, PyDoc_STR("decode_huffman(data)")},
+    {"encode_fields", (PyCFunction)(void (*)(void))encode_fields, METH_FASTCALL,
+     PyDoc_STR("encode_fields(fields, codes)")},
     {NULL, NULL, 0, NULL},
 };
 

@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from katana_asgi.codec.fields import ResponseFields as ResponseFields
+from katana_asgi.codec.framing import Field
 from katana_asgi.codec.heads import RequestHead as RequestHead
+from katana_asgi.codec.hpack import Decoded
 
 def scan_head(
     head: bytes, max_line: int, max_size: int, max_count: int
@@ -15,3 +17,16 @@ def render_head(
 ) -> bytes: ...
 def mask(data: bytes | bytearray | memoryview, key: bytes) -> bytes: ...
 def parse_node(node: bytes) -> tuple[str, int] | None: ...
+def decode_fields(
+    block: bytes,
+    static: tuple[Field, ...],
+    examined: frozenset[bytes],
+    entries: list[Field],
+    size: int,
+    capacity: int,
+    ceiling: int,
+    max_size: int,
+    max_count: int,
+) -> Decoded: ...
+def decode_huffman(data: bytes) -> bytes: ...
+def encode_fields(fields: Iterable[Field], codes: dict[bytes, bytes]) -> bytes: ...

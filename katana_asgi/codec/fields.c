@@ -159,6 +159,7 @@ examine(Check *check, enum kind kind, const char *value, Py_ssize_t size, int *k
         break;
     case TRANSFER_ENCODING:
     case UPGRADE:
+    case TE:
     case HOP_BY_HOP:
         *kept = 0;
         break;

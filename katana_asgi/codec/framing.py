@@ -19,6 +19,7 @@ __all__ = [
     "EXPECT_CONTINUE",
     "FORWARDED_FIELDS",
     "KEEP_ALIVE",
+    "TRAILERS",
     "UPGRADE",
     "Field",
     "Framing",
@@ -36,6 +37,8 @@ EXPECT_CONTINUE: Final = 4
 """The client waits for a 100 before it sends the content (RFC 9110 §10.1.1)."""
 UPGRADE: Final = 8
 """There is an Upgrade field, and Connection names it (RFC 9110 §7.8)."""
+TRAILERS: Final = 16
+"""The client wants trailer fields, if there are any (RFC 9110 §10.1.4)."""
 
 FORWARDED_FIELDS: Final = frozenset(
     {
@@ -64,6 +67,7 @@ _EXAMINED: Final = FORWARDED_FIELDS | {
     b"transfer-encoding",
     b"connection",
     b"expect",
+    b"te",
     b"upgrade",
 }
 
@@ -95,6 +99,8 @@ def judge(fields: Iterable[Field], version: str) -> Framing:
         bits |= EXPECT_CONTINUE
     if b"upgrade" in values and b"upgrade" in connection:
         bits |= UPGRADE
+    if version == "1.1" and b"trailers" in list_members(values.get(b"te", b"")):
+        bits |= TRAILERS
     return bits, None if chunked else length, tuple(forwarded)
 
 

@@ -184,7 +184,7 @@ const struct name NAMES[] = {
     {"x-forwarded-proto", FORWARDED},
     {"keep-alive", HOP_BY_HOP},
     {"proxy-connection", HOP_BY_HOP},
-    {"te", HOP_BY_HOP},
+    {"te", TE},
     {"accept", PLAIN},
     {"accept-charset", PLAIN},
     {"accept-encoding", PLAIN},

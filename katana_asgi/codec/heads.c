@@ -11,6 +11,7 @@
 #define CHUNKED 2
 #define EXPECT_CONTINUE 4
 #define UPGRADED 8
+#define TRAILERS 16
 
 typedef struct {
     PyObject_HEAD
@@ -145,6 +146,7 @@ typedef struct {
     int connection_keep_alive;
     int connection_upgrade;
     int expects;
+    int trailers;
     long long length; /* -1: none */
 } Scan;
 
@@ -285,6 +287,10 @@ examine(Scan *scan, enum kind kind, const char *value, Py_ssize_t size)
     case UPGRADE:
         scan->has_upgrade = 1;
         break;
+    case TE:
+        while (next_member(&at, end, &member, &length))
+            scan->trailers |= scan->http_1_1 && equals_folded(member, length, "trailers");
+        break;
     case FORWARDED:
         scan->forwarded[scan->forwarded_count++] = (short)scan->field_count;
         break;
@@ -408,7 +414,8 @@ result_of(const State *state, Scan *scan)
     memset(scan->attribute, 0, sizeof(scan->attribute));
     framing = PyLong_FromLong((keeps ? KEEP_ALIVE : 0) | (scan->chunked ? CHUNKED : 0) |
                               (scan->expects ? EXPECT_CONTINUE : 0) |
-                              (scan->has_upgrade && scan->connection_upgrade ? UPGRADED : 0));
+                              (scan->has_upgrade && scan->connection_upgrade ? UPGRADED : 0) |
+                              (scan->trailers ? TRAILERS : 0));
     result = PyTuple_New(2);
     if (framing == NULL || result == NULL) {
         Py_DECREF(head);
@@ -446,7 +453,9 @@ scan_head(PyObject *module, PyObject *const *args, Py_ssize_t count)
     memset(scan.attribute, 0, sizeof(scan.attribute));
     scan.field_count = scan.forwarded_count = 0;
     scan.http_1_1 = scan.has_host = scan.has_upgrade = scan.chunked = scan.expects = 0;
+    scan.trailers = 0;
     scan.connection_close = scan.connection_keep_alive = scan.connection_upgrade = 0;
+    scan.trailers = 0;
     scan.length = -1;
 
     start = PyBytes_AS_STRING(args[0]);

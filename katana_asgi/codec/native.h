@@ -34,6 +34,7 @@ enum kind {
     FORWARDED,
     DATE,
     SERVER,
+    TE,
     HOP_BY_HOP, /* other connection-specific fields, which no response may have */
 };
 
@@ -105,5 +106,8 @@ PyObject *check_fields(PyObject *module, PyObject *headers);
 PyObject *render_head(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *mask(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *parse_node(PyObject *module, PyObject *node);
+PyObject *decode_fields(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *decode_huffman(PyObject *module, PyObject *data);
+PyObject *encode_fields(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 #endif

@@ -9,6 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from katana_asgi.config.model import SETTINGS
+from katana_asgi.config.static_files import StaticFiles, table_of
 from katana_asgi.config.static_route import StaticRoute
 from katana_asgi.config.values import to_text
 
@@ -34,10 +35,11 @@ def as_toml(config: Config, origins: Mapping[str, str]) -> str:
         if setting.theme != theme:
             theme = setting.theme
             lines += ["", f"# {theme}"]
-        if setting.kind == "route":
+        if setting.kind in ("route", "static-dir"):
             continue  # a table, so it has to stand at the end
         lines.append(_line(config, setting, origins.get(name, "default")))
     lines += _routes(config.static_route, origins.get("static_route", "default"))
+    lines += _static_dirs(config.static_dir, origins.get("static_dir", "default"))
     return "\n".join(lines[1:]) + "\n"
 
 
@@ -107,6 +109,25 @@ def _content(route: StaticRoute) -> dict[str, str]:
         return {"body": _string(route.body.decode("utf-8"))}
     except UnicodeDecodeError:
         return {}
+
+
+def _static_dirs(mounts: tuple[StaticFiles, ...], origin: str) -> list[str]:
+    if not mounts:
+        return []
+    lines = ["", f"[static-dirs]  # {_comment(origin)}"]
+    for mount in mounts:
+        entries = ", ".join(f"{key} = {_plain(value)}" for key, value in table_of(mount).items())
+        lines.append(f"{_string(mount.path)} = {{ {entries} }}")
+    return lines
+
+
+def _plain(value: object) -> str:
+    """Text, a number, a truth value, a list of text or a table of text."""
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{_string(key)} = {_string(v)}' for key, v in value.items())} }}"
+    if isinstance(value, tuple):
+        return _array(value)
+    return _string(value) if isinstance(value, str) else str(value).lower()
 
 
 def _array(members: Any) -> str:

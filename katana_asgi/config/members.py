@@ -25,6 +25,8 @@ __all__ = [
     "FileRouteKind",
     "ListKind",
     "RouteKind",
+    "TableKind",
+    "split_route",
 ]
 
 
@@ -125,7 +127,7 @@ class RouteKind(TableKind):
         return "PATH=BODY, such as /healthz=ok"
 
     def from_text(self, setting: Setting, text: str) -> Any:
-        return StaticRoute(*_split_route(text, self.allowed(setting)))
+        return StaticRoute(*split_route(text, self.allowed(setting)))
 
     def _from_table(self, table: Mapping[str, object]) -> list[Any]:
         routes = []
@@ -152,7 +154,7 @@ class FileRouteKind(TableKind):
         return "PATH=FILE, such as /robots.txt=public/robots.txt"
 
     def from_text(self, setting: Setting, text: str) -> Any:
-        return _split_route(text, self.allowed(setting))
+        return split_route(text, self.allowed(setting))
 
     def _member(self, setting: Setting, member: Any) -> tuple[str, str]:
         path, file = _pair(member, "pairs of a path and a file")
@@ -211,7 +213,8 @@ def _split(text: str) -> list[str]:
     return [word for part in text.split(",") if (word := part.strip())]
 
 
-def _split_route(text: str, allowed: str) -> tuple[str, str]:
+def split_route(text: str, allowed: str) -> tuple[str, str]:
+    """A path and what stands behind its equals sign. Raises ``NotAllowed``."""
     path, equals, rest = text.partition("=")
     if not equals or not path.startswith("/"):
         raise NotAllowed(text, allowed)

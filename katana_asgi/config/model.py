@@ -15,8 +15,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from katana_asgi.config.bind_settings import BindSettings
+from katana_asgi.config.cache_settings import CacheSettings
+from katana_asgi.config.compress_settings import CompressSettings
 from katana_asgi.config.cross_checks import check_together
 from katana_asgi.config.directory import absolute, in_directory
+from katana_asgi.config.files_settings import FilesSettings
 from katana_asgi.config.inspection_settings import InspectionSettings, ReloadSettings
 from katana_asgi.config.log_defaults import changed_log_config
 from katana_asgi.config.log_settings import AccessLogSettings, RequestIdSettings
@@ -42,6 +45,7 @@ from katana_asgi.config.service_settings import (
     SocketSettings,
 )
 from katana_asgi.config.setting import Kind, Setting
+from katana_asgi.config.static_files import StaticFiles
 from katana_asgi.config.static_route import StaticRoute
 from katana_asgi.config.tls_settings import TlsSettings
 from katana_asgi.config.uvicorn_names import translate
@@ -52,7 +56,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.asgi_types import ASGIApplication
 
-__all__ = ["SETTINGS", "Config", "Kind", "StaticRoute"]
+__all__ = ["SETTINGS", "Config", "Kind", "StaticFiles", "StaticRoute"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +69,9 @@ class Config(
     LogSettings,
     ProxyProtocolSettings,
     ProxySettings,
+    CacheSettings,
+    CompressSettings,
+    FilesSettings,
     RouteSettings,
     WebSocketSettings,
     LimitSettings,

@@ -27,6 +27,7 @@ Kind: TypeAlias = Literal[
     "binds",  # places to listen, repeatable
     "route",  # "PATH=BODY", repeatable
     "file-route",  # "PATH=FILE", repeatable
+    "static-dir",  # "PATH=DIRECTORY", repeatable
     "certificate",  # "HOST=CERT:KEY", repeatable
 ]
 
@@ -114,4 +115,11 @@ class Setting:
     @property
     def repeatable(self) -> bool:
         """Whether the flag may be given more than once, each a member of the value."""
-        return self.kind in ("binds", "field", "route", "file-route", "certificate")
+        return self.kind in (
+            "binds",
+            "field",
+            "route",
+            "file-route",
+            "static-dir",
+            "certificate",
+        )

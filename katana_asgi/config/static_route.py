@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Final
 
 from katana_asgi.config.checks import check_readable
+from katana_asgi.config.media_types import media_type_of
 from katana_asgi.config.reading import read_file
 from katana_asgi.config.refusal import NotAllowed, at, suggestion
 from katana_asgi.errors import ConfigurationError
@@ -60,7 +61,7 @@ def route_from_table(path: str, value: object) -> StaticRoute:
         with at(key):
             arguments |= _READERS[key](entry)
     if "file" in entries and "content-type" not in entries:
-        arguments["content_type"] = _content_type_of(str(entries["file"]))
+        arguments["content_type"] = media_type_of(str(entries["file"]))
     return StaticRoute(path, **arguments)  # type: ignore[arg-type] # each reader knows its type
 
 
@@ -129,15 +130,3 @@ def _text(entry: object) -> str:
     if not isinstance(entry, str):
         raise NotAllowed(entry, "text")
     return entry
-
-
-def _content_type_of(name: str) -> str:
-    """What a file's name suggests; text is taken to be UTF-8, compressed files stay compressed."""
-    import mimetypes  # only for files, and it is large
-
-    media_type, encoding = mimetypes.guess_type(name)
-    if encoding is not None:
-        return "application/gzip" if encoding == "gzip" else "application/octet-stream"
-    if media_type is None:
-        return "application/octet-stream"
-    return f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type

@@ -30,6 +30,7 @@ from katana_asgi.config.members import (
     RouteKind,
 )
 from katana_asgi.config.refusal import at
+from katana_asgi.config.static_files import StaticDirKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,6 +55,7 @@ KINDS: Final[Mapping[Kind, ValueKind]] = {
     "binds": BindsKind(),
     "route": RouteKind(),
     "file-route": FileRouteKind(),
+    "static-dir": StaticDirKind(),
     "certificate": CertificateKind(),
 }
 

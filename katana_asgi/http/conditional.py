@@ -1,7 +1,7 @@
-"""Entity tags and the preconditions that compare them (RFC 9110 §8.8.3, §13).
+"""Validators and the preconditions that compare them (RFC 9110 §8.8, §13).
 
-Only what a response without a modification date needs: If-Match and If-None-Match. The
-date conditions are ignored where no date exists, as §13.1.3 and §13.1.4 demand.
+The date conditions are ignored where a response has no modification date, as §13.1.3 and
+§13.1.4 demand.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Final
 
+from katana_asgi.http.dates import parse_http_date
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "failed_precondition",
+    "if_range_holds",
     "is_entity_tag",
     "lists_strongly",
     "lists_weakly",
@@ -32,6 +35,9 @@ _ELEMENT: Final = rb"[ \t]*+(?:" + _ENTITY_TAG + rb"[ \t]*+)?+"
 _match_list: Final = re.compile(rb"(?:" + _ELEMENT + rb",)*+" + _ELEMENT).fullmatch
 
 _SAFE_TO_REUSE: Final = ("GET", "HEAD")
+_PRECONDITIONS: Final = frozenset(
+    {b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"}
+)
 _DIGITS: Final = 32  # 128 bits of SHA-256: no two contents of one path will share them
 
 
@@ -63,24 +69,59 @@ def lists_strongly(value: bytes, etag: bytes) -> bool:
     return not etag.startswith(b"W/") and etag in _entity_tags(value)
 
 
-def failed_precondition(method: str, fields: Iterable[Field], etag: bytes) -> int:
+def failed_precondition(
+    method: str, fields: Iterable[Field], etag: bytes, modified: int | None = None
+) -> int:
     """The status that a failed precondition asks for: 304, 412, or 0 where none failed.
 
-    ``etag`` is the entity tag of the response that would be sent. The order is that of
+    ``etag`` is the entity tag of the response that would be sent, empty where it has none, and
+    ``modified`` its modification date in seconds since the epoch. The order is that of
     RFC 9110 §13.2.2; several field lines of one name count as one list.
     """
-    required: list[bytes] = []
-    known: list[bytes] = []
+    given: dict[bytes, list[bytes]] = {}
     for name, value in fields:
-        if name == b"if-none-match":
-            known.append(value)
-        elif name == b"if-match":
-            required.append(value)
-    if required and not lists_strongly(_joined(required), etag):
+        if name in _PRECONDITIONS:
+            given.setdefault(name, []).append(value)
+    if not given:
+        return 0
+    if b"if-match" in given:
+        if not lists_strongly(_joined(given[b"if-match"]), etag):
+            return 412
+    elif _is_later(modified, given.get(b"if-unmodified-since")):
         return 412
-    if known and lists_weakly(_joined(known), etag):
-        return 304 if method in _SAFE_TO_REUSE else 412
+    if b"if-none-match" in given:
+        if lists_weakly(_joined(given[b"if-none-match"]), etag):
+            return 304 if method in _SAFE_TO_REUSE else 412
+    elif method in _SAFE_TO_REUSE and _is_not_later(modified, given.get(b"if-modified-since")):
+        return 304
     return 0
+
+
+def if_range_holds(value: bytes, etag: bytes, modified: int | None, now: float) -> bool:
+    """Whether an If-Range value names exactly what would be sent (RFC 9110 §13.1.5).
+
+    An entity tag is compared strongly. A date has to be equal, and strong: the content may have
+    changed twice within a second that has not passed (§8.8.2.2).
+    """
+    if is_entity_tag(value):
+        return value == etag and not etag.startswith(b"W/")
+    date = parse_http_date(value)
+    return date is not None and date == modified and now - date > 1
+
+
+def _is_later(modified: int | None, dates: list[bytes] | None) -> bool:
+    limit = _single_date(dates)
+    return modified is not None and limit is not None and modified > limit
+
+
+def _is_not_later(modified: int | None, dates: list[bytes] | None) -> bool:
+    limit = _single_date(dates)
+    return modified is not None and limit is not None and modified <= limit
+
+
+def _single_date(dates: list[bytes] | None) -> int | None:
+    """A date condition counts where it is one valid date (RFC 9110 §13.1.3, §13.1.4)."""
+    return parse_http_date(dates[0]) if dates is not None and len(dates) == 1 else None
 
 
 def _joined(values: list[bytes]) -> bytes:

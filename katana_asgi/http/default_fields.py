@@ -1,7 +1,7 @@
 """The fields that every response gets unless the application or a route sends its own.
 
-Date, Server, and those of ``--header``. Date changes once a second; whoever renders the fields
-for a protocol version is called then.
+Date, Server, and those of ``--header``. Date changes once a second; the ``listeners``,
+which render the fields for a protocol version, are called then.
 """
 
 from __future__ import annotations

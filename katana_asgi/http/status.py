@@ -25,5 +25,5 @@ _PHRASES: Final = {
 
 
 def reason_phrase(status: int) -> bytes:
-    """The registered phrase, or an empty one for a status nobody registered."""
+    """The registered phrase, or an empty one for an unregistered status."""
     return _PHRASES.get(status, b"")

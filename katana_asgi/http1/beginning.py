@@ -10,9 +10,11 @@ from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http.target import parse_target
 from katana_asgi.net.proxy_protocol import is_proxy_header
 
-__all__ = ["HEAD_END", "HeadBeginning", "skip_empty_lines"]
+__all__ = ["HEAD_END", "PREFACE", "HeadBeginning", "skip_empty_lines"]
 
 HEAD_END: Final = b"\r\n\r\n"
+PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\n"
+"""What the preface of HTTP/2 looks like to HTTP/1.1 (RFC 9113 §3.4): a head that is refused."""
 _CR: Final = 0x0D
 _TCHAR: Final = frozenset(
     b"!#$%&'*+-.^_`|~0123456789" + bytes(range(65, 91)) + bytes(range(97, 123))
@@ -57,7 +59,7 @@ class HeadBeginning:
     def _check(self) -> None:
         """Check what is new only: a head that comes byte by byte must not cost its square."""
         beginning, checked = self._data, self._checked
-        if self.is_half_a_line_end:
+        if self.is_half_a_line_end or PREFACE.startswith(beginning):
             return
         if beginning[0] not in _TCHAR:
             self._refuse_proxy_header(beginning)

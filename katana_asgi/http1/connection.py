@@ -16,12 +16,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
-from katana_asgi.asgi.dispatch import begin, open_exchange, refusal_for
+from katana_asgi.asgi.dispatch import begin, end_call, open_exchange, refusal_for
 from katana_asgi.asgi.exchange import HIGH_WATER, STREAMING, Exchange
-from katana_asgi.codec import EXPECT_CONTINUE, KEEP_ALIVE, UPGRADE
+from katana_asgi.codec import EXPECT_CONTINUE, KEEP_ALIVE, TRAILERS, UPGRADE
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http.refusal import TOO_MANY_CONNECTIONS, Blame, Refusal, refusal_of
-from katana_asgi.http1.reading import RequestReader
+from katana_asgi.http1.reading import OtherProtocol, RequestReader
 from katana_asgi.http1.states import BUSY, CLOSED, DRAINING, LINGERING, READY, RECEIVING
 from katana_asgi.http1.tunnel import open_tunnel
 from katana_asgi.http1.writing import Http1Writer
@@ -30,17 +30,13 @@ from katana_asgi.net.departure import has_ended, has_gone
 from katana_asgi.net.peer import Peer
 from katana_asgi.net.reset import end_writing, reset
 from katana_asgi.net.stall import WriteStall, unsent
-from katana_asgi.observe.observer import LEFT
 
 if TYPE_CHECKING:
-    from katana_asgi.asgi.context import WorkerContext
+    from katana_asgi.asgi.context import Routes, WorkerContext
     from katana_asgi.asgi.tunnel import ByteStream, TunnelEnd
     from katana_asgi.http.message import RequestHead
     from katana_asgi.http1.settings import Http1Settings
-    from katana_asgi.net.peer import Endpoint
-    from katana_asgi.net.proxy_protocol import Origin
     from katana_asgi.routes.static import StaticResponse
-    from katana_asgi.routes.table import RouteTable
 
 __all__ = ["Http1Connection"]
 
@@ -69,11 +65,7 @@ PROBE: Final = 0.25
 
 
 class Http1Connection(asyncio.Protocol):
-    """The asyncio protocol of one connection.
-
-    ``server`` is the address that the listener knows, ``False`` where each connection has its
-    own; ``origin`` is a PROXY header that is believed.
-    """
+    """The asyncio protocol of one connection."""
 
     __slots__ = (
         "_context",
@@ -106,13 +98,11 @@ class Http1Connection(asyncio.Protocol):
         self,
         context: WorkerContext,
         settings: Http1Settings,
-        server: Endpoint | bool = False,
-        scheme: str = "http",
-        origin: Origin | None = None,
+        peer: Peer | None = None,
     ) -> None:
         self._context = context
         self._settings = settings
-        self.peer = Peer(server, scheme, origin)
+        self.peer = peer or Peer(False, "http")
         self.reading = RequestReader(settings)
         self.writing = Http1Writer(self, context, settings.defaults)
         self.state = READY
@@ -152,17 +142,11 @@ class Http1Connection(asyncio.Protocol):
 
     def _admit(self, full: bool) -> None:
         """Turn the peer away where there are too many connections, in all or of its own."""
-        admission = self._context.admission
-        client = self.peer.client
-        excess = 0
-        if admission.counts_clients and client is not None:
-            excess = admission.enters(self, client[0])
-        if excess <= 0 and not full:
-            return
-        if excess <= admission.most_per_client and admission.turns_away(self):
+        admitted = self._context.admission.admits(self, self.peer.client, full=full)
+        if admitted is None:
+            self.abort()
+        elif not admitted:
             self.refuse(TOO_MANY_CONNECTIONS)
-        else:
-            self.abort()  # too many even to be told
 
     def data_received(self, data: bytes) -> None:
         """Bytes were read."""
@@ -273,6 +257,9 @@ class Http1Connection(asyncio.Protocol):
                 if begun == AT_ONCE:
                     self._context.loop.call_soon(self._serve)
                     break
+        except OtherProtocol as error:
+            if not self._hand_over():
+                self.refuse(refusal_of(error))
         except RemoteProtocolError as error:
             self.refuse(refusal_of(error), without_content=error.without_content)
         finally:
@@ -290,7 +277,7 @@ class Http1Connection(asyncio.Protocol):
             self.state = RECEIVING
             self.deadline = self._context.clock.after(self._settings.timeout_header)
 
-    def _answer_static(self, routes: RouteTable, head: RequestHead) -> bool:
+    def _answer_static(self, routes: Routes, head: RequestHead) -> bool:
         """Answer from a static route, where one matches."""
         route = routes.find(head)
         if route is None:
@@ -315,7 +302,8 @@ class Http1Connection(asyncio.Protocol):
             self.state = READY
             self.deadline = context.clock.idle_deadline
             last = self.reading.last
-            self._last = (last[0], head, response) if last and last[1][0] is head else None
+            same = last is not None and last[1][0] is head and response.lasting
+            self._last = (last[0], head, response) if last and same else None
         else:
             self._finish()
         return True
@@ -363,7 +351,8 @@ class Http1Connection(asyncio.Protocol):
         if framing & UPGRADE and self._settings.upgrade is not None:
             exchange = self._settings.upgrade(self, head)
         if exchange is None:
-            exchange = open_exchange(context, writing, head, self.peer)
+            trailers = framing & TRAILERS != 0
+            exchange = open_exchange(context, writing, head, self.peer, trailers=trailers)
         self._exchange = exchange
         if head.content_length != 0:
             piece = self.reading.take_whole()
@@ -512,7 +501,12 @@ class Http1Connection(asyncio.Protocol):
             return
         loop = self._context.loop
         now = loop.time()
-        if exchange.state != STREAMING or exchange.sent != sent or self.writing.write_paused:
+        if (
+            exchange.state != STREAMING
+            or exchange.sent != sent
+            or self.writing.write_paused
+            or self.writing.sending
+        ):
             self._since = now  # a call that has not begun its response is left to finish
         silent = now - self._since
         if silent >= wait and self.writing.probe():
@@ -537,24 +531,8 @@ class Http1Connection(asyncio.Protocol):
 
     def _abandon(self, exchange: Exchange, *, aborted: bool = False) -> None:
         """The peer has gone, or we have had enough of it."""
-        observer = self._context.observer
-        if observer is not None:
-            if exchange.whole:
-                observer.done(exchange)
-            elif aborted:
-                status = exchange.status if exchange.on_the_wire else LEFT
-                observer.ended(exchange, status, "aborted")
-            elif exchange.on_the_wire:
-                observer.ended(exchange, LEFT, f"client left after {exchange.status}")
-            else:
-                observer.ended(exchange, LEFT, "client left")
-        self._take_away(exchange)
-
-    def _take_away(self, exchange: Exchange) -> None:
-        """Tell the application that the peer has gone; cancel in time what does not listen."""
         self._exchange = None
-        exchange.disconnect()
-        exchange.cancel_in_time()
+        end_call(self._context, exchange, aborted=aborted)
 
     def abandon(self) -> None:
         """The application obeyed a disconnect: end in silence what it left."""
@@ -563,6 +541,22 @@ class Http1Connection(asyncio.Protocol):
             return
         self._abandon(exchange)
         self._break_off()
+
+    def _hand_over(self) -> bool:
+        """The client spoke HTTP/2 from its first byte (RFC 9113 §3.3): go on as its connection.
+
+        Returns whether that is possible.
+        """
+        hand_over = self._settings.prior_knowledge
+        if hand_over is None or self._head is not None or self.peer.connection_scheme != "http":
+            return False
+        held = self.reading.take_held()
+        self.state = CLOSED
+        self._context.clock.watched.discard(self)
+        self.reading.close()
+        self.writing.close()
+        hand_over(self, self._transport, held)
+        return True
 
     # -- upgrades ------------------------------------------------------------------------------
 
@@ -614,7 +608,9 @@ class Http1Connection(asyncio.Protocol):
         observer = self._context.observer
         exchange = self._exchange
         if exchange is not None:
-            self._take_away(exchange)
+            self._exchange = None
+            exchange.disconnect()
+            exchange.cancel_in_time()
             if exchange.on_the_wire:
                 if observer is not None:
                     failed = refusal.blame is Blame.APPLICATION
@@ -682,14 +678,29 @@ class Http1Connection(asyncio.Protocol):
         """Reset a peer that has stopped reading while more waits to be sent than should."""
         stall = self._stall
         if stall is None:
-            self._stall = WriteStall(unsent(self._transport))
+            self._stall = WriteStall(self._unsent())
             return
         timeout = self._settings.timeout_write
-        seconds = stall.look(unsent(self._transport), self._context.clock.elapsed)
+        seconds = stall.look(self._unsent(), self._context.clock.elapsed)
         if timeout and seconds >= timeout:
             self.state = CLOSED
             self.deadline = NEVER
             reset(self._transport)
+
+    def _unsent(self) -> int:
+        """Bytes that the peer has not acknowledged, with those that are still in a file."""
+        sending = self.writing.sending
+        return unsent(self._transport) + (sending.left if sending is not None else 0)
+
+    def file_waits(self) -> None:
+        """A file is on its way: watch whether the peer reads on."""
+        self._context.clock.stalled.add(self)
+
+    def file_sent(self) -> None:
+        """It waits no more."""
+        if not self.writing.write_paused and self.state != CLOSED:
+            self._context.clock.stalled.discard(self)
+            self._stall = None
 
     @property
     def idle_since(self) -> float | None:

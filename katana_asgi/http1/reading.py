@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 from katana_asgi.codec import scan_head
 from katana_asgi.errors import RemoteProtocolError
-from katana_asgi.http1.beginning import HEAD_END, HeadBeginning, skip_empty_lines
+from katana_asgi.http1.beginning import HEAD_END, PREFACE, HeadBeginning, skip_empty_lines
 from katana_asgi.http1.content import ChunkedContent, ContentDecoder, CountedContent
-from katana_asgi.http1.pace import BodyPace
+from katana_asgi.net.pace import BodyPace
 from katana_asgi.net.proxy_protocol import is_proxy_header
 
 if TYPE_CHECKING:
@@ -24,11 +24,15 @@ if TYPE_CHECKING:
     from katana_asgi.http.message import RequestHead
     from katana_asgi.http1.settings import Http1Settings
 
-__all__ = ["RequestReader"]
+__all__ = ["OtherProtocol", "RequestReader"]
 
 MISSES: Final = 4
 """Different heads in a row after which a connection is not one that repeats itself. Until then the
 last head is compared with the next: health checks and simple clients send the same bytes again."""
+
+
+class OtherProtocol(RemoteProtocolError):
+    """The client speaks HTTP/2; its bytes are held."""
 
 
 class RequestReader:
@@ -167,6 +171,10 @@ class RequestReader:
             if block[0] not in b"\r\n":
                 if is_proxy_header(block):
                     raise RemoteProtocolError(self._settings.proxy_reason) from None
+                if block == PREFACE:
+                    self._data = block + self.take_held()
+                    self.more = True
+                    raise OtherProtocol(error.reason, error.status) from None
                 error.without_content = block.startswith(b"HEAD ")
                 raise
             # It has empty lines before it.

@@ -9,6 +9,7 @@ from katana_asgi.http1.scanning import back_end, head_scanner
 from katana_asgi.net.proxy_protocol import NOT_SPOKEN, NOT_TRUSTED
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from katana_asgi.asgi.exchange import Exchange
@@ -19,20 +20,25 @@ if TYPE_CHECKING:
     from katana_asgi.http1.connection import Http1Connection
     from katana_asgi.observe.metrics import WorkerMetrics
 
-__all__ = ["Http1Settings", "Upgrade"]
+__all__ = ["HandOver", "Http1Settings", "Upgrade"]
 
 Upgrade: TypeAlias = "Callable[[Http1Connection, RequestHead], Exchange | None]"
 """Makes the exchange for a request that asks for another protocol; ``None``: it is an ordinary one.
 
 Raises ``RemoteProtocolError`` for a handshake that is wrong."""
 
+HandOver: TypeAlias = "Callable[[Http1Connection, asyncio.Transport, bytes], None]"
+"""Goes on as a connection of another protocol, with the bytes that have come."""
+
 
 class Http1Settings:
     """What the connections of one kind of listener share.
 
     Timeouts in seconds, limits in bytes; 0 is no limit. ``upgrade`` ``None``: an Upgrade is
-    ignored (RFC 9110 §7.8). ``redirect``: every request is answered with what this returns.
-    ``without`` are default fields that are not sent. ``meter`` counts, where metrics are on.
+    ignored (RFC 9110 §7.8). ``prior_knowledge`` is given a client that speaks HTTP/2 from its
+    first byte; ``None``: it is refused. ``redirect``: every request is answered with what this
+    returns. ``without`` are default fields that are not sent. ``meter`` counts, where metrics are
+    on.
     """
 
     __slots__ = (
@@ -42,6 +48,7 @@ class Http1Settings:
         "limit_keep_alive_requests",
         "limit_unread",
         "meter",
+        "prior_knowledge",
         "proxy_reason",
         "redirect",
         "scan_head",
@@ -61,6 +68,7 @@ class Http1Settings:
         upgrade: Upgrade | None = None,
         redirect: Callable[[RequestHead], Refusal] | None = None,
         without: frozenset[bytes] = frozenset(),
+        prior_knowledge: HandOver | None = None,
         meter: WorkerMetrics | None = None,
     ) -> None:
         self.scan_head = head_scanner(config.http)
@@ -75,6 +83,7 @@ class Http1Settings:
         self.proxy_reason = NOT_TRUSTED if config.proxy_protocol else NOT_SPOKEN
         self.defaults = DefaultLines(defaults, without)
         self.upgrade = upgrade
+        self.prior_knowledge = prior_knowledge
         self.redirect = redirect
         self.meter = meter
         self.limit_body_rate = config.limit_body_rate

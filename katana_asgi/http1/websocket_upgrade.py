@@ -58,6 +58,8 @@ class Http1Upgrade:
 
     __slots__ = ("_connection", "_key")
 
+    status = 101
+
     def __init__(self, connection: Http1Connection, head: RequestHead) -> None:
         if head.has_content:
             raise RemoteProtocolError("content in a WebSocket handshake")

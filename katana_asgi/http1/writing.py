@@ -10,6 +10,8 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from katana_asgi.codec import render_head
+from katana_asgi.errors import ClientDisconnected
+from katana_asgi.files.sending import CHUNK, SendfileUnsupported, Sending
 from katana_asgi.http.status import NO_CONTENT
 from katana_asgi.http1.default_lines import CLOSE, KEEP_ALIVE, PERSISTENT
 from katana_asgi.http1.static_bytes import static_bytes
@@ -24,7 +26,10 @@ from katana_asgi.http1.status_lines import (
 from katana_asgi.net.parts import write_parts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from katana_asgi.asgi.context import WorkerContext
+    from katana_asgi.files.response import FileRange
     from katana_asgi.http.message import Field, RequestHead, ResponseFields
     from katana_asgi.http.refusal import Refusal
     from katana_asgi.http1.connection import Http1Connection
@@ -63,6 +68,7 @@ class Http1Writer:
         "_writable",
         "batched",
         "keep_alive",
+        "sending",
         "write_paused",
     )
 
@@ -83,6 +89,7 @@ class Http1Writer:
         self._queued = 0  # bytes of it
         self._outgoing: bytes | None = None  # a whole response, in the outbox
         self._writable: asyncio.Event | None = None
+        self.sending: Sending | None = None  # a part of a file, by sendfile
         self.keep_alive = True
         self.write_paused = False
 
@@ -179,6 +186,55 @@ class Http1Writer:
                     self._flush_queue()
         if not more:
             self._end_content(LAST_CHUNK)
+
+    async def send_file(self, part: FileRange, progress: Callable[[int], None]) -> None:
+        """Send a part of a file: by sendfile where that is possible, else in pieces."""
+        self._flush_queue()
+        self.flush()
+        if self._connection is None or not part.length:
+            return
+        self._probes = 0
+        if self._chunked:
+            self._write(b"%x\r\n" % part.length)
+        if not await self._send_by_kernel(part, progress):
+            await self._send_by_reading(part, progress)
+        if self._chunked and self._connection is not None:
+            self._write(b"\r\n")
+
+    async def _send_by_kernel(self, part: FileRange, progress: Callable[[int], None]) -> bool:
+        """Whether sendfile could be used; where it could, all is done."""
+        connection, transport = self._connection, self._transport
+        if connection is None or transport.get_extra_info("ssl_object") is not None:
+            return False
+        sending = self.sending = Sending(transport, part, progress)
+        connection.file_waits()
+        try:
+            await sending.run()
+        except SendfileUnsupported:
+            return False
+        except ClientDisconnected:
+            # The kernel told us, and not the transport yet.
+            transport.abort()
+            self._check_peer()
+        finally:
+            self.sending = None
+            if self._connection is not None:
+                self._connection.file_sent()
+        return True
+
+    async def _send_by_reading(self, part: FileRange, progress: Callable[[int], None]) -> None:
+        position = 0
+        while position < part.length and self._connection is not None:
+            if self.write_paused:
+                await self.drain()
+                continue
+            data = await self._context.reader.read(part, position, CHUNK)
+            if self._transport.is_closing():
+                self._check_peer()
+                return
+            self._write(data)
+            position += len(data)
+            progress(len(data))
 
     def send_trailers(self, fields: tuple[Field, ...]) -> None:
         """End chunked content with trailer fields; elsewhere there is no place for them."""
@@ -347,6 +403,8 @@ class Http1Writer:
         self._queue = self._outgoing = self._batch = None
         if self._writable is not None:
             self._writable.set()
+        if self.sending is not None:
+            self.sending.cancel(ClientDisconnected("the client has disconnected"))
 
 
 MOST_PROBES: Final = 8

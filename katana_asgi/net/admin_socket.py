@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["admin_socket"]
 
 OWNER_ONLY: Final = 0o600
-"""Mode of a Unix socket: what a service says of itself is not everybody's business."""
+"""Mode of a Unix socket: what a service reports is for its own user."""
 
 
 def admin_socket(config: Config) -> socket.socket:

@@ -25,16 +25,20 @@ SHARE: Final = 0.9
 """Of the descriptors that are free at the start: the rest is the application's."""
 
 PAUSE: Final = 20
-"""After a search in vain, times its duration until the next: it takes a twentieth of the time."""
+"""Wait 20 times as long as a fruitless search took, so searching costs at most 5 % of the loop."""
 
 UNLIMITED: Final = 2**31
 
 ROOM: Final = 100
-"""When connections run short, one in so many is closed at once: a search looks at all."""
+"""Close one in so many, 1 %, per search, because each search visits every connection."""
 
 LEAVING: Final = 20
 """One in so many may be on its way out, besides all that stay, before the first of them has to
 go at once: peers that take their last bytes slowly must not use up the descriptors."""
+
+TURNED_AWAY: Final = 256
+"""Newcomers that are told at a time that there are too many connections, where the limit is far
+below the descriptors: also a small service should refuse nobody without a word."""
 
 _idle_since: Final = attrgetter("idle_since")
 _answered_since: Final = attrgetter("answered_since")
@@ -56,7 +60,7 @@ class Admission:
     """Counts the connections of one worker.
 
     ``most`` of them in all, 0 for a share of the descriptors; ``most_per_client`` for one
-    client address, 0 for no limit. ``exempt`` says whether an address counts.
+    client address, 0 for no limit. Addresses that are ``exempt`` do not count.
     """
 
     __slots__ = (
@@ -76,10 +80,13 @@ class Admission:
         self, clock: Clock, most: int, most_per_client: int, exempt: Callable[[str], bool]
     ) -> None:
         self._clock = clock
-        self.most = most or max(1, int(free_descriptors() * SHARE))
-        # Those that are turned away stay for a moment, to be told; some of them at a time.
-        self._most_leaving = self.most // LEAVING + 1
-        self.at_all = self.most + self._most_leaving
+        free = free_descriptors()
+        self.most = most or max(1, int(free * SHARE))
+        # Those that are turned away stay for a moment, to be told; some of them at a time. Where
+        # there are descriptors to spare these are many, and as many again before one is not told.
+        spare = max(0, min(TURNED_AWAY, (free - self.most) // 4))
+        self._most_leaving = max(self.most // LEAVING, spare) + 1
+        self.at_all = self.most + self._most_leaving + (spare if most else 0)
         self.most_per_client = most_per_client
         self._exempt = exempt
         self._leaving: list[Watched] = []  # closed or turned away, not yet gone
@@ -125,6 +132,20 @@ class Admission:
         found = [(since, each) for each in staying if (since := since_of(each)) is not None]
         found.sort(key=itemgetter(0))
         return [each for _, each in found[: self.most // ROOM + 1]]
+
+    def admits(
+        self, connection: Watched, client: tuple[str, int] | None, *, full: bool
+    ) -> bool | None:
+        """Whether a connection stays; ``None``: it does not, and is too much even to be told.
+
+        ``full``: there are too many in all.
+        """
+        excess = 0
+        if self.counts_clients and client is not None:
+            excess = self.enters(connection, client[0])
+        if excess <= 0 and not full:
+            return True
+        return False if excess <= self.most_per_client and self.turns_away(connection) else None
 
     def turns_away(self, connection: Watched) -> bool:
         """A connection does not stay; returns whether it can be told, or there are too many."""

@@ -1,10 +1,10 @@
 """One coarse timer per worker: the time of day and the deadlines.
 
 It ticks once a second, just after the second begins. A deadline is a point on the loop's
-clock that a connection carries; nobody sets a timer per request. ``after`` adds a tick, so
+clock that a connection carries; no request sets a timer. ``after`` adds a tick, so
 a deadline never passes early and passes at most about a second late; for timeouts below a
 few seconds the tick is shorter. What is measured rather than timed (the pace of a body, a
-reader that has stopped) is looked at once a tick.
+reader that has stopped) is sampled once a tick.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ EVERY_TICK: Final = 0.0
 """A deadline that has always passed: ``deadline_passed`` is called at every tick."""
 
 PATIENCE: Final = 0.05
-"""Seconds for the event loop to read what came while it was busy, before anybody is called late."""
+"""Grace after a blocked loop, so that data already received is read before timeouts are judged."""
 
 AT_ONCE: Final = 10
 """Deadlines that pass in one turn of the loop: thousands of connections that were opened together
-end together, and nobody else should wait for that."""
+end together, and others should not wait for that."""
 
 
 class Watched(Protocol):

@@ -51,7 +51,7 @@ async def listen(
     backlog = backlog_for(sock, backlog)
     at_once = min(backlog, ACCEPT_AT_ONCE)
     if hasattr(socket, "AF_UNIX") and sock.family == socket.AF_UNIX:
-        # The file belongs to whoever bound the socket: other workers may still serve it.
+        # The file belongs to the process that bound the socket: other workers may still serve it.
         keep: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
         server = await loop.create_unix_server(factory, sock=sock, backlog=at_once, **keep)
     else:
@@ -61,7 +61,7 @@ async def listen(
 
 
 async def accept_the_rest(sockets: Iterable[socket.socket]) -> None:
-    """Let the loop accept until nobody waits in the queue of a listening socket any more.
+    """Let the loop accept until the queue of each listening socket is empty.
 
     What is in a queue when its last socket closes is reset. The caller closes at once, without
     another turn of the loop.

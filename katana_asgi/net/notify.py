@@ -1,7 +1,7 @@
 """What a service manager wants to know: messages to the socket in ``NOTIFY_SOCKET``.
 
 The protocol of sd_notify(3): datagrams of ``KEY=value`` lines. Without the variable, and where
-nobody listens any more, nothing happens: no service depends on it.
+no process listens any more, nothing happens: no service depends on it.
 """
 
 from __future__ import annotations

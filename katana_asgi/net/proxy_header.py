@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from katana_asgi.net.clock import NEVER
 from katana_asgi.net.proxy_protocol import Origin, ProxyHeaderError, parse_proxy_header
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.net.clock import Clock, Watched
 
-__all__ = ["ProxyHeaderReader", "log_refusal"]
+__all__ = ["ConnectionFactory", "ProxyHeaderReader", "log_refusal"]
 
 FRESH: Final = 2.0
 """Seconds for the header of a connection that was accepted just before the end."""
@@ -32,9 +32,17 @@ def log_refusal(reason: str) -> None:
     logger.warning("A connection of a trusted proxy was closed: %s", reason)
 
 
-class ProxyHeaderReader(asyncio.Protocol):
-    """Reads the header of one connection; ``successor`` makes the protocol that takes over.
+class ConnectionFactory(Protocol):
+    """Makes the protocol of a connection."""
 
+    def __call__(self, agreed: str | None = None, /) -> asyncio.Protocol:
+        """``agreed`` is what TLS has agreed on (RFC 7301)."""
+
+
+class ProxyHeaderReader(asyncio.Protocol):
+    """Reads the header of one connection.
+
+    ``successor`` returns a factory of the protocol that takes over, for the header's word.
     ``trusts`` says of a peer's address (``None``: a Unix socket) whether it is a balancer. One
     that is has to send a header within ``timeout`` seconds, or is closed. Any other peer is
     served as it is: what looks like a header is the beginning of its request.
@@ -58,7 +66,7 @@ class ProxyHeaderReader(asyncio.Protocol):
         clock: Clock,
         timeout: float,
         trusts: Callable[[str | None], bool],
-        successor: Callable[[Origin | None], asyncio.Protocol],
+        successor: Callable[[Origin | None], ConnectionFactory],
         closed: Callable[[Watched], None],
     ) -> None:
         self._clock = clock
@@ -71,7 +79,7 @@ class ProxyHeaderReader(asyncio.Protocol):
         self.deadline = NEVER
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Wait for the header of a balancer; pass anybody else on at once."""
+        """Wait for the header of a balancer; pass every other connection on at once."""
         self._transport = cast("asyncio.Transport", transport)
         name: Any = transport.get_extra_info("peername")
         # Without an address over TCP it has gone already, and is no peer of a Unix socket.
@@ -102,7 +110,7 @@ class ProxyHeaderReader(asyncio.Protocol):
             successor.data_received(rest)
 
     def _pass_on(self, origin: Origin | None) -> asyncio.Protocol:
-        successor = self.successor(origin)
+        successor = self.successor(origin)()
         self.deadline = NEVER
         self._clock.watched.discard(self)
         self._transport.set_protocol(successor)

@@ -1,7 +1,7 @@
 """Listening sockets: bound before the workers start, named for the log, removed at the end.
 
 They come back bound but not listening. A worker calls ``listen`` after lifespan startup,
-so that no client is let into a queue that nobody may ever empty.
+so that no client enters a queue that may never be emptied.
 """
 
 from __future__ import annotations
@@ -128,8 +128,8 @@ def is_bound_here(sock: socket.socket) -> bool:
 def remove_unix_socket(sock: socket.socket) -> None:
     """Close ``sock`` and remove its file, where ``bind_sockets`` made one; else only close.
 
-    Works on a socket that a loop has closed already. A file that somebody else has put in
-    the place since stays.
+    Works on a socket that a loop has closed already. A file that another process has put
+    there since stays.
     """
     sock.close()
     path, identity = _BOUND.pop(sock, ("", ()))
@@ -191,7 +191,7 @@ def _bind_slots(family: int, address: Address, count: int, share: bool) -> list[
 
 
 def _bind_alone(family: int, address: Address) -> socket.socket:
-    """Bind an address that nobody else has bound, whether they listen already or not.
+    """Bind an address that no other socket has bound, whether it listens already or not.
 
     Linux lets sockets with SO_REUSEADDR share a port until one of them listens: a service
     started twice would notice late or never. Without the option connections of an earlier
@@ -299,7 +299,7 @@ def _is_held(path: str) -> bool:
             return os.path.exists(table) and any(row[7:] == path.split() for row in _rows(table))
         except PermissionError:
             raise
-        except OSError:  # a full queue, or a datagram socket: somebody is there
+        except OSError:  # a full queue, or a datagram socket: it is in use
             return True
     return True
 

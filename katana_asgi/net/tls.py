@@ -21,12 +21,13 @@ from katana_asgi.errors import ConfigurationError
 if TYPE_CHECKING:
     from katana_asgi.config.model import Config
 
-__all__ = ["ServingContext", "Tls"]
+__all__ = ["HTTP2", "ServingContext", "Tls"]
 
 Signature: TypeAlias = tuple[tuple[int, int, int], ...]
 
-PROTOCOLS: Final = ["http/1.1"]
-"""RFC 7301: what clients may choose from."""
+HTTP2: Final = "h2"
+HTTP1: Final = "http/1.1"
+"""RFC 7301: what clients may choose from, RFC 9113 §3.2."""
 
 VERIFY: Final = {
     "none": ssl.CERT_NONE,
@@ -95,13 +96,13 @@ class Tls:
 
     def serves(self, config: Config) -> bool:
         """Whether this is what ``config`` asks for."""
-        names = [name for name in vars(config) if name.startswith("ssl_")]
+        names = [name for name in vars(config) if name.startswith("ssl_") or name == "http2"]
         return all(getattr(config, name) == getattr(self._config, name) for name in names)
 
     def look(self) -> None:
-        """Use certificates whose files have changed, and have stayed the same since the last look.
+        """Use certificates whose files have changed, and have stayed the same since the last check.
 
-        Somebody may be writing them: a certificate and its key do not change at once.
+        They may be half written: a certificate and its key do not change at the same time.
         """
         signature = self._signature()
         settled = signature == self._seen
@@ -110,7 +111,7 @@ class Tls:
             self.reload()
 
     def reload(self) -> None:
-        """Read all files again; where they cannot be used, say so and go on with what there is."""
+        """Read all files again; log those that cannot be used, and keep the present ones."""
         self._loaded = self._seen = self._signature()
         try:
             self._certificates = _Certificates(self._config)
@@ -152,7 +153,7 @@ def _rules(config: Config, context: ssl.SSLContext) -> ssl.SSLContext:
     """Set what holds for every connection."""
     context.minimum_version = MINIMUM[config.ssl_minimum_version]
     context.options |= OPTIONS
-    context.set_alpn_protocols(PROTOCOLS)
+    context.set_alpn_protocols([HTTP1] if config.http2 == "off" else [HTTP2, HTTP1])
     try:
         context.set_ciphers(config.ssl_ciphers)
     except ssl.SSLError:

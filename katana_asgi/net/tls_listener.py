@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from katana_asgi.net.clock import NEVER
 from katana_asgi.net.listener import ACCEPT_AT_ONCE
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.net.admission import Admission
     from katana_asgi.net.clock import Clock, Watched
+    from katana_asgi.net.proxy_header import ConnectionFactory
 
 __all__ = ["Arrival", "Arrivals", "TlsListener"]
 
@@ -71,10 +72,10 @@ class TlsListener:
     def __init__(
         self,
         arrivals: Arrivals,
-        factory: Callable[[], asyncio.Protocol],
+        factory: ConnectionFactory,
         sock: socket.socket,
         backlog: int,
-        arrive: Callable[[Arrivals, Callable[[], asyncio.Protocol], socket.socket], Arrival],
+        arrive: Callable[[Arrivals, ConnectionFactory, socket.socket], Arrival],
     ) -> None:
         self._arrivals = arrivals
         self._arrive = arrive
@@ -129,9 +130,7 @@ class Arrival(asyncio.Protocol):
     idle_since: float | None = None  # it never waits for a request
     answered_since: float | None = None  # ... nor has it been answered one
 
-    def __init__(
-        self, arrivals: Arrivals, factory: Callable[[], asyncio.Protocol], sock: socket.socket
-    ) -> None:
+    def __init__(self, arrivals: Arrivals, factory: ConnectionFactory, sock: socket.socket) -> None:
         self._arrivals = arrivals
         self._factory = factory
         self._sock = sock
@@ -189,7 +188,7 @@ class Arrival(asyncio.Protocol):
             self._close()
 
     def _read_with(self, call: Callable[[], None] | None) -> None:
-        """Have ``call`` called when there is something to read; ``None``: nobody."""
+        """Have ``call`` called when there is something to read; ``None``: stop that."""
         if call is not None:
             self._arrivals.loop.add_reader(self._sock.fileno(), call)
         elif self._reading:
@@ -234,7 +233,8 @@ class Arrival(asyncio.Protocol):
         self._gone()
         stream = cast("asyncio.Transport", transport)
         stream.set_write_buffer_limits(WRITE_HIGH_WATER)
-        protocol = self._factory()
+        connection: Any = transport.get_extra_info("ssl_object")
+        protocol = self._factory(connection.selected_alpn_protocol())
         stream.set_protocol(BufferedReads(protocol))
         protocol.connection_made(transport)
 

@@ -15,8 +15,8 @@ from katana_asgi.net.tls_listener import Arrival
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
 
+    from katana_asgi.net.proxy_header import ConnectionFactory
     from katana_asgi.net.proxy_protocol import Origin
     from katana_asgi.net.tls_listener import Arrivals
 
@@ -30,21 +30,19 @@ class ProxiedArrival(Arrival):
     wait and which protocol takes over.
     """
 
-    def __init__(
-        self, arrivals: Arrivals, factory: Callable[[], asyncio.Protocol], sock: socket.socket
-    ) -> None:
+    def __init__(self, arrivals: Arrivals, factory: ConnectionFactory, sock: socket.socket) -> None:
         self._rules = cast("ProxyHeaderReader", factory())
         self._received = b""  # of a header that is not complete
-        self._protocol: asyncio.Protocol | None = None
+        self._successor: ConnectionFactory | None = None
         self._waits = False
         super().__init__(arrivals, self._made, sock)
 
-    def _made(self) -> asyncio.Protocol:
-        assert self._protocol is not None  # noqa: S101 - no handshake before it
-        return self._protocol
+    def _made(self, agreed: str | None = None, /) -> asyncio.Protocol:
+        assert self._successor is not None  # noqa: S101 - no handshake before it
+        return self._successor(agreed)
 
     def _look(self) -> None:
-        if self._protocol is not None:
+        if self._successor is not None:
             super()._look()
         elif self._waits:
             self._read_header()
@@ -89,7 +87,7 @@ class ProxiedArrival(Arrival):
             self._close()
 
     def _pass_on(self, origin: Origin | None) -> None:
-        self._protocol = self._rules.successor(origin)
+        self._successor = self._rules.successor(origin)
         self._waits = False
         self.deadline = self._arrivals.clock.after(self._arrivals.handshake_timeout)
         self._look()

@@ -13,7 +13,7 @@ from typing import Any, Final
 __all__ = ["BufferedReads"]
 
 _view: Final = memoryview(bytearray(64 * 1024))
-"""Filled and copied from in one go: nobody can come in between."""
+"""One for all connections: each read fills it and copies from it before the next begins."""
 
 
 class BufferedReads(asyncio.BufferedProtocol):
@@ -50,4 +50,4 @@ class BufferedReads(asyncio.BufferedProtocol):
 
 
 def _nothing(*_: object) -> None:
-    """Nobody is there any more."""
+    """The connection has been lost: drop what still comes."""

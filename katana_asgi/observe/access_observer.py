@@ -118,7 +118,7 @@ class AccessObserver:
             exchange.client,
             exchange.peer.scheme,
             exchange.head,
-            101,
+            exchange.status,
             None,
             sent,
             received,

@@ -109,7 +109,7 @@ class MetricsObserver:
 
     def upgraded(self, exchange: Observed) -> None:
         self._metrics.websockets += 1
-        self._metrics.answered(exchange.head.method, 101)
+        self._metrics.answered(exchange.head.method, exchange.status)
 
     def closed(
         self, exchange: Observed, sent: int, received: int, remark: str, messages: Any

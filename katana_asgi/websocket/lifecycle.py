@@ -225,7 +225,7 @@ class WebSocketLifecycle(WebSocketWriter):
             return
         now = self._clock.now
         if self._paused:
-            # Nobody listens: an answer that is not heard is not the peer's fault.
+            # We do not read: a pong that waits unread is not the peer's fault.
             self._heard = max(self._heard, self._pinged)
         settings = self._settings
         if self._pinged > self._heard and now >= self._pinged + settings.ping_timeout:
@@ -236,7 +236,7 @@ class WebSocketLifecycle(WebSocketWriter):
             self._watch(now)
 
     def _watch(self, now: float) -> None:
-        """Send the ping that is due, and arrange for the next look."""
+        """Send the ping that is due, and arrange for the next check."""
         settings = self._settings
         codec, stream = self._codec, self._stream
         if codec is None or stream is None:
@@ -259,7 +259,7 @@ class WebSocketLifecycle(WebSocketWriter):
         self._wake()
 
     def shutdown(self) -> None:
-        """The worker drains: say so, and come to an end within the WebSockets' own budget."""
+        """The worker drains: send 1012, and end within the WebSockets' own budget."""
         budget = self._settings.timeout_shutdown
         if self._phase == OPEN:
             self._give_up(SERVICE_RESTART, SERVICE_RESTART, "")

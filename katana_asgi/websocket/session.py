@@ -49,6 +49,9 @@ logger = logging.getLogger("katana_asgi.error")
 class Upgradable(Protocol):
     """A handshake that a session can answer and whose connection, or stream, it takes over."""
 
+    status: int
+    """What says that it is accepted."""
+
     def limit(self, timeout: float) -> None:
         """The application has ``timeout`` seconds to answer; 0 is no limit."""
 
@@ -171,7 +174,7 @@ class WebSocketSession(WebSocketLifecycle):
         self._codec = codec
         self._inflates = codec.compresses
         self._phase = OPEN
-        self.status = 101
+        self.status = upgrade.status
         # Nothing of HTTP is needed any more: an idle WebSocket should be small.
         self._upgrade = self._opening = None
         observer = context.observer

@@ -139,7 +139,7 @@ class WebSocketWriter(Exchange):
         if self._phase != OPEN or codec is None or stream is None:
             return
         if stream.write_paused:
-            # RFC 6455 §5.5.3: one pong for the latest ping will do. Pongs that nobody reads
+            # RFC 6455 §5.5.3: one pong for the latest ping will do. Pongs that are not read
             # would be unlimited memory.
             self._pong = content
         else:

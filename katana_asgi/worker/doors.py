@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from katana_asgi.http1.settings import Http1Settings
 from katana_asgi.net.backlog import backlog_for
 from katana_asgi.net.listener import bound_unsent, listen
 from katana_asgi.net.redirect_sockets import redirect_socket
 from katana_asgi.net.tls_listener import Arrival, Arrivals, TlsListener
 from katana_asgi.net.tls_proxied import ProxiedArrival
 from katana_asgi.routes.redirect import redirect_to_https
-from katana_asgi.worker.switchboard import connection_factory
+from katana_asgi.worker.switchboard import Switchboard
 
 if TYPE_CHECKING:
-    import asyncio
     import socket
-    from collections.abc import Callable
 
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.config.model import Config
+    from katana_asgi.net.proxy_header import ConnectionFactory
     from katana_asgi.net.tls import Tls
 
 __all__ = ["Listener", "hsts_field", "listen_for_redirects", "open_door"]
@@ -37,7 +35,7 @@ class Listener(Protocol):
 async def open_door(
     config: Config,
     context: WorkerContext,
-    factory: Callable[[], asyncio.Protocol],
+    factory: ConnectionFactory,
     sock: socket.socket,
     tls: Tls | None,
 ) -> Listener:
@@ -65,13 +63,13 @@ async def listen_for_redirects(
 
     Raises ``StartupError`` where the address cannot be bound.
     """
-    settings = Http1Settings(
+    switchboard = Switchboard(
         config,
-        context.defaults,
+        context,
         redirect=redirect_to_https(port),
         without=frozenset({HSTS.encode()}),  # RFC 6797 §7.2: not over plain HTTP
     )
-    factory = connection_factory(config, context, settings, False, "http")
+    factory = switchboard.factory(False, "http")
     sock = redirect_socket(config)
     return await listen(context.loop, factory, sock, config.backlog), sock
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio
 
+from katana_asgi.asgi.answers import Answers, routes_of
 from katana_asgi.asgi.context import WorkerContext
 from katana_asgi.asgi.lifespan import Lifespan
 from katana_asgi.asgi.loader import load_application
@@ -23,7 +24,6 @@ from katana_asgi.errors import ConfigurationError, StartupError
 from katana_asgi.http.default_fields import DefaultFields
 from katana_asgi.http.forwarded import TrustedProxies
 from katana_asgi.http1.scanning import back_end
-from katana_asgi.http1.settings import Http1Settings
 from katana_asgi.net.clock import Clock
 from katana_asgi.net.listener import accept_the_rest, address_of, fixed_endpoint
 from katana_asgi.net.sockets import bind_sockets, describe, reason_of, remove_unix_socket
@@ -34,14 +34,13 @@ from katana_asgi.observe.logs import log_notes, prepare_logging
 from katana_asgi.observe.metrics import WorkerMetrics
 from katana_asgi.observe.metrics_observer import MetricsObserver
 from katana_asgi.observe.observer import Observer, combined
-from katana_asgi.routes.table import RouteTable
 from katana_asgi.worker.channel import Budgets, ShutdownMode
 from katana_asgi.worker.doors import Listener, hsts_field, listen_for_redirects, open_door
 from katana_asgi.worker.drain import BRIEF, announce_end, drain, pause
 from katana_asgi.worker.forked import released_in_forks
 from katana_asgi.worker.loop import loop_factory, loop_name, run_to_end
 from katana_asgi.worker.signals import signals_stop_servers, stop_on_signals
-from katana_asgi.worker.switchboard import Switchboard, connection_factory
+from katana_asgi.worker.switchboard import Switchboard, Upgrades
 
 if TYPE_CHECKING:
     import socket
@@ -106,6 +105,7 @@ class Server:
         self.metrics: WorkerMetrics | None = None
         if self.config.admin_bind or self.config.statsd:
             self.metrics = WorkerMetrics(self.config.metrics_routes)
+        self._answers = Answers.of(self.config)
         self._application: ASGIApplication | None = None
         self._context: WorkerContext | None = None
         self._access: AccessLog | None = None
@@ -293,7 +293,7 @@ class Server:
         if self._application is not None:
             return
         try:
-            self._application = load_application(self.config)
+            self._application = load_application(self.config, self._answers)
         except FileNotFoundError:  # of os.getcwd; what the application raises is wrapped
             raise StartupError("the working directory does not exist any more") from None
 
@@ -314,9 +314,7 @@ class Server:
         application = self._application
         assert application is not None  # noqa: S101 - load() has raised, or set it
         context = self._context = self._make_context(application, loop)
-        settings = Http1Settings(
-            config, context.defaults, upgrade=Switchboard(config, context), meter=self.metrics
-        )
+        switchboard = Switchboard(config, context, Upgrades(config, context), meter=self.metrics)
         self._tls = tls_for(config)
         try:
             if sockets is None:
@@ -334,7 +332,7 @@ class Server:
             context.clock.start()
             for sock in sockets:
                 server = fixed_endpoint(sock) or False
-                factory = connection_factory(config, context, settings, server, context.scheme)
+                factory = switchboard.factory(server, context.scheme)
                 self._listeners.append(await open_door(config, context, factory, sock, self._tls))
                 self.addresses.append(address_of(sock))
                 self.places.append(describe(sock, config.scheme))
@@ -453,7 +451,7 @@ class Server:
             ],
         )
         clock.every_second.append(defaults.refresh)
-        routes = RouteTable.from_config(config)
+        routes = routes_of(config, self._answers)
         trusted = (
             TrustedProxies(config.forwarded_allow_ips, config.forwarded_fields)
             if config.proxy_headers
@@ -471,7 +469,7 @@ class Server:
             loop,
             clock,
             defaults,
-            routes if routes else None,
+            routes,
             trusted,
             combined(observers),
         )

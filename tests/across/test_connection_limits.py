@@ -93,6 +93,23 @@ async def test_with_all_connections_busy_a_new_one_gets_503_and_goes(http):
         assert await served(newcomer)
 
 
+async def test_with_all_connections_busy_every_newcomer_of_many_gets_503(http):
+    """Those that were told before stay for a while; they must not use up the room for the next."""
+    app = Gate()
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(
+            running(app, http=http, limit_connections=1, **COUNTED)
+        )
+        busy = await stack.enter_async_context(await server.connect())
+        await busy.send(get("/wait"))
+        await within(app.calls.get())
+        newcomers = [await stack.enter_async_context(await server.connect()) for _ in range(60)]
+        for newcomer in newcomers:
+            await turned_away(newcomer)
+        app.gate.set()
+        assert (await busy.response()).body == b"served"
+
+
 async def test_the_connection_that_is_idle_longest_makes_room(http):
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(

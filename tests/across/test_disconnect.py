@@ -45,7 +45,8 @@ async def test_send_to_a_vanished_client_raises_an_oserror(http, begun):
             await send(MORE)
         await gone(receive)
         if not begun:
-            errors.append(await raised_by(send, START))
+            # The start is taken: an application that then enters its generator also leaves it.
+            errors.append(await raised_by(send, START) or await raised_by(send, LAST))
         else:
             errors.append(await send_until_it_raises(send))
             errors.extend([await raised_by(send, LAST), await raised_by(send, LAST)])
@@ -112,7 +113,7 @@ async def test_a_disconnect_that_comes_out_in_disguise_is_not_logged(http, caplo
             if scope["path"] == "/":
                 raise ClientDisconnect from None
         async with asyncio.TaskGroup() as group:
-            group.create_task(respond(send))
+            group.create_task(send(LAST))
 
     probe = Probe(app)
     async with running(probe, http=http, **RAISES) as server:

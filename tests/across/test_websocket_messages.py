@@ -48,7 +48,7 @@ def compressed(content: bytes, *, opcode: int = TEXT, level: int = 9) -> bytes:
 # -- line 31
 
 
-async def test_a_message_has_the_one_key_that_it_has_a_value_for(http):
+async def test_only_the_key_that_has_a_value_is_received(http):
     probe = SocketProbe(collect)
     async with open_socket(probe, http=http) as (_, peer):
         await peer.send(text("") + binary(b"") + text("é"), binary(b"\x00\xff"))

@@ -165,7 +165,7 @@ def test_static_routes_have_a_table(place: Path) -> None:
         ("a.txt", "text/plain; charset=utf-8"),
         ("a.png", "image/png"),
         ("a.tar.gz", "application/gzip"),
-        ("a.txt.bz2", "application/octet-stream"),
+        ("a.txt.bz2", "application/x-bzip2"),
         ("a", "application/octet-stream"),
     ],
 )

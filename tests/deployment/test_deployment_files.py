@@ -38,7 +38,7 @@ def test_flags_and_variables_are_settings():
     variables = {
         name for setting in SETTINGS.values() for name in (setting.variable, *setting.environment)
     }
-    variables |= {"KATANA_ASGI_NATIVE"}  # of the build
+    variables.add("KATANA_ASGI_NATIVE")  # of the build
     for path in EXAMPLES.iterdir():
         text = path.read_text()
         for line in text.replace("\\\n", "").splitlines():

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from tests.http2.wire_cases import CASES as HTTP2_CASES
 from tests.websocket.websocket_cases import CASES
 from tests.wire.corpus import load
 
@@ -57,6 +58,18 @@ PRECONDITIONS: Final = [
     b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 ]
 
+HEADER_BLOCKS: Final = [
+    bytes.fromhex("14828684410f7777772e6578616d706c652e636f6d0e828684be58086e6f2d6361636865"),
+    bytes.fromhex("11828684418cf1e3c2e5f23a6ba0ab90f4ff0c828684be5886a8eb10649cbf01be"),
+    b"\x02\x3f\xe1\x0a\x40\x01x\x81\xf3\x00\x01y\x01z\xbe\x01\x20",
+]
+
+HTTP2_CLIENTS: Final = [
+    b"\0\0\0\1\0\2\6\7\6\10\1\5\2\0",
+    b"\3\0\0\2\6\xff\4\xff\3\xff\10\0\11\0",
+    b"\0\3\1\xff\1\xff\11\0\1\xff\6\4",
+]
+
 VALUES: Final = [
     b"[2001:db8::192.0.2.1]:4711",
     b"::ffff:192.0.2.60",
@@ -66,6 +79,9 @@ VALUES: Final = [
 ]
 
 _OTHERS: Final = {
+    "header_blocks": HEADER_BLOCKS,
+    "http2_connections": [case.sent for case in HTTP2_CASES],
+    "http2_clients": HTTP2_CLIENTS,
     "forwarded": FORWARDED,
     "proxied": PROXIED,
     "handshakes": HANDSHAKES,

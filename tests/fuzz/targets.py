@@ -35,6 +35,7 @@ from katana_asgi.websocket.deflate import Deflate, DeflateParameters, DeflateSet
 from katana_asgi.websocket.events import INVALID_DATA, TOO_BIG
 from katana_asgi.websocket.handshake import parse_opening, response_fields
 from tests.codec.twins import head_of, outcome, scans
+from tests.fuzz.http2_targets import header_blocks, http2_clients, http2_connections
 from tests.fuzz.in_memory import BACK_ENDS, Served, served_alike
 from tests.http1.reads import heard, reader_settings, whole_scanner
 
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from katana_asgi.net.proxy_protocol import Origin
     from katana_asgi.websocket.handshake import Opening
 
-__all__ = ["TARGETS"]
+__all__ = ["TARGETS", "cut"]
 
 # -- requests: the reading half alone, over all back ends
 
@@ -54,7 +55,7 @@ _READERS: Final = {name: reader_settings(name, line=200, size=400, count=8) for 
 
 def requests(data: bytes) -> None:
     """All back ends hear the same requests, and how the bytes are cut does not matter."""
-    reads = _cut(data)
+    reads = cut(data)
     first, *others = (heard(reads, settings) for settings in _READERS.values())
     assert others == [first] * len(others), (first, others)
     whole, *others = (heard([data], settings) for settings in _READERS.values())
@@ -81,7 +82,7 @@ _RESPONSE: Final = re.compile(
 
 def connections(data: bytes) -> None:
     """Over all back ends the application sees the same and the client gets the same bytes."""
-    for reads in ([data], _cut(data)):
+    for reads in ([data], cut(data)):
         for served in served_alike(reads):
             _check_answers(served)
 
@@ -115,7 +116,7 @@ def _check_answers(served: Served) -> None:
 def chunks(data: bytes) -> None:
     """However chunked content is cut it is the same, and no more than what was sent."""
     whole = _decode([data])
-    assert whole == _decode(_cut(data))
+    assert whole == _decode(cut(data))
     assert whole == _decode([data[at : at + 1] for at in range(len(data))])
     assert len(whole[0]) <= len(data)
 
@@ -175,8 +176,8 @@ def frames(data: bytes) -> None:
     """However frames are cut the events are the same, and none is larger than allowed."""
     for compression in (False, True):
         whole = _read_frames([data], compression)
-        cut = _read_frames(_cut(data), compression)
-        assert list(map(_any_fault, cut)) == list(map(_any_fault, whole))
+        pieces = _read_frames(cut(data), compression)
+        assert list(map(_any_fault, pieces)) == list(map(_any_fault, whole))
         for event in whole:
             if isinstance(event, str):
                 assert len(event.encode()) <= _MAX_SIZE
@@ -367,7 +368,7 @@ def values(data: bytes) -> None:
 # -- all of them
 
 
-def _cut(data: bytes) -> list[bytes]:
+def cut(data: bytes) -> list[bytes]:
     """Reads that add up to the data, the same for the same data."""
     chance = random.Random(crc32(data))
     reads = []
@@ -391,5 +392,8 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
         preconditions,
         heads,
         values,
+        header_blocks,
+        http2_connections,
+        http2_clients,
     )
 }

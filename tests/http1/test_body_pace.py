@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from katana_asgi.http1.pace import GRACE, BodyPace
+from katana_asgi.net.pace import GRACE, BodyPace
 
 
 def looked(pieces, *, silence=30.0, rate=240, seconds=1.0) -> int | None:

@@ -34,10 +34,9 @@ from katana_asgi.http1.states import (
     READY,
     RECEIVING,
     TRANSITIONS,
-    drawing,
 )
+from katana_asgi.worker import switchboard
 from tests.memory import InMemory, MemoryTransport, turns
-from tests.support import ROOT
 from tests.websocket_peer import upgrade
 from tests.wire.answers import read_answers
 
@@ -115,8 +114,6 @@ class Endings:
 
 class Worker(InMemory):
     """One worker for all runs. Its application waits for orders: a word for each step."""
-
-    connection_class = Watched
 
     def __init__(self) -> None:
         super().__init__(
@@ -369,9 +366,10 @@ class ConnectionMachine(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def machine(caplog: pytest.LogCaptureFixture):
+def machine(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch):
     """The machine with a worker to run on."""
     caplog.set_level("CRITICAL", "katana_asgi.error")
+    monkeypatch.setattr(switchboard, "Http1Connection", Watched)
     loop = Loop()
     worker = Worker()
     loop.run_until_complete(worker.__aenter__())
@@ -468,8 +466,3 @@ def test_every_state_can_be_reached_and_left():
     assert reached == set(range(len(NAMES)))
     assert {before for before, _, _ in TRANSITIONS} == reached - {CLOSED}
     assert {BUSY, DRAINING} < reached
-
-
-def test_the_document_shows_the_table_as_it_is():
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    assert drawing() in text, "run: python -m katana_asgi.http1.states, and put the table there"

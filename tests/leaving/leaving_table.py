@@ -12,6 +12,7 @@ import re
 import socket
 import ssl
 import struct
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -161,3 +162,95 @@ http {{
     }}
 }}
 """
+
+COMMANDS = {
+    "katana-asgi": (sys.executable, "-m", "katana_asgi", "leaving_apps:app"),
+    "uvicorn": (sys.executable, "-m", "uvicorn", "leaving_apps:app"),
+}
+
+TITLES = {
+    "before": "before the response",
+    "busy": "in a busy stream",
+    "silent": "in a silent stream",
+    "after": "after the answer",
+}
+
+NAMES = {
+    "raw": "plain ASGI that never listens",
+    "starlette": "Starlette",
+    "layered": "Starlette, five `BaseHTTPMiddleware`",
+    "fastapi": "FastAPI, `Depends` with yield",
+    "sse": "sse-starlette",
+    "django": "Django",
+    "litestar": "Litestar",
+    "quart": "Quart",
+    "a2wsgi": "WSGI through a2wsgi",
+}
+
+PAGE = ROOT / "docs" / "reference" / "leaving-clients.md"
+
+INTRODUCTION = """# Clients that leave
+
+How the handlers of real frameworks end when their client leaves, here and on uvicorn {version}.
+`python tests/leaving/leaving_table.py` makes the table.
+`test_table` in `test_leaving_table.py` runs the same cases with every test run, over TLS and behind
+nginx too.
+
+- A handler that had not begun its response is left to finish ("whole"), unless its framework
+  cancels it.
+- A stream is "cancelled" (`CancelledError`) or "closed" (its generator is closed, or comes to its
+  end by itself).
+- "Leaves" is an ordinary close (FIN) or a reset (RST); where they differ, both are named.
+- "Half-closes" is a client that ends its sending side, reads on for about a second and then leaves;
+  the parentheses say what it got.
+- Seconds are from the client's leaving to the end of the handler's `finally`.
+  `--timeout-disconnect` was one second; it is for streams that never listen for the disconnect.
+- The generators of WSGI run in threads, which nothing can cancel; those here end by themselves
+  after about a second.
+
+| application | when | leaves | half-closes | uvicorn: leaves | uvicorn: half-closes |
+| --- | --- | --- | --- | --- | --- |
+"""
+
+
+def described(result) -> str:
+    """A cell of the page."""
+    if result.end.startswith("n"):
+        return "**never**" if result.end == "never" else result.end
+    got = f" (gets {result.got})" if result.got else ""
+    seconds = "at once" if result.seconds < 0.75 else f"{result.seconds:.0f} s"
+    return f"{result.end}, {seconds}{got}"
+
+
+def main() -> None:
+    """Run the table against both servers and write the page."""
+    from importlib.metadata import version
+
+    from leaving_apps import INSTALLED
+
+    from tests.deployment.balanced import free_port
+    from tests.support import ServerProcess
+
+    found = {}
+    for name, command in COMMANDS.items():
+        port = free_port()
+        flags = ("--timeout-disconnect", "1s") if name == "katana-asgi" else ()
+        arguments = ("--port", str(port), *flags)
+        with ServerProcess(*arguments, cwd=HERE, command=command, port=False) as server:
+            server.wait_for("Listening on|Uvicorn running")
+            ports = {"plain": port}
+            run = run_table(INSTALLED, ports, None, lambda server=server: server.stderr)
+            found[name] = asyncio.run(run)
+    text = INTRODUCTION.format(version=version("uvicorn"))
+    for framework, when in itertools.product(INSTALLED, FIRST):
+        cells = [NAMES[framework], TITLES[when]]
+        for results in found.values():
+            ends = [described(results[Case(framework, when, how, "plain")]) for how in HOW]
+            cells += [" / ".join(dict.fromkeys(ends[:2])), ends[2]]
+        text += f"| {' | '.join(cells)} |\n"
+    PAGE.write_text(text)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    main()

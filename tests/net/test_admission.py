@@ -45,6 +45,12 @@ def time(monkeypatch):
     return now
 
 
+@pytest.fixture
+def few_descriptors(monkeypatch):
+    """None to spare beside the connections."""
+    monkeypatch.setattr(admission_module, "free_descriptors", lambda: 0)
+
+
 def admission_of(clock, most, per_client=0, exempt=()) -> Admission:
     return Admission(clock, most, per_client, lambda host: host in exempt)
 
@@ -99,11 +105,19 @@ def test_those_that_are_turned_away_do_not_take_room(clock, time):
     assert admission.has_room()
 
 
-def test_not_all_that_are_turned_away_can_be_told(clock, time):
+def test_not_all_that_are_turned_away_can_be_told(clock, time, few_descriptors):
     admission = admission_of(clock, 100)
     come(clock, *[None] * 100)
     told = [admission.turns_away(come(clock, None)[0]) for _ in range(20)]
     assert told == [True] * 6 + [False] * 14
+
+
+def test_with_descriptors_to_spare_also_a_small_limit_tells_many(clock, time, monkeypatch):
+    monkeypatch.setattr(admission_module, "free_descriptors", lambda: 2002)
+    admission = admission_of(clock, 2)
+    come(clock, *[None] * 2)
+    told = [admission.turns_away(come(clock, None)[0]) for _ in range(600)]
+    assert told == [True] * (2 * 256 + 1) + [False] * (600 - 2 * 256 - 1)
 
 
 def test_where_nobody_is_idle_the_one_that_was_answered_longest_ago_makes_room(clock):
@@ -131,7 +145,7 @@ def test_one_that_makes_room_is_not_asked_again(clock, time):
     assert not admission.has_room()
 
 
-def test_when_too_many_do_not_go_at_once_the_first_of_them_have_to(clock):
+def test_when_too_many_do_not_go_at_once_the_first_of_them_have_to(clock, few_descriptors):
     """Closed connections stay while a peer takes its last bytes: that must not add up."""
     peers = come(clock, *map(float, range(20)))
     admission = admission_of(clock, 20)

@@ -1,9 +1,12 @@
-"""Links between documents lead somewhere, and pages show files as they are."""
+"""Links between documents lead somewhere, pages show files as they are, and the site builds."""
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
+from importlib.util import find_spec
 
 import pytest
 
@@ -19,14 +22,24 @@ DOCUMENTS = sorted(
     ]
 )
 
-EXAMPLES = ROOT / "examples" / "deployment"
+EXAMPLES = (ROOT / "examples" / "deployment", ROOT / "examples" / "monitoring")
+
+IMPORTED = {"grafana.json"}
+"""Files that people import rather than read."""
+
+EXPECTED = {
+    "index.html",
+    "guide/start/index.html",
+    "reference/api/index.html",
+    "changes/index.html",
+}
 
 HALF_MERGED = re.compile(rb"^(?:<{7}|>{7}) ", re.MULTILINE)
 
 find_links = re.compile(r"\]\(([^)\s]+)\)").findall
 
 find_files_shown = re.compile(
-    r"\(\.\./\.\./examples/deployment/([^)]+)\)\):\n\n```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE
+    r"\(\.\./\.\./examples/(\w+/[^)]+)\)\):\n\n```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE
 ).findall
 
 
@@ -56,15 +69,41 @@ def test_links_lead_to_files_and_headings(document):
     assert lost == []
 
 
-def test_every_file_of_the_deployment_examples_is_shown_as_it_is_on_one_page():
+def test_every_file_of_deployment_and_monitoring_is_shown_as_it_is_on_one_page():
     shown = [
         (name, block)
         for page in (ROOT / "docs" / "deployment").glob("*.md")
         for name, block in find_files_shown(page.read_text(encoding="utf-8"))
     ]
-    assert sorted(name for name, _ in shown) == sorted(path.name for path in EXAMPLES.iterdir())
-    for name, block in shown:
-        assert block == (EXAMPLES / name).read_text(encoding="utf-8"), name
+    files = {
+        f"{folder.name}/{path.name}": path.read_text(encoding="utf-8")
+        for folder in EXAMPLES
+        for path in folder.iterdir()
+        if path.name not in IMPORTED
+    }
+    assert len(shown) == len(files)
+    assert dict(shown) == files
+
+
+@pytest.mark.skipif(find_spec("mkdocs") is None, reason="mkdocs is not installed")
+def test_the_site_builds_and_every_page_of_it_can_be_reached(tmp_path):
+    """Strictly: a page that is in no menu, a link or an anchor that is not there is an error."""
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    built = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert built.returncode == 0, built.stderr
+    assert {place for place in EXPECTED if not (tmp_path / place).is_file()} == set()
+
+
+def test_the_site_fetches_nothing_from_elsewhere():
+    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert "\n  font: false\n" in settings
+    assert not re.search(r"^extra_(css|javascript):", settings, re.MULTILINE)
 
 
 def test_no_file_is_left_half_merged():

@@ -16,12 +16,17 @@ FLOORS = {
     "asgi_types": 0,
     "codec": 1,
     "http": 2,
+    "bounded": 1,
     "routes": 3,
+    "files": 3,
+    "compress": 3,
+    "cache": 3,
     "net": 3,
     "observe": 4,
     "admin": 5,
     "asgi": 5,
     "http1": 6,
+    "http2": 6,
     "websocket": 6,
     "worker": 7,
     "supervisor": 8,
@@ -44,6 +49,7 @@ TOP = 9
 DOORS = {
     "a2wsgi": ["asgi/wsgi.py"],
     "anyio": ["worker/server.py"],
+    "brotli": ["compress/encoders.py"],
     "click": ["cli.py", "cli_options.py", "exec_cli.py", "inspect_cli.py"],
     "dotenv": ["config/env_file.py"],
     "gunicorn": ["gunicorn.py"],
@@ -58,6 +64,7 @@ DOORS = {
     "watchfiles": ["supervisor/file_changes.py"],
     "websockets": ["websocket/mask.py"],
     "yaml": ["observe/log_config.py"],
+    "zstandard": ["compress/encoders.py"],
 }
 """The only modules that import a library; a second one needs a reason."""
 

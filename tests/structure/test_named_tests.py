@@ -10,7 +10,12 @@ import pytest
 from tests.support import ROOT
 from tests.wire.corpus import CASES
 
-DOCUMENTS = ["SECURITY.md", "docs/reference/robustness.md", "docs/reference/weaknesses.md"]
+DOCUMENTS = [
+    "SECURITY.md",
+    "docs/reference/robustness-clients.md",
+    "docs/reference/robustness.md",
+    "docs/reference/weaknesses.md",
+]
 
 FUNCTIONS = {
     node.name

@@ -202,12 +202,23 @@ async def test_a_server_may_ask_for_tls_1_3(site):
             await connect(server, trust)
 
 
-async def test_http_1_1_is_what_a_client_may_choose(site):
-    async with running(app, lifespan="off", **site.settings) as server:
-        site.trust.set_alpn_protocols(["h2", "http/1.1"])
+@pytest.mark.parametrize(
+    ("http2", "offered", "agreed"),
+    [
+        ("auto", ["http/1.1", "h2"], "h2"),
+        ("tls", ["h2"], "h2"),
+        ("off", ["h2", "http/1.1"], "http/1.1"),
+        ("auto", ["http/1.1"], "http/1.1"),
+        ("auto", ["spdy/3"], None),
+        ("off", ["h2"], None),
+    ],
+)
+async def test_what_client_and_server_agree_on(site, http2, offered, agreed):
+    async with running(app, lifespan="off", http2=http2, **site.settings) as server:
+        site.trust.set_alpn_protocols(offered)
         async with await connect(server, site.trust) as client:
             peer = client.writer.get_extra_info("ssl_object")
-            assert peer.selected_alpn_protocol() == "http/1.1"
+            assert peer.selected_alpn_protocol() == agreed
 
 
 async def test_the_host_name_chooses_the_certificate(site):

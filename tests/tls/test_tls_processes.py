@@ -371,7 +371,7 @@ def test_openssl_finds_no_renegotiation_and_no_early_data(serve, site):
 
     said = told("-tls1_3", given=b"Q\n")
     assert "Verify return code: 0 (ok)" in said
-    assert "ALPN protocol: http/1.1" in said
+    assert "ALPN protocol: h2" in said
     assert "Max Early Data: 0" in said or "Early data was not sent" in said
     said = told("-tls1_2", given=b"R\n")
     assert "no renegotiation" in said

@@ -1,0 +1,1 @@
+"""Responses of the application, compressed where a setting asks for it and it is worth it."""
