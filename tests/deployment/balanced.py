@@ -10,6 +10,7 @@ import threading
 import time
 from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -102,18 +103,23 @@ def instances(
 @contextmanager
 def balancer(command: list[str], port: int) -> Iterator[int]:
     """Run a balancer until the end of the block; gives its port once it accepts."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    with (
+        TemporaryFile() as output,  # a pipe that is not read would run full, and stop it
+        subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as process,
+    ):
         try:
             deadline = time.monotonic() + TIMEOUT
             while not accepts(port):
-                assert process.poll() is None, process.stdout and process.stdout.read().decode()
+                if process.poll() is not None:
+                    output.seek(0)
+                    raise AssertionError(output.read().decode())
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
             yield port
         finally:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
-                process.communicate(timeout=TIMEOUT)
+                process.wait(timeout=TIMEOUT)
             process.kill()
 
 
