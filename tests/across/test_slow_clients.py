@@ -13,7 +13,7 @@ import pytest
 
 from katana_asgi.errors import ClientDisconnected
 from katana_asgi.http1 import connection as connection_module
-from katana_asgi.http1 import pace
+from katana_asgi.net import pace
 from tests.applications import Probe, content_of, get, raised_by, respond, start
 from tests.raw_client import RawClient
 from tests.support import running, talking, within
@@ -53,7 +53,8 @@ async def test_a_body_that_stops_coming_is_408_and_the_application_is_told(http,
     async def app(scope, receive, send):
         while (await receive())["type"] != "http.disconnect":
             pass
-        raise await raised_by(send, {"type": "http.response.start", "status": 200})
+        await start(send)
+        raise await raised_by(send, {"type": "http.response.body"})
 
     probe = Probe(app)
     async with talking(probe, http=http, timeout_body=0.1, disconnect="raise") as client:

@@ -104,22 +104,22 @@ def instances(
 def balancer(command: list[str], port: int) -> Iterator[int]:
     """Run a balancer until the end of the block; gives its port once it accepts."""
     with (
-        TemporaryFile() as output,  # a pipe that is not read would run full, and stop it
-        subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as process,
+        TemporaryFile() as log,  # not a pipe: full, it would stop the balancer
+        subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT) as process,
     ):
         try:
             deadline = time.monotonic() + TIMEOUT
             while not accepts(port):
                 if process.poll() is not None:
-                    output.seek(0)
-                    raise AssertionError(output.read().decode())
+                    log.seek(0)
+                    raise AssertionError(log.read().decode())
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
             yield port
         finally:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=TIMEOUT)
+                process.communicate(timeout=TIMEOUT)
             process.kill()
 
 

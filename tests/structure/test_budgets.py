@@ -41,9 +41,9 @@ LARGE_CLASSES = {
 """Classes above the limits, each with its reason; slots count with those of all bases."""
 
 LONG_DESCENT = {
+    "asgi/extended.py:TrailersExchange": "an exchange with extensions, for clients of trailers",
     "config/kinds.py": "each kind of setting narrows the one it comes from",
     "config/members.py": "each kind of setting narrows the one it comes from",
-    "asgi/extended.py:TrailersExchange": "the few requests that want trailers; others pay nothing",
     "config/static_files.py:StaticDirKind": "each kind of setting narrows the one it comes from",
     "supervisor/supervisor.py:Supervisor": "what becomes of workers, below what becomes of all",
     "supervisor/reload.py:ReloadSupervisor": "a supervisor that starts its workers another way",
