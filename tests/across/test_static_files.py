@@ -36,7 +36,7 @@ async def ask(client: Connection, line: bytes, *fields: bytes, method: str = "GE
 async def test_files_and_the_application_share_a_connection(assets, http):
     mounts = mounted(assets)
     async with running(application, http=http, static_dir=mounts) as server:
-        async with await Connection.open(*server.server.addresses[0]) as client:
+        async with await server.connect() as client:
             small = await ask(client, b"GET /assets/small.txt")
             assert (small.status, small.body) == (200, b"small\n")
             assert small.header(b"content-type") == b"text/plain; charset=utf-8"
@@ -58,7 +58,7 @@ async def test_files_and_the_application_share_a_connection(assets, http):
 @pytest.mark.parametrize("path", [b"/assets/.hidden", b"/assets/..%2f..%2fetc/passwd"])
 async def test_what_lies_outside_or_is_hidden_is_not_served(assets, http, path):
     async with running(application, http=http, static_dir=mounted(assets)) as server:
-        async with await Connection.open(*server.server.addresses[0]) as client:
+        async with await server.connect() as client:
             answer = await ask(client, b"GET " + path)
             assert answer.body == b"application"
 
@@ -88,7 +88,7 @@ async def test_a_file_in_memory_needs_no_call(assets, http, settled):
     app = Counting()
     async with running(app, http=http, lifespan="off", static_dir=mounted(assets)) as server:
         server.server.context.application = refuse_once(server.server.context)
-        async with await Connection.open(*server.server.addresses[0]) as client:
+        async with await server.connect() as client:
             answers = [await ask(client, b"GET /assets/small.txt") for _ in range(3)]
             tag = b"If-None-Match: " + answers[0].header(b"etag")
             same = await ask(client, b"GET /assets/small.txt", tag)
@@ -122,7 +122,7 @@ async def test_the_same_read_again_gets_the_file_as_it_is_now(assets, http, monk
     monkeypatch.setattr("katana_asgi.files.mount._SETTLED", -1.0)
     monkeypatch.setattr("katana_asgi.files.mount._TRUSTED_FOR", 0.05)
     async with running(application, http=http, static_dir=mounted(assets)) as server:
-        async with await Connection.open(*server.server.addresses[0]) as client:
+        async with await server.connect() as client:
             for _ in range(3):
                 assert (await ask(client, b"GET /assets/small.txt")).body == b"small\n"
             (assets / "small.txt").write_bytes(b"changed\n")
@@ -141,7 +141,7 @@ async def test_static_routes_come_first_and_files_below_a_root_path(assets, http
         "root_path": "/r",
     }
     async with running(application, static_route=[route], **settings) as server:
-        async with await Connection.open(*server.server.addresses[0]) as client:
+        async with await server.connect() as client:
             assert (await ask(client, b"GET /assets/small.txt")).body == b"route"
             assert (await ask(client, b"HEAD /assets/large.bin", method="HEAD")).header(
                 b"content-length"
@@ -152,7 +152,7 @@ async def test_pipelined_files_come_in_their_order(assets, http, settled):
     get = b"GET /assets/%b HTTP/1.1\r\nHost: a\r\n\r\n"
     names = [b"small.txt", b"large.bin", b"small.txt", b"none", b"small.txt"]
     async with running(application, http=http, static_dir=mounted(assets)) as server:
-        async with await Connection.open(*server.server.addresses[0]) as client:
+        async with await server.connect() as client:
             for _ in range(2):
                 await client.send(b"".join(get % name for name in names))
                 bodies = [(await client.response()).body for _ in names]
@@ -164,7 +164,7 @@ async def test_requests_with_content_or_an_upgrade_are_not_answered_from_memory(
     assets, http, settled
 ):
     async with running(application, http=http, static_dir=mounted(assets)) as server:
-        async with await Connection.open(*server.server.addresses[0]) as client:
+        async with await server.connect() as client:
             await ask(client, b"GET /assets/small.txt")
             await client.send(
                 b"GET /assets/small.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
@@ -181,7 +181,7 @@ async def test_files_in_memory_are_in_the_access_log(assets, http, settled, capl
     }
     with caplog.at_level("INFO", "katana_asgi.access"):
         async with running(application, **settings) as server:
-            async with await Connection.open(*server.server.addresses[0]) as client:
+            async with await server.connect() as client:
                 for _ in range(2):
                     await ask(client, b"GET /assets/small.txt")
                 await ask(client, b"GET /assets/large.bin", b"Range: bytes=5-104")

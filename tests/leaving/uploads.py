@@ -114,7 +114,7 @@ def aiohttp_(url, size, trust):
 
 
 def curl(url, size, trust, *further):
-    command = ["curl", "-s", "--noproxy", "*", "-o", "/dev/null", "-w", "%{http_code}"]
+    command = ["curl", "-s", "--noproxy", "*", "--http1.1", "-o", "/dev/null", "-w", "%{http_code}"]
     command += ["--data-binary", "@-", "-m", str(WAIT), *further, url]
     if trust is not None:
         command += ["--cacert", trust.file]
