@@ -230,9 +230,9 @@ class _Client:
         if call is not None and call.head.path == "/hold" and not call.task.done():
             if not call.stream.live:
                 return
-            self.expected.setdefault(stream, b"")
             call.task.finish()
             if not call.on_the_wire:
+                self.expected[stream] = OVERLOADED.content
                 call.stream.refuse(OVERLOADED)
             else:
                 call.stream.send_trailers(((b"x", b"y"),))
