@@ -68,7 +68,8 @@ class ExtendedExchange(Exchange):
 
     async def _send_path(self, message: Message) -> None:
         """All of a file, which is the whole content."""
-        if self.state != STARTED and not (self.disconnected and self.state != COMPLETE):
+        nothing = self.state == STARTED or (self.state == STREAMING and not self.sent)
+        if not nothing and not (self.disconnected and self.state != COMPLETE):
             raise LocalProtocolError("http.response.pathsend is not all of the response")
         path = message["path"]
         if not os.path.isabs(path):
