@@ -267,6 +267,8 @@ def serving(**settings: Any) -> Iterator[Inside]:
         if given["access_log"]:
             from katana_asgi.observe.logs import configure_logging
 
+            for name in ("uvicorn", "uvicorn.access", "katana_asgi.error", "katana_asgi.access"):
+                logging.getLogger(name).handlers.clear()
             configure_logging(Config(app="benchmarks:app", access_log_file=file.name))
         _until(loop, server.start())
         try:

@@ -216,9 +216,7 @@ def prepared(words: Sequence[str], command: click.Command) -> list[str]:
 
 
 def _with_bare_choices(words: Sequence[str]) -> list[str]:
-    """uvicorn's --http2 has no value; ours, where there is one, has."""
-    if "http2" not in SETTINGS:
-        return list(words)
+    """uvicorn's --http2 has no value; ours has."""
     made = list(words)
     choices = SETTINGS["http2"].choices
     for number, word in enumerate(words):

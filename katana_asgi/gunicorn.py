@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
@@ -25,6 +25,7 @@ from katana_asgi.worker.server import Server
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Mapping
 
 __all__ = ["KatanaWorker"]
 
@@ -50,7 +51,7 @@ TICK: Final = 1.0
 class KatanaWorker(Worker):  # type: ignore[misc] # it comes without types
     """A worker of gunicorn's with an event loop. ``SETTINGS`` has further settings of ours."""
 
-    SETTINGS: Final[dict[str, Any]] = {}
+    SETTINGS: ClassVar[Mapping[str, Any]] = {}
 
     def init_signals(self) -> None:
         """Leave signals to the event loop, but for those that come before it runs."""

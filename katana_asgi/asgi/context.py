@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from katana_asgi.files.disk import Disk
 from katana_asgi.files.sending import RangeReader
@@ -16,6 +16,7 @@ from katana_asgi.net.admission import Admission
 from katana_asgi.net.outbox import Outbox
 
 if TYPE_CHECKING:
+    from katana_asgi.asgi.answers import Answers
     from katana_asgi.asgi_types import ASGIApplication
     from katana_asgi.config.model import Config
     from katana_asgi.http.default_fields import DefaultFields
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from katana_asgi.net.clock import Clock, Watched
     from katana_asgi.observe.observer import Observer
     from katana_asgi.routes.table import RouteTable
+
+    Routes: TypeAlias = RouteTable | Answers
+    """What answers without the application."""
 
 __all__ = ["WorkerContext"]
 
@@ -68,7 +72,7 @@ class WorkerContext:
         loop: asyncio.AbstractEventLoop,
         clock: Clock,
         defaults: DefaultFields,
-        routes: RouteTable | None,
+        routes: Routes | None,
         trusted: TrustedProxies | None,
         observer: Observer | None,
     ) -> None:

@@ -67,7 +67,7 @@ def begin(context: WorkerContext, exchange: Exchange) -> None:
     if context.observer is not None:
         context.observer.began(exchange)
     exchange.task = start(_call(exchange, context), context.loop, context.variables.copy())
-    if exchange.state == STARTED:
+    if exchange.state == STARTED and not exchange.disconnected:
         exchange.expect_content()
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
+from weakref import ref
 
 from katana_asgi.asgi.failures import log_failure, log_unfinished, passes_on_disconnect
 from katana_asgi.asgi.request_ids import own_fields
@@ -66,6 +67,7 @@ class Exchange:
     """One exchange; its ``receive`` and ``send`` are what the application gets."""
 
     __slots__ = (
+        "__weakref__",
         "_content",
         "_context",
         "_delivered",
@@ -279,9 +281,11 @@ class Exchange:
 
     def expect_content(self) -> None:
         """The response has begun: if its content does not come soon, its head goes alone."""
-        self._context.loop.call_later(HEAD_WAIT, self._send_head)
+        # Weakly: an exchange that ends sooner is not kept for this.
+        self._context.loop.call_later(HEAD_WAIT, _send_head_of, ref(self))
 
-    def _send_head(self) -> None:
+    def send_head(self) -> None:
+        """No content has come yet: the head goes alone."""
         if self.state != STARTED:
             return
         if self.disconnected:
@@ -413,6 +417,12 @@ class Exchange:
         self._writer.refuse(
             Refusal(status, "Internal Server Error", own_fields(), Blame.APPLICATION)
         )
+
+
+def _send_head_of(exchange: ref[Exchange]) -> None:
+    living = exchange()
+    if living is not None:
+        living.send_head()
 
 
 def _as_status(status: object) -> int:

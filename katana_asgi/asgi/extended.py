@@ -68,8 +68,9 @@ class ExtendedExchange(Exchange):
 
     async def _send_path(self, message: Message) -> None:
         """All of a file, which is the whole content."""
-        nothing = self.state == STARTED or (self.state == STREAMING and not self.sent)
-        if not nothing and not (self.disconnected and self.state != COMPLETE):
+        # Where the application was slow to send it, the head has gone alone.
+        alone = self.state == STREAMING and (not self.sent or self.disconnected)
+        if self.state != STARTED and not alone:
             raise LocalProtocolError("http.response.pathsend is not all of the response")
         path = message["path"]
         if not os.path.isabs(path):

@@ -16,6 +16,7 @@ from katana_asgi.errors import StartupError
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from katana_asgi.asgi.answers import Answers
     from katana_asgi.asgi_types import ASGIApplication
     from katana_asgi.config.model import Config
 
@@ -28,13 +29,13 @@ class ApplicationImportError(StartupError):
     """The application's module, or its factory, raised; the cause holds its own traceback."""
 
 
-def load_application(config: Config) -> ASGIApplication:
+def load_application(config: Config, answers: Answers | None = None) -> ASGIApplication:
     """Import, make and adapt the application.
 
     Raises ``StartupError`` where module or attribute do not exist, ``ApplicationImportError``
     where the application's own code raised.
     """
-    return wrap(adapt(find_application(config), config.interface), config)
+    return wrap(adapt(find_application(config), config.interface), config, answers)
 
 
 def find_application(config: Config) -> Any:

@@ -7,6 +7,7 @@ that an application would use, so it is the same over every protocol version.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from katana_asgi.asgi_types import ASGIApplication, Receive, Scope, Send
@@ -21,8 +22,11 @@ def with_static_files(application: ASGIApplication, files: FileTable) -> ASGIApp
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            raw_path: bytes = scope["raw_path"]
+            if scope["root_path"]:  # mounts are where static routes are: below it
+                raw_path = raw_path.removeprefix(quote(scope["root_path"]).encode("ascii"))
             response = files.respond(
-                scope["method"], scope["raw_path"], scope["query_string"], scope["headers"]
+                scope["method"], raw_path, scope["query_string"], scope["headers"]
             )
             if response is not None:
                 try:

@@ -8,38 +8,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from katana_asgi.asgi.answers import Answers
     from katana_asgi.asgi_types import ASGIApplication
     from katana_asgi.config.model import Config
 
 __all__ = ["wrap"]
 
 
-def wrap(application: ASGIApplication, config: Config) -> ASGIApplication:
+def wrap(
+    application: ASGIApplication, config: Config, answers: Answers | None = None
+) -> ASGIApplication:
     """Add what the settings ask for; what comes last here is outermost.
 
-    The cache stores what is compressed already, and all else sees its hits as requests.
+    ``answers`` are the files and the cache. The cache stores what is compressed already, and
+    all else sees its hits as requests.
     Raises ``StartupError`` where ``otel`` is set and its library is not installed.
     """
     if config.compress:
         from katana_asgi.compress.wrapper import compressed
 
         application = compressed(application, config.compress_min_size, config.compress_types)
-    if config.cache:
-        from katana_asgi.cache.response_cache import ResponseCache
+    if answers is not None and answers.cache is not None:
         from katana_asgi.cache.wrapper import Cached
 
-        cache = ResponseCache(
-            config.cache,
-            most_of_one=config.cache_max_object,
-            lock_timeout=config.cache_lock_timeout,
-            status_field=config.cache_status,
-        )
-        application = Cached(application, cache)
-    if config.static_dir:
+        application = Cached(application, answers.cache)
+    if answers is not None and answers.files is not None:
         from katana_asgi.asgi.static_files import with_static_files
-        from katana_asgi.files.table import FileTable
 
-        application = with_static_files(application, FileTable(config.static_dir))
+        application = with_static_files(application, answers.files)
     if config.otel:
         from katana_asgi.asgi.spans import with_spans
 

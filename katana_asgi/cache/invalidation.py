@@ -6,7 +6,7 @@ apply it at once; ``relay`` passes it on, so that other workers follow some mill
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 from urllib.parse import quote, urlsplit
 from weakref import WeakSet
 
@@ -15,15 +15,18 @@ from katana_asgi.cache.request import cache_key
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Invalidation", "apply", "invalidate", "join", "matcher", "set_relay"]
+__all__ = ["Invalidation", "Kind", "apply", "invalidate", "join", "matcher", "set_relay"]
 
 _AS_WRITTEN = "/%:@!$&'()*+,;=-._~?"
+
+
+Kind: TypeAlias = Literal["key", "prefix", "tag", "all"]
 
 
 class Invalidation(NamedTuple):
     """What to forget: one key, what begins with a prefix, what has a tag, or everything."""
 
-    kind: Literal["key", "prefix", "tag", "all"]
+    kind: Kind
     value: bytes = b""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from katana_asgi.cache.request import CONDITIONAL
 from katana_asgi.http.conditional import failed_precondition, if_range_holds
@@ -57,7 +57,7 @@ class CachedAnswer:
         self.status = status
         self.fields = fields
         self.content = content
-        self.rendered: object = None
+        self.rendered: Any = None
 
 
 class StoredResponse:

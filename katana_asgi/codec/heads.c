@@ -453,7 +453,9 @@ scan_head(PyObject *module, PyObject *const *args, Py_ssize_t count)
     memset(scan.attribute, 0, sizeof(scan.attribute));
     scan.field_count = scan.forwarded_count = 0;
     scan.http_1_1 = scan.has_host = scan.has_upgrade = scan.chunked = scan.expects = 0;
+    scan.trailers = 0;
     scan.connection_close = scan.connection_keep_alive = scan.connection_upgrade = 0;
+    scan.trailers = 0;
     scan.length = -1;
 
     start = PyBytes_AS_STRING(args[0]);

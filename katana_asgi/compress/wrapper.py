@@ -149,7 +149,9 @@ class _Response:
         self._held = None
         encoder = self._encoder = new_encoder(self._coding)
         coded = await _coded(encoder, body, self._last_step(encoder, more))
-        length = None if more else len(coded)
+        # A length would leave no place for the trailers that the application has promised.
+        unbounded = more or (held is not None and held.get("trailers", False))
+        length = None if unbounded else len(coded)
         fields = coded_fields(held["headers"] if held else (), self._coding, length)
         await self._send({**(held or {}), "headers": fields})
         self._passing = not more

@@ -46,20 +46,20 @@ class BindSettings:
     bind: tuple[str, ...] = setting(
         (),
         "binds",
-        "Listen here instead of host and port; repeatable: HOST:PORT, "
-        "[IPV6]:PORT, unix:PATH, unix:@NAME, fd://NUMBER, systemd or systemd:NAME.",
+        "Address to listen on instead of host and port; repeatable: HOST:PORT, [IPV6]:PORT, "
+        "unix:PATH, unix:@NAME, fd://NUMBER, systemd or systemd:NAME.",
         metavar="PLACE",
         check=check_bind,
     )
     uds_mode: str = setting(
         "666",
         "text",
-        "Permissions of the file of a Unix socket, in octal.",
+        "Permissions of the Unix socket file, in octal.",
         check=check_mode,
     )
     reuse_port: bool = setting(
         False,
         "boolean",
-        "Share the port with other instances that say so too (SO_REUSEPORT); without it a "
+        "Share the port with other instances that also set this (SO_REUSEPORT); without it, a "
         "port in use is an error.",
     )

@@ -187,7 +187,7 @@ GUNICORN: Final = (
     Foreign(("--websocket-max-message-size",), "--ws-max-size"),
     Foreign(("--root-path",), "--root-path"),
     Foreign(("--http-parser",), note="chosen by --http"),
-    Foreign(("--http-protocols",), note="HTTP/2 is offered where it is built in"),
+    Foreign(("--http-protocols",), note="see --http2"),
     Foreign(("--control-socket",), note="--control-dir"),
     Foreign(("--no-control-socket",), "--control-dir off", switch=True),
 )
@@ -240,7 +240,7 @@ GRANIAN: Final = (
     Foreign(("--uds",), "--uds"),
     Foreign(("--uds-permissions",), "--uds-mode"),
     Foreign(("--interface",), "--interface", "RSGI is not available", _interface),
-    Foreign(("--http",), note="HTTP versions are negotiated"),
+    Foreign(("--http",), note="HTTP versions are negotiated, see --http2"),
     Foreign(("--ws",), note="on by default", switch=True),
     Foreign(("--no-ws",), "--ws none", switch=True),
     Foreign(("--workers",), "--workers"),

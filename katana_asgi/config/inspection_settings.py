@@ -22,21 +22,21 @@ class InspectionSettings:
     control_dir: str = setting(
         "auto",
         "text",
-        "Private directory for the sockets that profile and dump use; auto is one of the "
-        "user's own, off opens none.",
+        "Private directory for the sockets of profile and dump; auto uses one per user, off opens "
+        "none.",
         metavar="auto|off|DIR",
     )
     slow_request: float = setting(
         0.0,
         "duration",
-        "Log requests that take longer, and the stack of an event loop blocked for longer; 0 is "
-        "off.",
+        "Log requests that take longer, and the stack of an event loop that is blocked for "
+        "longer; 0 is off.",
         minimum=0,
     )
     otel: bool = setting(
         False,
         "boolean",
-        "Make an OpenTelemetry server span for each request; needs the otel extra.",
+        "Create an OpenTelemetry server span for each request; needs the otel extra.",
     )
 
 
@@ -49,28 +49,31 @@ class ReloadSettings:
     reload: bool = setting(
         False,
         "boolean",
-        "Restart the application when files change; for development. The reload extra notices "
-        "changes sooner.",
+        "Restart the application when files change, for development. With the reload extra, "
+        "changes are noticed sooner.",
     )
     reload_delay: float = setting(
         0.25,
         "duration",
-        "Time between two polls of the files, where the reload extra is not installed.",
+        "Polling interval for file changes without the reload extra.",
         minimum=0.01,
     )
     reload_dir: tuple[str, ...] = setting(
         (),
         "list",
-        "Directories to watch; by default the current one.",
+        "Directories to watch; the current directory by default.",
         metavar="DIR,...",
         check=check_directory,
     )
     reload_include: tuple[str, ...] = setting(
-        ("*.py",), "list", "File names that count, as patterns.", metavar="PATTERN,..."
+        ("*.py",),
+        "list",
+        "File name patterns to watch, in addition to *.py.",
+        metavar="PATTERN,...",
     )
     reload_exclude: tuple[str, ...] = setting(
         (".*", ".py[cod]", ".sw.*", "~*"),
         "list",
-        "Names of files and directories that do not count, as patterns.",
+        "Name patterns of files and directories to ignore, in addition to the default ones.",
         metavar="PATTERN,...",
     )

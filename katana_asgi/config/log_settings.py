@@ -30,8 +30,8 @@ class AccessLogSettings:
     access_log_format: str = setting(
         "auto",
         "text",
-        "short, common, combined, json, or a format with the names of gunicorn: "
-        '%(h)s "%(r)s" %(s)s %(D)s. auto is short on standard output, combined elsewhere.',
+        'short, common, combined, json, or a format with gunicorn\'s names: %(h)s "%(r)s" %(s)s '
+        "%(D)s. auto is short on standard output, combined elsewhere.",
         aliases=("--access-logformat",),
         metavar="FORMAT",
         check=check_access_format,
@@ -39,8 +39,8 @@ class AccessLogSettings:
     access_log_file: str = setting(
         "-",
         "path",
-        "Where to: - (standard output), a file, which SIGUSR1 reopens, or a syslog: "
-        "syslog:, syslog:/PATH, syslog://HOST:PORT.",
+        "Destination: - (standard output), a file, which SIGUSR1 reopens, or a syslog: syslog:, "
+        "syslog:/PATH, syslog://HOST:PORT.",
         aliases=("--access-logfile",),
         metavar="FILE",
         check=check_log_file,
@@ -48,34 +48,34 @@ class AccessLogSettings:
     access_log_fields: tuple[str, ...] = setting(
         (),
         "list",
-        "The keys of a JSON line, in their order, instead of the usual ones.",
+        "Keys of a JSON line, in this order, instead of the default ones.",
         metavar="NAMES",
         check=check_access_field,
     )
     access_log_redact_headers: tuple[str, ...] = setting(
         ("authorization", "proxy-authorization", "cookie", "set-cookie"),
         "list",
-        "Fields whose value never reaches the access log.",
+        "Headers whose values are redacted in the access log.",
         metavar="NAMES",
         check=check_name,
     )
     access_log_redact_query: tuple[str, ...] = setting(
         (),
         "list",
-        "Query parameters whose value never reaches the access log.",
+        "Query parameters whose values are redacted in the access log.",
         metavar="NAMES",
         check=check_name,
     )
     access_log_sample: float = setting(
         1.0,
         "fraction",
-        "The part of requests that is logged; those with a status from 400 on all are.",
+        "Fraction of requests to log; those with a status of 400 and above are always logged.",
         metavar="FRACTION",
     )
     access_log_exclude: tuple[str, ...] = setting(
         (),
         "list",
-        "Paths that are not logged; /static/* is all that begins so.",
+        "Paths that are not logged; /static/* covers every path that starts with /static/.",
         metavar="PATHS",
         check=check_exclusion,
     )
@@ -90,24 +90,26 @@ class RequestIdSettings:
     log_format: str = setting(
         "auto",
         "choice",
-        "Log lines: text, time (text that begins with the time) or json. auto is time, or text "
-        "where a journal or a container's log adds the time.",
+        "Log lines: text, time (text with a time in front) or json. auto is time, or text where a "
+        "journal or a container's log adds the time.",
         choices=("auto", "text", "time", "json"),
     )
     log_config: str | dict[str, Any] | RawConfigParser | None = setting(  # noqa: RUF009 - it makes a dataclass field
         None,
         "log-config",
-        "Configuration for Python's logging: .json, .toml, .yaml (yaml extra), or .ini and .conf.",
+        "Configuration file for Python's logging: .json, .toml, .yaml (yaml extra), .ini or .conf.",
         metavar="FILE",
         check=check_log_config,
     )
     request_id: str = setting(
         "off",
         "choice",
-        "Give each request an id: generate a new one, or trust the X-Request-ID of a peer in "
-        "--forwarded-allow-ips.",
+        "Request ids: off, generate a new one for each request, or trust the X-Request-ID of "
+        "peers in --forwarded-allow-ips.",
         choices=("off", "generate", "trust"),
     )
     server_timing: bool = setting(
-        False, "boolean", "Add Server-Timing: how long the application took to start its response."
+        False,
+        "boolean",
+        "Add a Server-Timing header: the time the application took to start its response.",
     )

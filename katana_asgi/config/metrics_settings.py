@@ -87,29 +87,29 @@ class MetricsSettings:
     admin_bind: str = setting(
         "",
         "text",
-        "Serve /metrics, /status, /healthz and /readyz here: HOST:PORT or unix:PATH. Off when "
-        "empty.",
+        "Address of the admin listener, which serves /metrics, /status, /healthz and /readyz: "
+        "HOST:PORT or unix:PATH. Off when empty.",
         metavar="ADDRESS",
         check=check_admin_bind,
     )
     admin_token: str = setting(
         "",
         "text",
-        "Ask for this token (Authorization: Bearer) at the admin listener, except for /healthz "
-        "and /readyz. Needed where it is not on loopback or a Unix socket.",
+        "Token the admin listener requires (Authorization: Bearer), except for /healthz and "
+        "/readyz. Required unless it listens on loopback or a Unix socket.",
         metavar="TOKEN",
         check=check_token,
     )
     metrics_routes: tuple[str, ...] = setting(
         (),
         "list",
-        "Paths with durations of their own; /api/* is all that begin with /api/.",
+        "Paths with their own duration metrics; /api/* covers every path that starts with /api/.",
         check=check_route,
     )
     statsd: str = setting(
         "",
         "text",
-        "Push metrics to this StatsD server over UDP, HOST:PORT. Off when empty.",
+        "StatsD server to push metrics to over UDP, HOST:PORT. Off when empty.",
         metavar="HOST:PORT",
         check=check_statsd,
     )

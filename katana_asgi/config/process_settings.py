@@ -68,28 +68,28 @@ class ShutdownSettings:
     shutdown_delay: float = setting(
         0.0,
         "duration",
-        "After SIGTERM, accept for this long, readiness red, responses saying close, "
-        "so that a balancer notices before connections are refused.",
+        "After SIGTERM, keep accepting this long while readiness probes fail and responses say "
+        "Connection: close, so that a balancer notices before connections are refused.",
         minimum=0,
     )
     timeout_drain_idle: float = setting(
         2.0,
         "duration",
-        "Time an idle connection stays open while another worker takes over or a shutdown delay "
-        "runs, for a request on its way; the answer says close. At other stops 0.2 s at most.",
+        "Time an idle connection stays open for a request on its way, while another worker takes "
+        "over or a shutdown delay runs; its response says Connection: close. At other stops 0.2 s "
+        "at most.",
         minimum=0,
     )
     timeout_stream_shutdown: float = setting(
         0.0,
         "duration",
-        "Time that responses which stream already get on shutdown; "
-        "0 is that of timeout-graceful-shutdown.",
+        "Time streaming responses may take on shutdown; 0 uses timeout-graceful-shutdown.",
         minimum=0,
     )
     timeout_lifespan_shutdown: float = setting(
         10.0,
         "duration",
-        "Time the application gets for lifespan shutdown, after everything else has ended.",
+        "Time for the application's lifespan shutdown, after all requests have ended.",
         minimum=0,
     )
 
@@ -103,47 +103,46 @@ class RecyclingSettings:
     supervise: bool = setting(
         False,
         "boolean",
-        "Run a supervisor with one worker too, for restarts without a gap and recycling.",
+        "Run a supervisor even with one worker, for seamless restarts and recycling.",
     )
     max_worker_age: float = setting(
         0.0,
         "duration",
-        "Replace a worker after this time; with one worker, exit. 0 is no limit.",
+        "Replace a worker after this time; a single worker exits. 0 is no limit.",
         minimum=0,
         unlimited=True,
     )
     max_worker_memory: int = setting(
         0,
         "size",
-        "Replace a worker that has more resident memory; with one worker, exit. 0 is no limit.",
+        "Replace a worker whose resident memory exceeds this; a single worker exits. 0 is no "
+        "limit.",
         minimum=0,
         unlimited=True,
     )
     recycle_jitter: int = setting(
         10,
         "integer",
-        "Percent by which a worker's own limits of requests, age and memory are higher, at most "
-        "and by chance, so that workers do not leave together.",
+        "Raise each worker's limits of requests, age and memory by a random part, up to this "
+        "percentage, so that workers are not replaced at the same time.",
         minimum=0,
         maximum=100,
     )
     timeout_worker: float = setting(
         0.0,
         "duration",
-        "Log the stacks of a worker whose event loop has been blocked for this long, and "
-        "replace it. 0 never does.",
+        "Replace a worker whose event loop has been blocked for this long, and log its stacks; 0 "
+        "is no limit.",
         minimum=0,
         unlimited=True,
     )
     preload: bool = setting(
         False,
         "boolean",
-        "Import the application once, before workers are forked: shared memory, but SIGHUP "
+        "Import the application once, before workers are forked: memory is shared, but SIGHUP "
         "does not load new code.",
     )
-    cpu_affinity: bool = setting(
-        False, "boolean", "Bind each worker to a CPU of its own, in turn (Linux)."
-    )
+    cpu_affinity: bool = setting(False, "boolean", "Bind each worker to one CPU, in turn (Linux).")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,19 +162,19 @@ class IdentitySettings:
     pid_file: str = setting(
         "",
         "path",
-        "File to write the process id to; removed at the end.",
+        "File for the process id; removed on exit.",
         metavar="FILE",
         check=check_pid_file,
     )
     user: str = setting(
-        "", "text", "User that workers become once the sockets are bound.", check=check_user
+        "", "text", "User that workers run as, once the sockets are bound.", check=check_user
     )
     group: str = setting(
-        "", "text", "Group that workers become; by default the user's.", check=check_group
+        "", "text", "Group that workers run as; the user's group by default.", check=check_group
     )
     umask: str = setting(
         "",
         "text",
-        "File mode creation mask, octal; by default the inherited one.",
+        "File mode creation mask in octal; inherited by default.",
         check=check_umask,
     )

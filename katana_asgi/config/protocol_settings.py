@@ -29,8 +29,8 @@ class HttpSettings:
     http: str = setting(
         "auto",
         "choice",
-        "Parser of HTTP/1.1 request heads; auto is the native one where it was built, "
-        "else httptools.",
+        "Parser of HTTP/1.1 request heads; auto uses the native one if it was built, else "
+        "httptools.",
         choices=("auto", "native", "httptools", "h11"),
     )
     http2: str = setting(
@@ -43,12 +43,12 @@ class HttpSettings:
     header: tuple[tuple[str, str], ...] = setting(
         (),
         "field",
-        "Field added to every response; repeatable.",
+        "Header to add to every response; repeatable.",
         metavar="NAME:VALUE",
         check=check_field,
     )
-    server_header: bool = setting(True, "boolean", "Add a Server field to responses.")
-    date_header: bool = setting(True, "boolean", "Add a Date field to responses.")
+    server_header: bool = setting(True, "boolean", "Add a Server header to responses.")
+    date_header: bool = setting(True, "boolean", "Add a Date header to responses.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,32 +60,32 @@ class LimitSettings:
     timeout_header: float = setting(
         10.0,
         "duration",
-        "Time a client has to send a request head, from its first byte (or from accept).",
+        "Time for a client to send a request head, from its first byte, or from accept on a new "
+        "connection.",
         minimum=0.1,
     )
     timeout_body: float = setting(
         30.0,
         "duration",
-        "Longest silence while a body is expected, else 408; 0 is no limit.",
+        "Longest pause in a request body, else 408; 0 is no limit.",
         minimum=0,
         unlimited=True,
     )
     limit_body_rate: int = setting(
         240,
         "size",
-        "Bytes per second that a body must bring on average, after 10 s of grace, else 408; "
-        "0 is no limit. Time during which the application does not read does not count.",
+        "Minimum average rate of a request body in bytes per second, after a grace period of 10 "
+        "s, else 408; 0 is no limit. Time while the application does not read is not counted.",
         minimum=0,
         unlimited=True,
     )
     timeout_keep_alive: float = setting(
-        75.0, "duration", "Time an idle connection is kept open between requests.", minimum=0
+        75.0, "duration", "Time an idle connection stays open between requests.", minimum=0
     )
     timeout_write: float = setting(
         60.0,
         "duration",
-        "Time a client that does not read its response may hold it up before it is reset; "
-        "0 is no limit.",
+        "How long a client may stop reading before its connection is reset; 0 is no limit.",
         minimum=0,
         unlimited=True,
     )
@@ -99,17 +99,17 @@ class LimitSettings:
     timeout_disconnect: float = setting(
         5.0,
         "duration",
-        "Time a streaming response may go on after its client has gone before it is cancelled.",
+        "Time a streaming response may continue after its client has left, before it is cancelled.",
         minimum=0,
     )
     limit_request_line: int = setting(
-        16384, "size", "Longest request line; a longer one gets 414.", minimum=64
+        16384, "size", "Longest request line; longer ones get 414.", minimum=64
     )
     limit_header_size: int = setting(
-        65536, "size", "Largest header section; a larger one gets 431.", minimum=256
+        65536, "size", "Total size of request headers; larger ones get 431.", minimum=256
     )
     limit_header_count: int = setting(
-        128, "integer", "Most header fields in a request; more get 431.", minimum=1
+        128, "integer", "Number of request headers; more get 431.", minimum=1
     )
     limit_body_size: int = setting(
         0,
@@ -128,15 +128,15 @@ class LimitSettings:
     limit_concurrency: int = setting(
         0,
         "integer",
-        "Requests a worker runs at once, else 503 with Retry-After; 0 is no limit. "
-        "Static routes do not count.",
+        "Requests a worker runs at the same time; others get 503 with Retry-After. Static routes "
+        "are not counted. 0 is no limit.",
         minimum=0,
         unlimited=True,
     )
     limit_keep_alive_requests: int = setting(
         0,
         "integer",
-        "Requests a connection may make; the last response says so. 0 is no limit.",
+        "Requests per connection; the last response says Connection: close. 0 is no limit.",
         minimum=0,
         unlimited=True,
     )
@@ -150,15 +150,16 @@ class LimitSettings:
     limit_connections: int = setting(
         0,
         "integer",
-        "Connections a worker keeps open; 0 is 90 % of the descriptors it may open. When they "
-        "run short idle ones are closed; where there are none, new ones get 503 with Retry-After.",
+        "Open connections per worker; 0 is 90 % of its file descriptor limit. When they run "
+        "short, idle connections are closed; if there are none, new ones get 503 with "
+        "Retry-After.",
         minimum=0,
     )
     limit_connections_per_client: int = setting(
         0,
         "integer",
-        "Connections a worker keeps open for one address (IPv6: one /64), else 503 with "
-        "Retry-After; trusted proxies and Unix sockets are exempt. 0 is no limit.",
+        "Open connections per client address (IPv6: per /64) and worker; others get 503 with "
+        "Retry-After. Trusted proxies and Unix sockets are exempt. 0 is no limit.",
         minimum=0,
         unlimited=True,
     )
@@ -173,41 +174,41 @@ class WebSocketSettings:
     ws: str = setting(
         "auto",
         "choice",
-        "WebSocket; none ignores the Upgrade field and serves an ordinary request.",
+        "WebSocket support; none ignores the Upgrade header and serves an ordinary request.",
         choices=("auto", "none"),
     )
     ws_max_size: int = setting(
         16 * 1024 * 1024,
         "size",
-        "Largest message, else close 1009; 0 is no limit.",
+        "Largest WebSocket message, else close code 1009; 0 is no limit.",
         minimum=0,
         unlimited=True,
     )
     ws_max_fragments: int = setting(
         131_072,
         "integer",
-        "Most frames in a message, else close 1009; 0 is no limit.",
+        "Most frames in a message, else close code 1009; 0 is no limit.",
         minimum=0,
         unlimited=True,
     )
     ws_max_queue: int = setting(
         32,
         "integer",
-        "Messages that wait for the application before reading pauses; 0 is no limit.",
+        "Messages to queue for the application before reading pauses; 0 is no limit.",
         minimum=0,
         unlimited=True,
     )
     ws_ping_interval: float = setting(
         20.0,
         "duration",
-        "Silence after which a ping is sent; 0 sends none.",
+        "Idle time after which a ping is sent; 0 sends no pings.",
         minimum=0,
         unlimited=True,
     )
     ws_ping_timeout: float = setting(
         20.0,
         "duration",
-        "Time a client has to answer a ping, else the connection is closed; 0 is the interval.",
+        "Time for a client to answer a ping before the connection is closed; 0 uses the interval.",
         minimum=0,
     )
     ws_per_message_deflate: bool = setting(
@@ -216,31 +217,31 @@ class WebSocketSettings:
     ws_allow_origin: tuple[str, ...] = setting(
         (),
         "list",
-        "Origins whose pages may connect, such as https://example.org, else 403; none given: "
-        "all. A client that sends no Origin always may.",
+        "Origins allowed to connect, such as https://example.org, else 403; all by default. "
+        "Clients that send no Origin are always allowed.",
         check=check_origin,
     )
     timeout_ws_handshake: float = setting(
         30.0,
         "duration",
-        "Time the application has to accept or refuse a handshake, else 503; 0 is no limit.",
+        "Time for the application to accept or reject a handshake, else 503; 0 is no limit.",
         minimum=0,
         unlimited=True,
     )
     timeout_ws_idle: float = setting(
         0.0,
         "duration",
-        "Time without a message after which to close; 0 is no limit.",
+        "Close a WebSocket after this time without a message; 0 is no limit.",
         minimum=0,
         unlimited=True,
     )
     timeout_ws_close: float = setting(
-        10.0, "duration", "Time a client has to answer a close frame.", minimum=0.1
+        10.0, "duration", "Time for a client to answer a close frame.", minimum=0.1
     )
     timeout_ws_shutdown: float = setting(
         5.0,
         "duration",
-        "Time WebSockets get on shutdown, for the client to answer the close frame and for the "
-        "application to end its call.",
+        "Time for WebSockets to end on shutdown: for clients to answer the close frame and for "
+        "the application to return.",
         minimum=0.1,
     )

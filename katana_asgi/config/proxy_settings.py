@@ -21,9 +21,9 @@ class ProxyProtocolSettings:
     proxy_protocol: bool = setting(
         False,
         "boolean",
-        "Expect a PROXY protocol header, version 1 or 2, from the proxies of "
-        "forwarded-allow-ips, also at redirect-bind; connections of others are served without one.",
+        "Expect a PROXY protocol header, version 1 or 2, from the proxies in forwarded-allow-ips, "
+        "also at redirect-bind; other connections are served without one.",
     )
     timeout_proxy_header: float = setting(
-        5.0, "duration", "Time a trusted proxy has to send its PROXY header.", minimum=0.001
+        5.0, "duration", "Time for a trusted proxy to send its PROXY header.", minimum=0.001
     )

@@ -35,13 +35,17 @@ variable `KATANA_TIMEOUT_KEEP_ALIVE`, the file key `timeout-keep-alive` and the 
 Flags win over environment variables, those over the file, the file over defaults. The whole value
 of a setting comes from one of them: `--header` replaces the header fields of a file.
 
-- **Flags**: `katana-asgi APP [OPTIONS]`. A boolean has two, `--memo` and `--no-memo`. The members
-  of a list are separated by commas, and flags that are given again add to them.
+- **Flags**: `katana-asgi APP [OPTIONS]`. A boolean has two, `--access-log` and
+  `--no-access-log`, or takes `true` or `false`. The members of a list are separated by commas, and
+  flags that are given again add to them. uvicorn's flags are all taken, see
+  [switching](../switching.md).
 - **Environment**: `KATANA_…`. `WEB_CONCURRENCY` and `FORWARDED_ALLOW_IPS` are read where the
   variable of our own is not set. A boolean is `1`, `true`, `yes`, `on` or `0`, `false`, `no`,
   `off`. Where a flag is repeatable, each line of the variable is one member. An empty variable
-  counts as not set, except for text, lists and repeatable settings. A variable `KATANA_…` that is
-  no setting is an error.
+  counts as not set, except for text, lists and repeatable settings. Variables `KATANA_…` that are
+  no settings are ignored with a warning; so are Kubernetes service links such as
+  `KATANA_PORT=tcp://…`. `PORT` is used where neither a port nor another address is given, and then
+  the host is `0.0.0.0` unless it is given.
 - **Env file**: `--env-file FILE` puts variables into the environment before it is read and before
   the application is imported. Variables that are set already stay.
 - **File**: `--config FILE` or `KATANA_CONFIG` names a TOML file. The settings are its top-level
@@ -50,8 +54,9 @@ of a setting comes from one of them: `--header` replaces the header fields of a 
   key is an error. Relative paths start at the current directory, as those of flags do.
 
 `--check-config` checks everything that can be known without importing the application and binding
-an address. `--print-config` prints the effective settings as a file, each with its origin. A
-setting that cannot be used ends the command with one line and the exit status 2.
+an address, missing extras and directories included. `--print-config` prints the effective settings
+as a file, each with its origin. A setting that cannot be used ends the command with one line and
+the exit status 2.
 
 ## Units and types
 
@@ -60,8 +65,8 @@ setting that cannot be used ends the command with one line and the exit status 2
   `KiB`, `MiB`, `GiB`, `TiB` (powers of 1024).
 - In a file both are numbers or text; a **list** is an array or comma-separated text; **fields** are
   an array of `"Name: value"` or a table; **routes** are an array of `"PATH=…"` or a table.
-- In Python durations are numbers of seconds and sizes numbers of bytes; `None` means no limit where
-  0 does.
+- In Python durations are seconds and sizes bytes, and text is read as from a variable; `None` means
+  no limit where 0 does, else the default.
 """
 
 ROUTES: Final = """\

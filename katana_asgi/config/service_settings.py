@@ -42,36 +42,37 @@ class ApplicationSettings:
     app: str | ASGIApplication = setting(  # noqa: RUF009 - it makes a dataclass field
         "",
         "application",
-        "The application: MODULE:ATTRIBUTE, or with --factory MODULE:FUNCTION.",
+        "The application: MODULE:ATTRIBUTE, or MODULE:FUNCTION with --factory.",
         check=check_application,
     )
-    factory: bool = setting(False, "boolean", "Call the attribute to get the application.")
+    factory: bool = setting(False, "boolean", "Call the attribute to create the application.")
     app_dir: str = setting(
         "",
         "path",
-        "Directory put first on the import path; by default the current one.",
+        "Directory to put first on the import path; the current directory by default.",
         metavar="DIR",
         check=check_directory,
     )
     interface: str = setting(
         "auto",
         "choice",
-        "What the application is; auto tells asgi2 from asgi3, wsgi needs the wsgi extra.",
+        "Interface of the application; auto distinguishes asgi2 from asgi3, wsgi needs the wsgi "
+        "extra.",
         choices=("auto", "asgi3", "asgi2", "wsgi"),
     )
     lifespan: str = setting(
         "auto",
         "choice",
-        "Lifespan protocol: auto goes on without it when the application does not support it.",
+        "Lifespan protocol; auto continues without it if the application does not support it.",
         choices=("auto", "on", "off"),
     )
     root_path: str = setting(
-        "", "text", "Path under which a proxy mounts the application.", check=check_root_path
+        "", "text", "Path prefix under which a proxy mounts the application.", check=check_root_path
     )
     reset_contextvars: bool = setting(
         False,
         "boolean",
-        "Run each request in an empty context, without the variables that lifespan startup set.",
+        "Run each request in an empty context, without variables set during lifespan startup.",
     )
     env_file: str | None = setting(
         None,
@@ -97,7 +98,7 @@ class SocketSettings:
     theme = "Sockets"
 
     host: str = setting(
-        "127.0.0.1", "text", "Address or host name to listen on; empty is all addresses."
+        "127.0.0.1", "text", "Address or host name to listen on; empty means all interfaces."
     )
     port: int = setting(
         8000, "integer", "Port to listen on; 0 picks a free one.", minimum=0, maximum=65535
@@ -106,10 +107,10 @@ class SocketSettings:
         None, "path", "Listen on this Unix socket instead of host and port.", metavar="PATH"
     )
     fd: int | None = setting(
-        None, "integer", "Listen on this inherited descriptor instead.", minimum=0
+        None, "integer", "Listen on this inherited file descriptor instead.", minimum=0
     )
     backlog: int = setting(
-        2048, "integer", "Connections the kernel may queue before accept.", minimum=1
+        2048, "integer", "Connections the kernel may queue before they are accepted.", minimum=1
     )
 
 
@@ -122,7 +123,7 @@ class ProcessSettings:
     workers: int = setting(
         1,
         "integer",
-        "Worker processes, each with its own event loop and listening socket.",
+        "Number of worker processes, each with its own event loop and listening socket.",
         minimum=1,
         maximum=1024,
         aliases=("-w",),
@@ -131,33 +132,33 @@ class ProcessSettings:
     loop: str = setting(
         "auto",
         "choice",
-        "Event loop; auto is uvloop where it is installed.",
+        "Event loop; auto uses uvloop if it is installed.",
         choices=("auto", "uvloop", "asyncio"),
     )
     timeout_startup: float = setting(
         0.0,
         "duration",
-        "Time a worker may take to import the application and finish startup; 0 is no limit.",
+        "Time a worker may take to import the application and complete startup; 0 is no limit.",
         minimum=0,
         unlimited=True,
     )
     timeout_graceful_shutdown: float = setting(
         30.0,
         "duration",
-        "Time running requests get to finish on shutdown before they are cancelled.",
+        "Time running requests may take on shutdown before they are cancelled.",
         minimum=0,
     )
     limit_max_requests: int = setting(
         0,
         "integer",
-        "Replace a worker after this many requests; with one worker, exit. 0 is no limit.",
+        "Replace a worker after this many requests; a single worker exits. 0 is no limit.",
         minimum=0,
         unlimited=True,
     )
     limit_max_requests_jitter: int = setting(
         0,
         "integer",
-        "Raise limit-max-requests by up to this many requests, at random for each worker; 0 uses "
+        "Add up to this many requests to limit-max-requests, at random for each worker; 0 uses "
         "recycle-jitter.",
         minimum=0,
     )
@@ -172,15 +173,15 @@ class RouteSettings:
     static_route: tuple[StaticRoute, ...] = setting(
         (),
         "route",
-        "Answer PATH with BODY from cached bytes, without the application; repeatable. "
-        "In a file, a table [static-routes].",
+        "Respond to PATH with BODY from cached bytes, without the application; repeatable. In a "
+        "file, use a table [static-routes].",
         keys=("static-routes",),
         metavar="PATH=BODY",
     )
     static_file_route: tuple[tuple[str, str], ...] = setting(
         (),
         "file-route",
-        "Answer PATH with the content of FILE, read at start; repeatable.",
+        "Respond to PATH with the content of FILE, read at startup; repeatable.",
         metavar="PATH=FILE",
         check=check_file_route,
     )
@@ -195,13 +196,13 @@ class ProxySettings:
     proxy_headers: bool = setting(
         True,
         "boolean",
-        "Take client and scheme, and what else forwarded-fields names, from the fields "
-        "X-Forwarded-* and Forwarded when a trusted proxy sent them.",
+        "Use the client address and scheme, and what else forwarded-fields names, from "
+        "X-Forwarded-* and Forwarded headers of trusted proxies.",
     )
     forwarded_allow_ips: tuple[str, ...] = setting(
         ("127.0.0.1", "::1"),
         "list",
-        "Proxies to trust: addresses, networks (10.0.0.0/8), unix for Unix sockets, or *.",
+        "Trusted proxies: addresses, networks (10.0.0.0/8), unix for Unix sockets, or *.",
         environment=("FORWARDED_ALLOW_IPS",),
         check=check_proxy,
     )
@@ -224,10 +225,10 @@ class LogSettings:
     log_level: str = setting(
         "info",
         "choice",
-        "What the server says of itself.",
+        "Log level of the server.",
         choices=("critical", "error", "warning", "info", "debug", "trace"),
     )
-    access_log: bool = setting(True, "boolean", "Write a line for each request.")
+    access_log: bool = setting(True, "boolean", "Log each request.")
     use_colors: bool | None = setting(
-        None, "boolean", "Colour the log; by default only on a terminal."
+        None, "boolean", "Colour log output; by default only on a terminal."
     )

@@ -24,57 +24,60 @@ class TlsSettings:
     ssl_certfile: str | None = setting(
         None,
         "path",
-        "Certificate and the chain behind it (PEM); every address then speaks https only.",
+        "Certificate with its chain (PEM); every address then serves https only.",
         metavar="FILE",
         check=check_readable,
     )
     ssl_keyfile: str | None = setting(
         None,
         "path",
-        "Private key of the certificate (PEM); by default in the certificate's file.",
+        "Private key of the certificate (PEM); by default it is in the certificate file.",
         metavar="FILE",
         check=check_readable,
     )
     ssl_keyfile_password: str | None = setting(
         None,
         "text",
-        "Password of encrypted private keys; others can read it in the command line, so better "
-        "in the variable.",
+        "Password of encrypted private keys. Other users can read the command line, so prefer the "
+        "variable.",
     )
     ssl_sni: tuple[tuple[str, str, str], ...] = setting(
         (),
         "certificate",
-        "Another certificate for a host name, which may be *.example.org; the key may be in the "
-        "same file.",
+        "Certificate for another host name, such as example.org or *.example.org; the key may be "
+        "in the same file.",
         metavar="HOST=CERT[:KEY]",
         check=check_certificate,
     )
     ssl_minimum_version: str = setting(
-        "1.2", "choice", "Oldest TLS version that is spoken.", choices=("1.2", "1.3")
+        "1.2", "choice", "Oldest TLS version to accept.", choices=("1.2", "1.3")
     )
     ssl_ciphers: str = setting(
         "ECDHE+AESGCM:ECDHE+CHACHA20",
         "text",
-        "Cipher suites of TLS 1.2, as OpenSSL writes them; those of TLS 1.3 are OpenSSL's choice.",
+        "Cipher suites of TLS 1.2 in OpenSSL's notation; OpenSSL chooses those of TLS 1.3.",
     )
     ssl_ca_certs: str | None = setting(
         None,
         "path",
-        "Certificates of the authorities that may sign those of clients (PEM).",
+        "Certificates of the authorities that sign client certificates (PEM).",
         metavar="FILE",
         check=check_readable,
     )
     ssl_cert_reqs: str = setting(
         "none",
         "choice",
-        "Whether clients show a certificate; 0, 1, 2 mean the same as the words.",
+        "Client certificates: none, optional or required; 0, 1 and 2 mean the same.",
         choices=("none", "optional", "required", "0", "1", "2"),
     )
     ssl_reload: bool = setting(
         True, "boolean", "Use changed certificate files within seconds, without a restart."
     )
     ssl_handshake_timeout: float = setting(
-        10.0, "duration", "Time for a TLS handshake, from connect on.", minimum=0.1
+        10.0,
+        "duration",
+        "Time limit for a TLS handshake, measured from the connection on.",
+        minimum=0.1,
     )
     ssl_shutdown_timeout: float = setting(
         2.0,
@@ -85,20 +88,20 @@ class TlsSettings:
     hsts: str = setting(
         "",
         "text",
-        "Strict-Transport-Security of every response, such as max-age=31536000.",
+        "Strict-Transport-Security header for every response, such as max-age=31536000.",
         check=check_hsts,
     )
     redirect_bind: str = setting(
         "",
         "text",
-        "Further address that speaks plain HTTP and redirects every request to https.",
+        "Additional plain HTTP address that redirects every request to https.",
         metavar="HOST:PORT",
         check=check_redirect_bind,
     )
     redirect_port: int = setting(
         0,
         "integer",
-        "Port that redirects name; 0 is the one that is listened on.",
+        "Port in redirects; 0 is the port of the https listener.",
         maximum=65535,
     )
 

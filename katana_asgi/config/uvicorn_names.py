@@ -38,11 +38,6 @@ TAKEN: Final[Mapping[str, Taken]] = {
     "reload_excludes": Taken("reload_exclude", flag=False),
     "headers": Taken("header", flag=False),
     "h11_max_incomplete_event_size": Taken("limit_header_size"),
-    "http2": Taken(
-        note="HTTP/2 is not served yet",
-        silent=(False,),
-        switch=True,
-    ),
     "timeout_worker_healthcheck": Taken(
         note="workers send heartbeats; timeout-worker replaces one whose event loop is blocked",
         silent=(5, "5"),

@@ -168,6 +168,10 @@ class FileMount:
             response = _refusal(error, self._settings.path, path)
         return response
 
+    def remembered(self, method: str, path: bytes, fields: Iterable[Field]) -> FileResponse | None:
+        """The response to GET or HEAD where that needs no look at the disk; ``None`` elsewhere."""
+        return self._from_memory(self._asked(method, path, fields)[0])
+
     def _asked(self, method: str, path: bytes, fields: Iterable[Field]) -> tuple[_Asked, bool]:
         """What the fields ask for, and whether they accept HTML."""
         conditions = []

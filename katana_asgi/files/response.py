@@ -6,7 +6,7 @@ with sendfile, HTTP/2 and TLS read them in chunks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from katana_asgi.files.disk import Disk
@@ -67,7 +67,7 @@ class FileResponse:
         self.fields = fields
         self.content = content
         self.file = file
-        self.rendered: object = None
+        self.rendered: Any = None
 
     def close(self) -> None:
         """Close the file, if there is one."""

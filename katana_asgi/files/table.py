@@ -32,10 +32,8 @@ class FileTable:
     def __len__(self) -> int:
         return len(self._mounts)
 
-    def respond(
-        self, method: str, raw_path: bytes, query: bytes, fields: Iterable[Field]
-    ) -> FileResponse | None:
-        """The response to a request; ``None`` where the application has to answer.
+    def find(self, raw_path: bytes) -> tuple[FileMount, bytes] | None:
+        """The mount of a path, and what of the path follows the mount's own.
 
         ``raw_path`` is the path of the target as sent. A mount's path may be percent-encoded
         where it need not be; an encoded slash is never a separator.
@@ -43,8 +41,18 @@ class FileTable:
         for prefix, mount in self._mounts:
             rest = _below(prefix, raw_path)
             if rest is not None:
-                return mount.respond(method, rest, query, fields)
+                return mount, rest
         return None
+
+    def respond(
+        self, method: str, raw_path: bytes, query: bytes, fields: Iterable[Field]
+    ) -> FileResponse | None:
+        """The response to a request; ``None`` where the application has to answer."""
+        found = self.find(raw_path)
+        if found is None:
+            return None
+        mount, rest = found
+        return mount.respond(method, rest, query, fields)
 
 
 def _prefix_length(mount: FileMount) -> int:

@@ -32,12 +32,11 @@ from katana_asgi.net.reset import end_writing, reset
 from katana_asgi.net.stall import WriteStall, unsent
 
 if TYPE_CHECKING:
-    from katana_asgi.asgi.context import WorkerContext
+    from katana_asgi.asgi.context import Routes, WorkerContext
     from katana_asgi.asgi.tunnel import ByteStream, TunnelEnd
     from katana_asgi.http.message import RequestHead
     from katana_asgi.http1.settings import Http1Settings
     from katana_asgi.routes.static import StaticResponse
-    from katana_asgi.routes.table import RouteTable
 
 __all__ = ["Http1Connection"]
 
@@ -278,7 +277,7 @@ class Http1Connection(asyncio.Protocol):
             self.state = RECEIVING
             self.deadline = self._context.clock.after(self._settings.timeout_header)
 
-    def _answer_static(self, routes: RouteTable, head: RequestHead) -> bool:
+    def _answer_static(self, routes: Routes, head: RequestHead) -> bool:
         """Answer from a static route, where one matches."""
         route = routes.find(head)
         if route is None:
@@ -303,7 +302,8 @@ class Http1Connection(asyncio.Protocol):
             self.state = READY
             self.deadline = context.clock.idle_deadline
             last = self.reading.last
-            self._last = (last[0], head, response) if last and last[1][0] is head else None
+            same = last is not None and last[1][0] is head and response.lasting
+            self._last = (last[0], head, response) if last and same else None
         else:
             self._finish()
         return True

@@ -11,7 +11,7 @@ import os
 import sys
 from ipaddress import IPv6Address, ip_address
 from operator import attrgetter, itemgetter
-from time import monotonic
+from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -110,9 +110,10 @@ class Admission:
             each.abort()
         if len(watched) - len(leaving) < self.most:
             return True
-        begin = monotonic()
-        if begin < self._search_at:
+        now = monotonic()
+        if now < self._search_at:
             return False
+        begin = thread_time()  # what others do on this machine meanwhile is no part of it
         found = self._longest(_idle_since)
         for each in found:
             each.shutdown()
@@ -121,8 +122,7 @@ class Admission:
             for each in found:
                 each.abort()
         if not found:
-            end = monotonic()
-            self._search_at = end + PAUSE * (end - begin)
+            self._search_at = now + PAUSE * (thread_time() - begin)
         leaving += found
         return bool(found)
 

@@ -34,10 +34,14 @@ LOWEST, HIGHEST = -14, 6
 """Bounds of the exposed buckets, in powers of two: 61 microseconds to 64 seconds."""
 
 COUNTERS: Final = {
-    "static": ("static_responses", "Requests that a static route answered."),
+    "static": ("static_responses", "Requests that a static route, memory or the cache answered."),
     "bytes_in": ("received_bytes", "Bytes read from HTTP connections."),
     "bytes_out": ("content_bytes", "Bytes of content that applications sent."),
     "websockets": ("websockets_opened", "WebSockets that were accepted."),
+    "cache_hits": ("cache_hits", "Requests that a fresh stored response answered."),
+    "cache_stale_hits": ("cache_stale_hits", "Requests that a stale stored response answered."),
+    "cache_misses": ("cache_misses", "Requests that the cache passed on to the application."),
+    "cache_stored": ("cache_stored_responses", "Responses that were stored."),
     "cpu": ("cpu_seconds", "Processor time of the workers."),
     "gc_pauses": ("gc_pauses", "Runs of the garbage collector."),
     "gc_seconds": ("gc_pause_seconds", "Time that the garbage collector took."),

@@ -14,11 +14,12 @@ class StaticResponse:
     """One response to one kind of request.
 
     ``pairs`` are its fields, names lower-cased; ``own`` are the default fields that it replaces.
-    ``ready`` says that it states the worker's readiness. ``rendered`` is where each protocol
+    ``ready`` says that it states the worker's readiness, ``lasting`` that the same request gets
+    the same response as long as the worker serves. ``rendered`` is where each protocol
     version keeps what it made of the response, under the name of its room.
     """
 
-    __slots__ = ("content", "own", "pairs", "ready", "rendered", "status")
+    __slots__ = ("content", "lasting", "own", "pairs", "ready", "rendered", "status")
 
     def __init__(
         self,
@@ -27,12 +28,14 @@ class StaticResponse:
         content: bytes = b"",
         own: frozenset[bytes] = frozenset(),
         ready: bool = False,
+        lasting: bool = True,
     ) -> None:
         self.status = status
         self.pairs = pairs
         self.content = content
         self.own = own
         self.ready = ready
+        self.lasting = lasting
         self.rendered: dict[str, Any] = {}
 
     def while_draining(self) -> StaticResponse:

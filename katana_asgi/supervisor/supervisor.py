@@ -320,6 +320,10 @@ class Supervisor(Ends):
             case "heartbeat":
                 worker.heartbeat = message
                 worker.blocked = False
+            case "invalidate":
+                for other in self._workers.values():
+                    if other is not worker:
+                        other.channel.send(message)
             case "metrics" if self._admin is not None:
                 self._admin.pass_on(worker, message)
 

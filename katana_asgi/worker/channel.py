@@ -5,9 +5,10 @@ A message is a JSON object whose ``type`` says what it is::
     worker → supervisor    ready {addresses, loop, parser}, failed {status, reason},
                            retiring {reason} (it wants to be replaced, and serves until then),
                            heartbeat {lag, requests, connections} each second,
-                           metrics {snapshot} each second, where there is an admin listener
+                           metrics {snapshot} each second, where there is an admin listener,
+                           invalidate {kind, value} for the caches of the other workers
     supervisor → worker    stop {mode} (drain within the budgets), quit (at once),
-                           reopen (the log files)
+                           reopen (the log files), invalidate {kind, value}
     supervisor → admin     worker {pid, number, restarts, snapshot}, ended {pid},
       process              stopping (the service is), stop, quit, reopen
     watcher of files       ready (it watches), changed {paths}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from katana_asgi.asgi.answers import Answers
 from katana_asgi.config.metrics_settings import admin_place
 from katana_asgi.http1.connection import Http1Connection
 from katana_asgi.http1.tunnel import TransportStream
@@ -35,7 +36,12 @@ def _snapshot(metrics: WorkerMetrics, context: WorkerContext) -> dict[str, Any]:
         else:
             gauges["active"] += 1
             gauges["queue"] += isinstance(each, Http1Connection) and each.queued
-    return metrics.snapshot(gauges, draining=context.draining)
+    snapshot = metrics.snapshot(gauges, draining=context.draining)
+    cache = context.routes.cache if isinstance(context.routes, Answers) else None
+    counts = snapshot["counters"]
+    for name in ("hits", "stale_hits", "misses", "stored"):
+        counts[f"cache_{name}"] = getattr(cache.counts, name) if cache is not None else 0
+    return snapshot
 
 
 class Publisher:

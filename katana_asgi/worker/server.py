@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio
 
+from katana_asgi.asgi.answers import Answers, routes_of
 from katana_asgi.asgi.context import WorkerContext
 from katana_asgi.asgi.lifespan import Lifespan
 from katana_asgi.asgi.loader import load_application
@@ -33,7 +34,6 @@ from katana_asgi.observe.logs import log_notes, prepare_logging
 from katana_asgi.observe.metrics import WorkerMetrics
 from katana_asgi.observe.metrics_observer import MetricsObserver
 from katana_asgi.observe.observer import Observer, combined
-from katana_asgi.routes.table import RouteTable
 from katana_asgi.worker.channel import Budgets, ShutdownMode
 from katana_asgi.worker.doors import Listener, hsts_field, listen_for_redirects, open_door
 from katana_asgi.worker.drain import BRIEF, announce_end, drain, pause
@@ -105,6 +105,7 @@ class Server:
         self.metrics: WorkerMetrics | None = None
         if self.config.admin_bind or self.config.statsd:
             self.metrics = WorkerMetrics(self.config.metrics_routes)
+        self._answers = Answers.of(self.config)
         self._application: ASGIApplication | None = None
         self._context: WorkerContext | None = None
         self._access: AccessLog | None = None
@@ -292,7 +293,7 @@ class Server:
         if self._application is not None:
             return
         try:
-            self._application = load_application(self.config)
+            self._application = load_application(self.config, self._answers)
         except FileNotFoundError:  # of os.getcwd; what the application raises is wrapped
             raise StartupError("the working directory does not exist any more") from None
 
@@ -450,7 +451,7 @@ class Server:
             ],
         )
         clock.every_second.append(defaults.refresh)
-        routes = RouteTable.from_config(config)
+        routes = routes_of(config, self._answers)
         trusted = (
             TrustedProxies(config.forwarded_allow_ips, config.forwarded_fields)
             if config.proxy_headers
@@ -468,7 +469,7 @@ class Server:
             loop,
             clock,
             defaults,
-            routes if routes else None,
+            routes,
             trusted,
             combined(observers),
         )

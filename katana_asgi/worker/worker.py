@@ -26,6 +26,7 @@ from katana_asgi.worker.channel import Budgets, ShutdownMode
 from katana_asgi.worker.faults import DescriptorWatch, pass_over_host_names
 from katana_asgi.worker.forked import released_in_forks
 from katana_asgi.worker.inspection import inspected, watched_loop
+from katana_asgi.worker.invalidations import apply_message, relay_through
 from katana_asgi.worker.loop import loop_factory, loop_name, run_to_end
 from katana_asgi.worker.memory import settle
 from katana_asgi.worker.recycling import Recycling
@@ -138,6 +139,8 @@ async def _serve(
         if channel is not None:
             follower = _Follower(server, channel)
             asyncio.get_running_loop().add_reader(channel.fileno(), follower.read)
+            if config.cache:
+                relay_through(channel)
         if orders is not None:
             orders.loop = asyncio.get_running_loop()
         async with observed(server, channel) as publisher:
@@ -253,6 +256,8 @@ class _Follower:
             match message["type"]:
                 case "reopen":
                     reopen_logs()
+                case "invalidate":
+                    apply_message(message)
                 case "quit":
                     self._server.stop(force=True)
                 case "stop":

@@ -307,14 +307,17 @@ async def test_an_id_of_the_applications_own_stays_alone(lines):
         assert (await server.exchange(get())).header(b"x-request-id") == b"mine"
 
 
-async def test_lines_of_many_requests_do_not_carry_the_id_of_one(lines):
+async def test_lines_of_many_requests_carry_the_id_of_their_own(lines):
     seen = []
     lines.addFilter(RequestIdFilter())
     lines.addFilter(lambda record: seen.append(record.request_id) or True)
     async with running(echo, **SETTINGS, request_id="generate") as server:
-        await server.exchange(get())
-        await lines.next()
-    assert seen == [None]
+        sent = [await server.exchange(get()) for _ in range(2)]
+        for _ in sent:
+            await lines.next()
+    ids = [response.header(b"x-request-id").decode() for response in sent]
+    assert len(set(ids)) == 2
+    assert seen == ids
 
 
 async def test_server_timing_tells_how_long_the_answer_took(lines):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from katana_asgi.cache import invalidate
 from tests.support import running, within
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TEXT = b"the same words again and again, " * 100
 
@@ -102,3 +106,126 @@ async def test_without_settings_nothing_is_stored_or_compressed(http: str) -> No
             )
             assert (answer.body, application.calls) == (TEXT, calls)
             assert answer.header(b"vary") is None
+
+
+# -- hits before the application is called
+
+
+class Calls:
+    """Counts how often what stands around the application is called."""
+
+    def __init__(self, server: Any) -> None:
+        context = server.server.context
+        self._application = context.application
+        context.application = self
+        self.count = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.count += 1
+        await self._application(scope, receive, send)
+
+
+async def test_a_hit_needs_no_call(http: str) -> None:
+    settings = {"http": http, "lifespan": "off", "cache": 2**20}
+    async with running(Application(), **settings) as server:
+        calls = Calls(server)
+        async with await server.connect() as client:
+            for line in (b"GET /a", b"GET /a", b"HEAD /a", b"GET /a?b", b"GET /private"):
+                head = line + b" HTTP/1.1\r\nHost: x\r\n\r\n"
+                await client.send(head)
+                await client.response(line.split()[0].decode())
+            await client.send(b'GET /a HTTP/1.1\r\nHost: x\r\nIf-None-Match: "1"\r\n\r\n')
+            assert (await client.response()).status == 304
+    assert calls.count == 3
+    assert server.server.requests == 6
+
+
+async def test_the_same_read_again_does_not_outlive_what_is_stored(http: str) -> None:
+    application = Application()
+    settings = {"http": http, "lifespan": "off", "cache": 2**20}
+    async with running(application, **settings) as server, await server.connect() as client:
+        for _ in range(3):
+            await client.send(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+            await client.response()
+        assert application.calls == 1
+        invalidate("/a")
+        await client.send(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await client.response()).header(b"age") is None
+    assert application.calls == 2
+
+
+async def test_what_a_trusted_proxy_says_is_part_of_the_key(http: str) -> None:
+    application = Application()
+    settings = {"http": http, "lifespan": "off", "cache": 2**20}
+    forwarded = b"X-Forwarded-Proto: https\r\n"
+    async with running(application, **settings) as server, await server.connect() as client:
+        for fields in (b"", b"", forwarded, forwarded, b""):
+            await client.send(b"GET /a HTTP/1.1\r\nHost: x\r\n" + fields + b"\r\n")
+            assert (await client.response()).body == TEXT
+    assert application.calls == 2
+
+
+async def test_hits_are_not_held_back_and_have_the_id_of_their_own_request(http: str) -> None:
+    application = Application()
+    settings = {"http": http, "lifespan": "off", "cache": 2**20}
+    async with running(application, limit_concurrency=1, **settings) as server:
+        await server.exchange(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+        application.gate.clear()
+        async with await server.connect() as waiting:
+            await waiting.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+            while application.calls < 2:
+                await asyncio.sleep(0)
+            hit = await server.exchange(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+            other = await server.exchange(b"GET /b HTTP/1.1\r\nHost: x\r\n\r\n")
+            application.gate.set()
+            await waiting.response()
+    assert (hit.status, other.status) == (200, 503)
+    async with running(application, request_id="generate", **settings) as server:
+        ids = [
+            (await server.exchange(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n")).header(b"x-request-id")
+            for _ in range(3)
+        ]
+    assert len(set(ids)) == 3
+    assert None not in ids
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_compression_leaves_files_by_path_and_heads_alone(
+    http: str, tmp_path: Path, method: str
+) -> None:
+    path = tmp_path / "page.html"
+    path.write_bytes(TEXT)
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-type", b"text/html"), (b"content-length", b"%d" % len(TEXT))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        if method == "GET":
+            await send({"type": "http.response.pathsend", "path": str(path)})
+        else:
+            await send({"type": "http.response.body"})
+
+    settings = {"http": http, "lifespan": "off", "compress": True}
+    request = method.encode() + b" / HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n"
+    async with running(application, **settings) as server:
+        response = await server.exchange(request, method=method)
+    assert response.header(b"content-encoding") is None
+    assert response.body == (TEXT if method == "GET" else b"")
+
+
+async def test_compressed_content_has_its_trailers(http: str) -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-type", b"text/plain")]
+        start = {"type": "http.response.start", "status": 200, "headers": headers}
+        await send({**start, "trailers": True})
+        await send({"type": "http.response.body", "body": TEXT})
+        await send({"type": "http.response.trailers", "headers": [(b"x-a", b"1")]})
+
+    settings = {"http": http, "lifespan": "off", "compress": True}
+    fields = b"Host: x\r\nAccept-Encoding: gzip\r\nTE: trailers\r\n\r\n"
+    async with running(application, **settings) as server, await server.connect() as client:
+        await client.send(b"GET / HTTP/1.1\r\n" + fields)
+        head = await client.head()
+        content = await within(client.reader.readuntil(b"0\r\nx-a: 1\r\n\r\n"))
+    assert head.header(b"content-encoding") == b"gzip"
+    size, _, rest = content.partition(b"\r\n")
+    assert gzip.decompress(rest[: int(size, 16)]) == TEXT

@@ -167,6 +167,29 @@ async def test_a_file_after_its_message_is_a_whole_response(http: str, tmp_path:
     assert failed == ["LocalProtocolError"]
 
 
+@pytest.mark.parametrize("announced", [(), ((b"content-length", b"7"),)])
+async def test_a_file_may_come_when_its_head_has_gone_alone(
+    http: str, tmp_path: Path, announced: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    head_came = asyncio.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send(start(*announced))
+        await head_came.wait()
+        await send({"type": "http.response.pathsend", "path": str(path)})
+
+    async with running(application, http=http, lifespan="off") as server:
+        async with await server.connect() as client:
+            await client.send(GET)
+            head = await client.head()
+            head_came.set()
+            expected = b"content" if announced else b"7\r\ncontent\r\n0\r\n\r\n"
+            assert await within(client.reader.readexactly(len(expected))) == expected
+    assert head.status == 200
+
+
 async def test_starlette_sends_files_by_path_and_parts_of_them(http: str, tmp_path: Path) -> None:
     path = tmp_path / "file.bin"
     path.write_bytes(content_of(3 * 1048576))

@@ -244,7 +244,7 @@ async def test_options_for_the_whole_server_is_answered(http):
 
 async def test_the_http_2_preface_is_refused_cleanly(http):
     probe = Probe(ok)
-    async with talking(probe, http=http) as client:
+    async with talking(probe, http=http, http2="off") as client:
         await client.send(
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
         )

@@ -243,7 +243,11 @@ async def test_without_lifespan_state_is_a_dictionary_of_its_own(http):
 
 async def test_extensions_name_nothing_that_does_not_work(http):
     scope = await scope_of(get(), http)
-    assert scope["extensions"] == {}
+    assert scope["extensions"] == {
+        "http.response.early_hint": {},
+        "http.response.pathsend": {},
+        "http.response.zerocopysend": {},
+    }
 
 
 async def test_what_a_request_does_to_its_scope_does_not_reach_the_next(http):
@@ -251,10 +255,12 @@ async def test_what_a_request_does_to_its_scope_does_not_reach_the_next(http):
     seen = []
 
     async def vandal(scope, receive, send):
-        seen.append((scope["asgi"].copy(), list(scope["headers"]), dict(scope["extensions"])))
+        extensions = {name: value.copy() for name, value in scope["extensions"].items()}
+        seen.append((scope["asgi"].copy(), list(scope["headers"]), extensions))
         scope["asgi"].clear()
         scope["headers"].clear()
         scope["extensions"]["x"] = {}
+        scope["extensions"]["http.response.pathsend"]["x"] = 1
         scope.clear()
         await respond(send)
 
@@ -263,7 +269,11 @@ async def test_what_a_request_does_to_its_scope_does_not_reach_the_next(http):
             await client.send(get("/same"))
             assert (await client.response()).status == 200
     assert seen[0] == seen[1] == seen[2]
-    assert seen[0] == ({"version": "3.0", "spec_version": "2.3"}, [(b"host", b"example")], {})
+    asgi, headers, extensions = seen[0]
+    assert asgi == {"version": "3.0", "spec_version": "2.3"}
+    assert headers == [(b"host", b"example")]
+    assert "x" not in extensions
+    assert set(map(str, extensions.values())) == {"{}"}
 
 
 variable: ContextVar[str] = ContextVar("variable", default="unset")

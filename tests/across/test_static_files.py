@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
-from support import Connection, running
+
+from katana_asgi import StaticFiles, StaticRoute
+from tests.support import Connection, running
 
 
 @pytest.fixture
@@ -19,6 +23,10 @@ async def application(scope, receive, send):
     await send({"type": "http.response.body", "body": b"application"})
 
 
+def mounted(directory):
+    return [StaticFiles("/assets", str(directory))]
+
+
 async def ask(client: Connection, line: bytes, *fields: bytes, method: str = "GET"):
     head = b"\r\n".join((line + b" HTTP/1.1", b"Host: a", *fields))
     await client.send(head + b"\r\n\r\n")
@@ -26,9 +34,9 @@ async def ask(client: Connection, line: bytes, *fields: bytes, method: str = "GE
 
 
 async def test_files_and_the_application_share_a_connection(assets, http):
-    mounts = [f"/assets={assets}"]
+    mounts = mounted(assets)
     async with running(application, http=http, static_dir=mounts) as server:
-        async with await Connection.open(*server.addresses[0]) as client:
+        async with await server.connect() as client:
             small = await ask(client, b"GET /assets/small.txt")
             assert (small.status, small.body) == (200, b"small\n")
             assert small.header(b"content-type") == b"text/plain; charset=utf-8"
@@ -49,8 +57,133 @@ async def test_files_and_the_application_share_a_connection(assets, http):
 
 @pytest.mark.parametrize("path", [b"/assets/.hidden", b"/assets/..%2f..%2fetc/passwd"])
 async def test_what_lies_outside_or_is_hidden_is_not_served(assets, http, path):
-    async with running(application, http=http, static_dir=[f"/assets={assets}"]) as server:
-        async with await Connection.open(*server.addresses[0]) as client:
+    async with running(application, http=http, static_dir=mounted(assets)) as server:
+        async with await server.connect() as client:
             answer = await ask(client, b"GET " + path)
-            assert answer.status in (400, 404)
-            assert b"secret" not in answer.body
+            assert answer.body == b"application"
+
+
+# -- small files from memory, before the application is called
+
+
+class Counting:
+    """Counts its calls."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def __call__(self, scope, receive, send):
+        self.calls += 1
+        await application(scope, receive, send)
+
+
+@pytest.fixture
+def settled(monkeypatch):
+    """Changes count as settled at once, and memory is trusted for long."""
+    monkeypatch.setattr("katana_asgi.files.mount._SETTLED", -1.0)
+    monkeypatch.setattr("katana_asgi.files.mount._TRUSTED_FOR", 60.0)
+
+
+async def test_a_file_in_memory_needs_no_call(assets, http, settled):
+    app = Counting()
+    async with running(app, http=http, lifespan="off", static_dir=mounted(assets)) as server:
+        server.server.context.application = refuse_once(server.server.context)
+        async with await server.connect() as client:
+            answers = [await ask(client, b"GET /assets/small.txt") for _ in range(3)]
+            tag = b"If-None-Match: " + answers[0].header(b"etag")
+            same = await ask(client, b"GET /assets/small.txt", tag)
+            head = await ask(client, b"HEAD /assets/small.txt", method="HEAD")
+            part = await ask(client, b"GET /assets/small.txt", b"Range: bytes=1-2")
+            once = server.server.context.application
+    assert {answer.body for answer in answers} == {b"small\n"}
+    assert [set(answer.headers) - {("date", 0)} for answer in answers[1:]] == [
+        set(answers[0].headers)
+    ] * 2
+    assert (same.status, head.status, part.status) == (304, 200, 206)
+    assert part.body == b"ma"
+    assert app.calls == 0
+    assert once.calls == 1
+
+
+class refuse_once:  # noqa: N801 - reads as what it does
+    """Counts how often the wrapped application is called."""
+
+    def __init__(self, context) -> None:
+        self._application = context.application
+        self.calls = 0
+
+    async def __call__(self, scope, receive, send):
+        self.calls += 1
+        await self._application(scope, receive, send)
+
+
+async def test_the_same_read_again_gets_the_file_as_it_is_now(assets, http, monkeypatch):
+    """Static routes remember the last read; a file that changes must not be remembered so."""
+    monkeypatch.setattr("katana_asgi.files.mount._SETTLED", -1.0)
+    monkeypatch.setattr("katana_asgi.files.mount._TRUSTED_FOR", 0.05)
+    async with running(application, http=http, static_dir=mounted(assets)) as server:
+        async with await server.connect() as client:
+            for _ in range(3):
+                assert (await ask(client, b"GET /assets/small.txt")).body == b"small\n"
+            (assets / "small.txt").write_bytes(b"changed\n")
+            await asyncio.sleep(0.06)
+            assert (await ask(client, b"GET /assets/small.txt")).body == b"changed\n"
+            (assets / "small.txt").unlink()
+            await asyncio.sleep(0.06)
+            assert (await ask(client, b"GET /assets/small.txt")).body == b"application"
+
+
+async def test_static_routes_come_first_and_files_below_a_root_path(assets, http):
+    route = StaticRoute("/assets/small.txt", body=b"route")
+    settings = {
+        "http": http,
+        "static_dir": mounted(assets),
+        "root_path": "/r",
+    }
+    async with running(application, static_route=[route], **settings) as server:
+        async with await server.connect() as client:
+            assert (await ask(client, b"GET /assets/small.txt")).body == b"route"
+            assert (await ask(client, b"HEAD /assets/large.bin", method="HEAD")).header(
+                b"content-length"
+            ) == b"2097152"
+
+
+async def test_pipelined_files_come_in_their_order(assets, http, settled):
+    get = b"GET /assets/%b HTTP/1.1\r\nHost: a\r\n\r\n"
+    names = [b"small.txt", b"large.bin", b"small.txt", b"none", b"small.txt"]
+    async with running(application, http=http, static_dir=mounted(assets)) as server:
+        async with await server.connect() as client:
+            for _ in range(2):
+                await client.send(b"".join(get % name for name in names))
+                bodies = [(await client.response()).body for _ in names]
+                large = bytes(range(256)) * 8192
+                assert bodies == [b"small\n", large, b"small\n", b"application", b"small\n"]
+
+
+async def test_requests_with_content_or_an_upgrade_are_not_answered_from_memory(
+    assets, http, settled
+):
+    async with running(application, http=http, static_dir=mounted(assets)) as server:
+        async with await server.connect() as client:
+            await ask(client, b"GET /assets/small.txt")
+            await client.send(
+                b"GET /assets/small.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+            )
+            assert (await client.response()).body == b"small\n"
+            assert (await ask(client, b"POST /assets/small.txt")).body == b"application"
+
+
+async def test_files_in_memory_are_in_the_access_log(assets, http, settled, caplog):
+    settings = {
+        "http": http,
+        "static_dir": mounted(assets),
+        "access_log": True,
+    }
+    with caplog.at_level("INFO", "katana_asgi.access"):
+        async with running(application, **settings) as server:
+            async with await server.connect() as client:
+                for _ in range(2):
+                    await ask(client, b"GET /assets/small.txt")
+                await ask(client, b"GET /assets/large.bin", b"Range: bytes=5-104")
+    lines = [record.getMessage() for record in caplog.records if "/assets" in record.getMessage()]
+    assert len(lines) == 3

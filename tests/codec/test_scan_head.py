@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from katana_asgi import codec
-from katana_asgi.codec import CHUNKED, EXPECT_CONTINUE, KEEP_ALIVE, UPGRADE
+from katana_asgi.codec import CHUNKED, EXPECT_CONTINUE, KEEP_ALIVE, TRAILERS, UPGRADE
 from katana_asgi.errors import RemoteProtocolError
 from tests.codec.twins import NATIVE, attributes, head_of, native_only, outcome, scans
 from tests.wire.corpus import CASES
@@ -285,6 +285,10 @@ def test_an_authority_in_the_target_replaces_host(line, fields, index):
         ([b"Upgrade: h2c"], KEEP_ALIVE, 0),
         ([b"Upgrade: h2c", b"Connection: upgrade"], KEEP_ALIVE | UPGRADE, 0),
         ([b"Connection: upgrade"], KEEP_ALIVE, 0),
+        ([b"TE: trailers"], KEEP_ALIVE | TRAILERS, 0),
+        ([b"TE: gzip;q=0.5 ,Trailers"], KEEP_ALIVE | TRAILERS, 0),
+        ([b"TE: gzip", b"TE: trailers"], KEEP_ALIVE | TRAILERS, 0),
+        ([b"TE: trailers;q=1"], KEEP_ALIVE, 0),
     ],
 )
 def test_few_fields_decide_framing_and_persistence(fields, framing, length):

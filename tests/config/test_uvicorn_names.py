@@ -96,10 +96,12 @@ def test_a_flag_of_uvicorn_means_what_it_can_and_says_what_it_cannot(
     assert all(note.startswith("flag --") for note in config.notes)
 
 
-def test_http2_is_taken_with_or_without_an_effect() -> None:
-    config = parsed("--http2", "a:b")
-    assert config.app == "a:b"
-    assert bool(config.notes) is ("http2" not in SETTINGS)
+def test_http2_is_taken_without_a_value() -> None:
+    for words in (["--http2", "a:b"], ["a:b", "--http2"], ["a:b", "--http2", "auto"]):
+        config = parsed(*words)
+        assert (config.app, config.http2, config.notes) == ("a:b", "auto", ())
+    assert Config("a:b", http2=True).http2 == "auto"
+    assert Config("a:b", http2=False).http2 == "off"
 
 
 def test_a_boolean_with_another_value_is_refused() -> None:
@@ -226,7 +228,7 @@ def test_a_configuration_has_no_attributes_of_its_own_choice() -> None:
 
 
 def test_synonyms_are_those_of_settings() -> None:
-    assert SYNONYMS.keys() - {"http2"} <= SETTINGS.keys()
+    assert SYNONYMS.keys() <= SETTINGS.keys()
+    assert not TAKEN.keys() & SETTINGS.keys()
     for name, values in SYNONYMS.items():
-        if name in SETTINGS:
-            assert {each.value for each in values.values()} <= set(SETTINGS[name].choices)
+        assert {each.value for each in values.values()} <= set(SETTINGS[name].choices)

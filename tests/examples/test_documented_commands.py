@@ -30,6 +30,8 @@ PAGES = [
     "README.md",
     "docs/troubleshooting.md",
     "docs/deployment/monitoring.md",
+    "docs/files.md",
+    "docs/cache.md",
     *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs" / "guide").glob("*.md"))),
 ]
 
@@ -84,7 +86,9 @@ def place(tmp_path: Path, monkeypatch, certificates: dict[str, bytes]) -> Path:
     """A directory with what the commands name, and no settings from elsewhere."""
     (tmp_path / "public").mkdir()
     (tmp_path / "public" / "robots.txt").write_text("User-agent: *\n")
-    (tmp_path / "src").mkdir()
+    for name in ("src", "media", "dist/assets"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "dist" / "index.html").write_text("<!doctype html>\n")
     for name, content in certificates.items():
         (tmp_path / name).write_bytes(content)
     (tmp_path / "main.py").write_text(blocks("README.md", "python")[0])

@@ -26,6 +26,7 @@ BACK_ENDS = ("native", "httptools", "h11") if codec.NATIVE else ("httptools", "h
 
 SETTINGS: dict[str, Any] = {
     "date_header": False,
+    "http2": "off",
     "server_header": False,
     "limit_request_line": 200,
     "limit_header_size": 400,

@@ -114,8 +114,8 @@ def aiohttp_(url, size, trust):
 
 
 def curl(url, size, trust, *further):
-    command = ["curl", "-s", "--noproxy", "*", "-o", "/dev/null", "-w", "%{http_code}"]
-    command += ["--http1.1", "--data-binary", "@-", "-m", str(WAIT), *further, url]
+    command = ["curl", "-s", "--noproxy", "*", "--http1.1", "-o", "/dev/null", "-w", "%{http_code}"]
+    command += ["--data-binary", "@-", "-m", str(WAIT), *further, url]
     if trust is not None:
         command += ["--cacert", trust.file]
     done = subprocess.run(command, input=BLOB[:size], capture_output=True, check=False)
@@ -128,7 +128,7 @@ def curl_at_once(url, size, trust):
 
 
 def curl_1_0(url, size, trust):
-    return curl(url, size, trust, "--http1.0", "-H", "Expect:")
+    return curl(url, size, trust, "-0", "-H", "Expect:")
 
 
 def curl_chunked(url, size, trust):

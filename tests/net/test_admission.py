@@ -42,6 +42,7 @@ def time(monkeypatch):
     """A hand-set time for the pauses between searches."""
     now = SimpleNamespace(value=1000.0)
     monkeypatch.setattr(admission_module, "monotonic", lambda: now.value)
+    monkeypatch.setattr(admission_module, "thread_time", lambda: now.value)
     return now
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from route_requests import answered, get, values
 
+from katana_asgi.config.media_types import media_type_of
 from katana_asgi.config.model import Config, StaticRoute
 from katana_asgi.errors import ConfigurationError
-from katana_asgi.routes.files import content_type_of
 from katana_asgi.routes.table import RouteTable
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
         ("a.json", "application/json"),
         ("a.png", "image/png"),
         ("a.txt.gz", "application/gzip"),
-        ("a.tar.bz2", "application/octet-stream"),
+        ("a.tar.bz2", "application/x-bzip2"),
         ("a", "application/octet-stream"),
         ("a.no-such-type", "application/octet-stream"),
     ],
 )
 def test_the_name_of_a_file_tells_its_type(name: str, content_type: str) -> None:
-    assert content_type_of(name) == content_type
+    assert media_type_of(name) == content_type
 
 
 def test_a_configuration_gives_its_routes_and_its_files(tmp_path: Path) -> None:

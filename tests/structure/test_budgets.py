@@ -32,6 +32,7 @@ LONG_MODULES = {
 LARGE_CLASSES = {
     "http2/connection.py:Http2Connection": "the one owner of its own state and of all streams",
     "http1/connection.py:Http1Connection": "the one owner of the state and the order of requests",
+    "asgi/extended.py:TrailersExchange": "an exchange, with what it owes behind its content",
     "asgi/context.py:WorkerContext": "one per worker: what all others need is copied here once",
     "websocket/writing.py:WebSocketWriter": "an exchange and a frame connection in one",
     "websocket/lifecycle.py:WebSocketLifecycle": "an exchange and a frame connection in one",
@@ -40,6 +41,7 @@ LARGE_CLASSES = {
 """Classes above the limits, each with its reason; slots count with those of all bases."""
 
 LONG_DESCENT = {
+    "asgi/extended.py:TrailersExchange": "an exchange with extensions, for clients of trailers",
     "config/kinds.py": "each kind of setting narrows the one it comes from",
     "config/members.py": "each kind of setting narrows the one it comes from",
     "config/static_files.py:StaticDirKind": "each kind of setting narrows the one it comes from",

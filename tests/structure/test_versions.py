@@ -20,6 +20,7 @@ NEUTRAL = {"asgi", "http", "net", "observe", "routes"}
 find_wire_form = re.compile(r"HTTP/1\.|\r\n|connection: *", re.IGNORECASE).search
 
 WIRE_FORMS = {
+    "http/ranges.py": "the lines of multipart/byteranges, which is MIME in every version",
     "net/proxy_protocol.py": "the PROXY header is lines of its own, in front of any version",
     "net/tls.py": "the name of HTTP/1.1 in ALPN",
     "net/tls_listener.py": "plain HTTP on a port for TLS is told so: nothing else was agreed",

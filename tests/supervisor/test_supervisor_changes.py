@@ -17,7 +17,7 @@ from tests.support import ServerProcess
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
 
 MAIN = """
-import asyncio, os, time
+import asyncio, os, sys, time
 VERSION = 1
 
 async def app(scope, receive, send):
@@ -28,6 +28,7 @@ async def app(scope, receive, send):
         await send({"type": "lifespan.shutdown.complete"})
         return
     if scope["path"] == "/block":
+        print("blocking", file=sys.stderr)
         time.sleep(3600)
     if scope["path"] == "/notice":
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -388,8 +389,8 @@ def test_a_blocked_process_can_be_stopped(place):
         ServerProcess("main:app", cwd=place) as server,
         connect(server.wait_listening()) as client,
     ):
-        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /block HTTP/1.1\r\nHost: a\r\n\r\n")
-        client.recv(65536)
+        client.sendall(b"GET /block HTTP/1.1\r\nHost: a\r\n\r\n")
+        server.wait_for("blocking")
         server.signal(signal.SIGTERM)
         server.signal(signal.SIGINT)
         status = server.finish()

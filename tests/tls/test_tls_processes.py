@@ -337,7 +337,7 @@ def test_curl_gets_an_answer_over_tls(serve, site):
     where = f"https://localhost:{port}/"
     pid = subprocess.run([*common, where, where], capture_output=True, check=True).stdout
     assert pid.isdigit()
-    large = [*common, "--data-binary", "@-", "-w", " %{http_code}", where]
+    large = [*common, "--http1.1", "--data-binary", "@-", "-w", " %{http_code}", where]
     told = subprocess.run(large, input=bytes(2**22), capture_output=True, check=True).stdout
     assert told.endswith(b" 200")
 

@@ -1,0 +1,72 @@
+"""The response caches of several workers, which are invalidated together."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from tests.support import Connection, ServerProcess, within
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+APPLICATION = """
+import os
+from katana_asgi.cache import invalidate
+
+calls = 0
+
+async def app(scope, receive, send):
+    global calls
+    if scope["type"] == "lifespan":
+        raise RuntimeError
+    headers = [(b"cache-control", b"public, max-age=600"), (b"cache-tag", b"all-of-them")]
+    if scope["path"] == "/forget":
+        invalidate(tag="all-of-them")
+        headers = []
+    elif scope["method"] == "GET":
+        calls += 1
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"%d %d" % (os.getpid(), calls)})
+"""
+
+
+async def bodies(url: str, count: int) -> set[bytes]:
+    """What a number of connections get, which the kernel spreads over the workers."""
+    host, port = url.removeprefix("http://").split(":")
+
+    async def body() -> bytes:
+        async with await Connection.open(host, int(port)) as client:
+            await client.send(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+            return (await client.response()).body
+
+    return set(await asyncio.gather(*[body() for _ in range(count)]))
+
+
+async def ask(url: str, line: bytes) -> None:
+    host, port = url.removeprefix("http://").split(":")
+    async with await Connection.open(host, int(port)) as client:
+        await client.send(line + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        assert (await client.response()).status == 200
+
+
+async def until(url: str, calls: bytes) -> set[bytes]:
+    """Ask until both workers have called the application so often; what both say."""
+    seen: set[bytes] = set()
+    while sum(each.endswith(b" " + calls) for each in seen) < 2:
+        seen |= await bodies(url, 8)
+    return {each for each in seen if each.endswith(b" " + calls)}
+
+
+async def test_an_invalidation_reaches_all_workers(tmp_path: Path) -> None:
+    (tmp_path / "cached.py").write_text(APPLICATION)
+    arguments = ("cached:app", "--app-dir", str(tmp_path), "--workers", "2", "--cache", "1MiB")
+    with ServerProcess(*arguments) as process:
+        url = process.wait_listening()
+        await within(until(url, b"1"))
+        assert len(await bodies(url, 16)) <= 2  # all of them are hits
+        await ask(url, b"POST /a")  # an unsafe method that succeeds, at one of the workers
+        await within(until(url, b"2"))
+        await ask(url, b"GET /forget")
+        await within(until(url, b"3"))
+        assert process.stop() == 0
