@@ -193,13 +193,14 @@ class Http1Writer:
         self.flush()
         if self._connection is None or not part.length:
             return
-        self._probes = 0
+        self._probes = MOST_PROBES  # a zero would be content now
         if self._chunked:
             self._write(b"%x\r\n" % part.length)
         if not await self._send_by_kernel(part, progress):
             await self._send_by_reading(part, progress)
         if self._chunked and self._connection is not None:
             self._write(b"\r\n")
+        self._probes = 0
 
     async def _send_by_kernel(self, part: FileRange, progress: Callable[[int], None]) -> bool:
         """Whether sendfile could be used; where it could, all is done."""

@@ -37,6 +37,7 @@ ON_BOTH_LOOPS = (
     "test_a_stream_that_does_not_listen_is_cancelled",
     "test_a_stream_whose_upload_is_not_read_ends",
     "test_a_half_closed_client_gets_an_answer_that_takes_its_time",
+    "test_no_probe_comes_between_the_size_and_the_content_of_a_chunk",
     "test_a_handler_that_asks_again_after_the_disconnect_starves_no_other",
 )
 """Where the transports have a part in it."""

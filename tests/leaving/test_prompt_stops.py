@@ -49,9 +49,15 @@ def seconds_to_stop(place, flags, clients, requests, trust):
         return time.monotonic() - begin
 
 
-@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-@pytest.mark.parametrize("supervision", SUPERVISION)
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize(
+    ("loop", "supervision", "tls"),
+    [
+        ("asyncio", "single", False),
+        ("asyncio", "supervised", True),
+        ("uvloop", "single", True),
+        ("uvloop", "supervised", False),
+    ],
+)
 def test_idle_clients_do_not_hold_up_a_stop(tmp_path, site, loop, supervision, tls):
     if loop == "uvloop":
         pytest.importorskip(loop)

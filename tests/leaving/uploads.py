@@ -128,7 +128,7 @@ def curl_at_once(url, size, trust):
 
 
 def curl_1_0(url, size, trust):
-    return curl(url, size, trust, "-0", "-H", "Expect:")
+    return curl(url, size, trust, "--http1.0", "-H", "Expect:")
 
 
 def curl_chunked(url, size, trust):
