@@ -92,8 +92,8 @@ def test_a_page_its_requests_and_its_websocket_share_http_2(browser, tmp_path):
     certificate = tmp_path / "site.pem"
     issued = trustme.CA().issue_cert("localhost")
     issued.private_key_and_cert_chain_pem.write_to_path(str(certificate))
-    (tmp_path / "site.py").write_text(APPLICATION)
-    arguments = ("site:app", "--app-dir", str(tmp_path), "--ssl-certfile", str(certificate))
+    (tmp_path / "paged.py").write_text(APPLICATION)
+    arguments = ("paged:app", "--app-dir", str(tmp_path), "--ssl-certfile", str(certificate))
     with ServerProcess(*arguments, "--lifespan", "off", cwd=ROOT) as server:
         port = server.wait_listening().rpartition(":")[2]
         browser.get(f"https://localhost:{port}/")
@@ -106,5 +106,5 @@ def test_a_page_its_requests_and_its_websocket_share_http_2(browser, tmp_path):
         WebDriverWait(browser, TIMEOUT, 0.05).until(lambda _: text("count"))
         assert text("count") == "40"
         assert server.stop() == 0
-        assert '"GET / HTTP/2.0" 200' in server.stderr + server.stdout
-        assert server.stderr.count("WebSocket /socket HTTP/2.0") == 1
+        assert '"GET / HTTP/2.0" 200' in server.stdout
+        assert server.stdout.count("WebSocket /socket HTTP/2.0") == 1

@@ -75,8 +75,6 @@ async def test_curl(certified, tmp_path):
         assert await run(*curl, f"{url}/hello") == "/hello2 200"
         assert await run(*curl, "-T", str(upload), f"{url}/size") == "50000002 200"
         assert (await run(*curl, "-I", f"{url}/hello")).startswith("HTTP/2 200")
-        several = await run(*curl, "-Z", *[f"{url}/{n}" for n in range(10)])
-        assert several.count("2 200") == 10
         upgraded = await run("curl", "-sS", "--http2", "-w", " %{http_version}", f"{url}/hello")
         assert upgraded == "/hello 1.1"  # an upgrade to h2c is ignored
     async with running(application, lifespan="off", **certified.settings) as server:
@@ -85,6 +83,9 @@ async def test_curl(certified, tmp_path):
         assert await run(*curl, f"{url}/hello") == "/hello 2"
         assert await run(*curl, "--http1.1", f"{url}/hello") == "/hello 1.1"
         assert await run(*curl, "-T", str(upload), f"{url}/size") == "5000000 2"
+        # At once: over TLS only, without it curl 7.88 fails with every server.
+        several = await run(*curl, "-Z", *[f"{url}/{n}" for n in range(10)])
+        assert several.count(" 2") >= 10
 
 
 @pytest.mark.skipif(find_spec("httpx") is None, reason="httpx is not installed")
