@@ -663,6 +663,17 @@ class Http2Connection(asyncio.Protocol):
         """Since when it only waits for its client to close; ``None``: it does not."""
         return self._end_due - LINGER if self._state is _FAILED else None
 
+    @property
+    def open_streams(self) -> int:
+        """How many streams are open."""
+        return len(self._streams)
+
+    @property
+    def open_tunnels(self) -> int:
+        """How many of them are open WebSockets."""
+        streams = self._streams.values()
+        return sum(stream.tunnel is not None and stream.tunnel.open for stream in streams)
+
     def shutdown(self) -> None:
         """Come to an end: the worker drains (RFC 9113 §6.8).
 

@@ -49,8 +49,7 @@ def answer(
             stream.refuse(refusal)
             return
     if checked.protocol is None:
-        trailers = (b"te", b"trailers") in head.fields
-        exchange = open_exchange(context, stream, head, peer, trailers=trailers)
+        exchange = open_exchange(context, stream, head, peer, trailers=checked.takes_trailers)
     else:
         if settings.connect is None:
             stream.refuse(NO_TUNNEL)

@@ -19,6 +19,9 @@ __all__ = ["DefaultBlocks", "field_block", "refusal_block", "response_block", "s
 
 ROOM: Final = "http2"
 
+_CONNECTION_SPECIFIC: Final = frozenset({b"connection", b"upgrade"})
+"""Fields of refusals that HTTP/2 does not have (RFC 9113 §8.2.2)."""
+
 _CONTENT_LENGTH: Final = NAME_CODES[b"content-length"]
 
 
@@ -74,7 +77,8 @@ def response_block(
 
 def refusal_block(refusal: Refusal, defaults: DefaultBlocks) -> bytes:
     """The block of a response of the server's own."""
-    return encode_status(refusal.status) + field_block(refusal.pairs) + defaults.variants[0]
+    pairs = [pair for pair in refusal.pairs if pair[0] not in _CONNECTION_SPECIFIC]
+    return encode_status(refusal.status) + field_block(pairs) + defaults.variants[0]
 
 
 class _Rendered:

@@ -23,7 +23,7 @@ from katana_asgi.observe.access_values import (
     phrase,
 )
 from katana_asgi.observe.escapes import as_json, as_text
-from katana_asgi.observe.record import NAMES, NO_HEAD
+from katana_asgi.observe.record import NAMES, NO_HEAD, PROTOCOLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -194,7 +194,9 @@ class AccessFormat:
             case "m" | "method" | "H" | "protocol":
                 # Tokens (RFC 9110 §9.1): there is nothing to escape.
                 quote = "'\"'" if self._json else "''"
-                text = "{head.method}" if atom.name in ("m", "method") else "HTTP/{head.version}"
+                self._names["protocols"] = PROTOCOLS
+                method = atom.name in ("m", "method")
+                text = "{head.method}" if method else "{protocols[head.version]}"
                 return f'{quote} f"{text}" {quote}'
         return f'f"{self._expression(atom)}"'
 
@@ -262,7 +264,8 @@ class AccessFormat:
     def _request(self, method: str) -> str:
         """The request line; a dash where none was understood."""
         target = self._target()[1:-1]
-        line = f"{method} + ' ' + {target} + ' HTTP/' + head.version"
+        self._names["protocols"] = PROTOCOLS
+        line = f"{method} + ' ' + {target} + ' ' + protocols[head.version]"
         return f"{{'-' if head is no_head else {line}}}"
 
     def _of_field(self, name: bytes, make: Callable[[Any], object] | None = None) -> str:

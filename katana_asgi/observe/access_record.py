@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from katana_asgi.observe.escapes import as_text
 from katana_asgi.observe.loggers import ACCESS
+from katana_asgi.observe.record import PROTOCOLS
 
 if TYPE_CHECKING:
     from katana_asgi.observe.access_values import Values
@@ -49,7 +50,9 @@ class AccessRecord(logging.LogRecord):
         client = _text(values.client(whom))
         method = "WebSocket" if messages is not None else head.method
         target = _text(values.redaction.target(head.target)) or "-"
-        arguments = (client or "-", method, target, head.version, status)
+        protocol = PROTOCOLS[head.version]
+        version = protocol.removeprefix("HTTP/")
+        arguments = (client or "-", method, target, version, status)
         super().__init__(ACCESS, logging.INFO, "", 0, MESSAGE, arguments, None)
         self.line = line
         self.created = ended
@@ -59,7 +62,7 @@ class AccessRecord(logging.LogRecord):
         self.target = target
         self.path = _text(head.raw_path)
         self.query = _text(values.query(head)) if head.query else ""
-        self.protocol = f"HTTP/{head.version}"
+        self.protocol = protocol
         self.status = status
         self.duration = round(times[0] - times[1], 6) if times else None
         self.bytes_in = received

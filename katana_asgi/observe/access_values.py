@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from katana_asgi.http.status import reason_phrase
 from katana_asgi.http.trace_context import trace_id
 from katana_asgi.observe.escapes import REDACTED, redactor
-from katana_asgi.observe.record import NO_HEAD
+from katana_asgi.observe.record import NO_HEAD, PROTOCOLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -68,7 +68,7 @@ class Values:
         if head is NO_HEAD:
             return b"-"
         target = self.redaction.target(head.target)
-        return b"%b %b HTTP/%b" % (head.method.encode(), target, head.version.encode())
+        return b"%b %b %b" % (head.method.encode(), target, PROTOCOLS[head.version].encode())
 
     def query(self, head: RequestHead) -> bytes:
         """The query, without its question mark."""

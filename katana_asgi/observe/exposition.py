@@ -50,6 +50,8 @@ COUNTERS: Final = {
 GAUGES: Final = {
     "concurrency": ("exchanges", "Calls of the application under way."),
     "queue": ("queued_connections", "Connections with requests that wait for the one before."),
+    "http2": ("http2_connections", "Connections that speak HTTP/2."),
+    "streams": ("http2_streams", "Requests and WebSockets that are open on them."),
     "rss": ("resident_memory_bytes", "Resident memory."),
     "descriptors": ("open_descriptors", "Open file descriptors."),
 }

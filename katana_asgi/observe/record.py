@@ -11,7 +11,15 @@ if TYPE_CHECKING:
 
     from katana_asgi.http.message import Field
 
-__all__ = ["NAMES", "NO_HEAD", "Outcome", "Record", "SentFields", "head_without_fields"]
+__all__ = [
+    "NAMES",
+    "NO_HEAD",
+    "PROTOCOLS",
+    "Outcome",
+    "Record",
+    "SentFields",
+    "head_without_fields",
+]
 
 NAMES: Final = (
     "client", "scheme", "head", "status", "fields", "sent", "received", "remark", "messages",
@@ -20,6 +28,17 @@ NAMES: Final = (
 
 NO_HEAD: Final = RequestHead("-", b"-", "-", "", None, "-", b"-", b"", [], 0, ())
 """Instead of a head that never was one."""
+
+
+class _Protocols(dict[str, str]):
+    """Protocols by version as logs have them, and tools that read logs expect them."""
+
+    def __missing__(self, version: str) -> str:
+        name = self[version] = f"HTTP/{version}"
+        return name
+
+
+PROTOCOLS: Final = _Protocols({"2": "HTTP/2.0"})
 
 
 class SentFields(Protocol):

@@ -12,6 +12,7 @@ from katana_asgi.asgi.answers import Answers
 from katana_asgi.config.metrics_settings import admin_place
 from katana_asgi.http1.connection import Http1Connection
 from katana_asgi.http1.tunnel import TransportStream
+from katana_asgi.http2.connection import Http2Connection
 from katana_asgi.observe.statsd import StatsdPush
 
 if TYPE_CHECKING:
@@ -26,12 +27,17 @@ __all__ = ["Publisher"]
 
 def _snapshot(metrics: WorkerMetrics, context: WorkerContext) -> dict[str, Any]:
     """What the worker has counted, and what its connections do now."""
-    gauges = dict.fromkeys(("idle", "active", "websocket", "queue"), 0)
+    gauges = dict.fromkeys(("idle", "active", "websocket", "queue", "http2", "streams"), 0)
     gauges["concurrency"] = context.running
     for each in context.clock.watched:
         if isinstance(each, TransportStream):
             gauges["websocket"] += 1
-        elif each.idle_since is not None:
+            continue
+        if isinstance(each, Http2Connection):
+            gauges["http2"] += 1
+            gauges["streams"] += each.open_streams
+            gauges["websocket"] += each.open_tunnels
+        if each.idle_since is not None:
             gauges["idle"] += 1
         else:
             gauges["active"] += 1

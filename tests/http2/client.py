@@ -32,6 +32,7 @@ class Stream:
     trailers: dict[bytes, bytes] = field(default_factory=dict)
     ended: bool = False
     reset: int | None = None
+    reader: asyncio.StreamReader | None = None  # gets the content of a tunnel instead
 
 
 class Client:
@@ -143,14 +144,21 @@ class Client:
         elif isinstance(event, h2.events.TrailersReceived):
             stream.trailers = dict(event.headers or ())
         elif isinstance(event, h2.events.DataReceived):
-            stream.content += event.data or b""
+            if stream.reader is not None:
+                stream.reader.feed_data(event.data or b"")
+            else:
+                stream.content += event.data or b""
             if self.acknowledges:
                 size = event.flow_controlled_length or 0
                 self.h2.acknowledge_received_data(size, stream.number)
         elif isinstance(event, h2.events.StreamEnded):
             stream.ended = True
+            if stream.reader is not None:
+                stream.reader.feed_eof()
         elif isinstance(event, h2.events.StreamReset):
             stream.reset = int(event.error_code or 0)
+            if stream.reader is not None and not stream.ended:
+                stream.reader.feed_eof()
 
     def flush(self) -> None:
         """Send what ``h2`` has to say."""
