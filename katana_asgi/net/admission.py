@@ -27,6 +27,9 @@ SHARE: Final = 0.9
 PAUSE: Final = 20
 """Wait 20 times as long as a fruitless search took, so searching costs at most 5 % of the loop."""
 
+CHEAP: Final = 0.002
+"""Seconds that a search may take without a pause behind it: among few connections it is cheap."""
+
 UNLIMITED: Final = 2**31
 
 ROOM: Final = 100
@@ -122,7 +125,9 @@ class Admission:
             for each in found:
                 each.abort()
         if not found:
-            self._search_at = now + PAUSE * (thread_time() - begin)
+            spent = thread_time() - begin
+            if spent > CHEAP:
+                self._search_at = now + PAUSE * spent
         leaving += found
         return bool(found)
 

@@ -92,6 +92,7 @@ class Supervisor(Ends):
         self._alive_at = time.monotonic() if self._notifier.watchdog else None
         self._complete = False
         self._faulty_until = 0.0
+        self._turned_at = time.monotonic()  # when the last turn began
         self._status = 0
         super().__init__()
 
@@ -204,12 +205,12 @@ class Supervisor(Ends):
 
     def _wait(self) -> None:
         """Wait for signals, messages and deadlines, and do what they ask for."""
-        began, timeout = time.monotonic(), self._time_to_next_deadline()
-        if timeout is not None:
-            timeout = min(timeout, ROUND)
-        ready = self._selector.select(timeout)
-        late = time.monotonic() - began - ROUND
-        if timeout is not None and late > OWN_DELAY:
+        timeout = self._time_to_next_deadline()
+        ready = self._selector.select(ROUND if timeout is None else min(timeout, ROUND))
+        # From turn to turn: it may be stopped while it works as well as while it waits.
+        before, self._turned_at = self._turned_at, time.monotonic()
+        late = self._turned_at - before - ROUND
+        if late > OWN_DELAY:
             logger.warning("The supervisor did not run for %.1f s", late)
             for worker in self._workers.values():
                 worker.excuse(late)

@@ -21,7 +21,7 @@ import pytest
 from tests.support import TIMEOUT, ServerProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
 MAIN = """
 import asyncio, os, sys
@@ -143,21 +143,20 @@ def test_a_task_of_the_application_that_exits_ends_no_worker(place, loop, kind, 
 # -- descriptors
 
 
-@pytest.fixture
-def few_descriptors() -> Iterator[None]:
-    """Processes that start now may open few files."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+def with_few_descriptors(server: ServerProcess) -> ServerProcess:
+    """Let a process that has just been started open few files.
+
+    Its interpreter takes longer to start than this; the test's own process keeps its limit.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (64, hard))
+    return server
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_without_descriptors_the_server_serves_who_is_there_and_recovers(
-    place, loop, few_descriptors
-):
+def test_without_descriptors_the_server_serves_who_is_there_and_recovers(place, loop):
     arguments = ("--loop", loop, "--limit-connections", "100000", "--no-access-log")
-    with ServerProcess("main:app", *arguments, cwd=place) as server:
+    with with_few_descriptors(ServerProcess("main:app", *arguments, cwd=place)) as server:
         url = server.wait_listening()
         with closing(Client(url)) as steady:
             for again in (False, True):
@@ -191,8 +190,9 @@ def _serves_again(url: str) -> None:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_by_default_connections_leave_descriptors_to_the_application(place, loop, few_descriptors):
-    with ServerProcess("main:app", "--loop", loop, "--no-access-log", cwd=place) as server:
+def test_by_default_connections_leave_descriptors_to_the_application(place, loop):
+    arguments = ("--loop", loop, "--no-access-log")
+    with with_few_descriptors(ServerProcess("main:app", *arguments, cwd=place)) as server:
         url = server.wait_listening()
         clients = [Client(url) for _ in range(40)]
         served = 0

@@ -168,7 +168,7 @@ def test_a_search_in_vain_is_not_repeated_at_once(clock, time, monkeypatch):
         def idle_since(self):
             nonlocal searches
             searches += 1
-            time.value += 0.001
+            time.value += 0.005
 
     clock.watched.add(Busy())
     admission = admission_of(clock, 1)
