@@ -22,9 +22,7 @@ def loggers_as_they_were() -> Iterator[None]:
     before = [(logger.level, logger.propagate, list(logger.handlers)) for logger in found]
     twins = [(getattr(each, "twin", None), getattr(each, "own", None)) for each in found]
     yield
-    for logger, (level, propagate, handlers), (twin, own) in zip(
-        found, before, twins, strict=True
-    ):
+    for logger, (level, propagate, handlers), (twin, own) in zip(found, before, twins, strict=True):
         logger.setLevel(level)
         logger.propagate = propagate
         logger.handlers[:] = handlers
