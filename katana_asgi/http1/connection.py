@@ -85,6 +85,7 @@ class Http1Connection(asyncio.Protocol):
         "_timer",
         "_transport",
         "_unread",
+        "_used",
         "deadline",
         "peer",
         "reading",
@@ -108,7 +109,8 @@ class Http1Connection(asyncio.Protocol):
         self.state = READY
         self.deadline = NEVER
         self._exchange: Exchange | None = None
-        self._head: RequestHead | None = None  # of the present or the last request
+        self._head: RequestHead | None = None  # of the present request; idle, it holds none
+        self._used = False  # there has been a request
         self._routes = context.routes if settings.redirect is None else None
         # The last read that was one request for a static route, and what answered it.
         self._last: tuple[bytes, RequestHead, StaticResponse] | None = None
@@ -290,6 +292,7 @@ class Http1Connection(asyncio.Protocol):
         context, writing = self._context, self.writing
         context.requests += 1
         self._head = head
+        self._used = True
         keep_alive = self._persists(framing) and simple  # what follows otherwise is not wanted
         if context.draining:
             response = response.while_draining()
@@ -299,6 +302,7 @@ class Http1Connection(asyncio.Protocol):
         if context.observer is not None:
             context.observer.answered(self.peer, head, response)
         if keep_alive:
+            self._head = None
             self.state = READY
             self.deadline = context.clock.idle_deadline
             last = self.reading.last
@@ -336,6 +340,7 @@ class Http1Connection(asyncio.Protocol):
         framing = self.reading.framing
         context.requests += 1
         self._head = head
+        self._used = True
         self.state = BUSY
         self.deadline = NEVER
         if writing.batched:
@@ -415,7 +420,7 @@ class Http1Connection(asyncio.Protocol):
             self._exchange = None
             self._finish()
         elif self.reading.complete:
-            self._exchange = None
+            self._exchange = self._head = None
             self.state = READY
             self.deadline = context.clock.idle_deadline
             if not self._serving or self._timer is not None:
@@ -548,7 +553,7 @@ class Http1Connection(asyncio.Protocol):
         Returns whether that is possible.
         """
         hand_over = self._settings.prior_knowledge
-        if hand_over is None or self._head is not None or self.peer.connection_scheme != "http":
+        if hand_over is None or self._used or self.peer.connection_scheme != "http":
             return False
         held = self.reading.take_held()
         self.state = CLOSED
@@ -709,7 +714,7 @@ class Http1Connection(asyncio.Protocol):
             return None  # while its peer takes an answer it is not idle
         settings = self._settings
         # Before the first request the header timeout runs, after it that of keep-alive.
-        if self._head is None:
+        if not self._used:
             return self.deadline - settings.timeout_header
         return self.deadline - settings.timeout_keep_alive
 

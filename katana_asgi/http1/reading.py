@@ -51,6 +51,7 @@ class RequestReader:
         "_misses",
         "_pace",
         "_settings",
+        "_size",
         "_start",
         "_transport",
         "complete",
@@ -65,8 +66,10 @@ class RequestReader:
         self._data = b""  # read, and not used yet from ...
         self._start = 0  # ... here on
         self._beginning: HeadBeginning | None = None  # of a head that has not come whole
-        # The last read that was one head, and what it was parsed to.
+        # The last read that was one head, and what it was parsed to; kept where it was as long as
+        # the one before, so that most idle connections hold none.
         self.last: tuple[bytes, tuple[RequestHead, int]] | None = None
+        self._size = 0  # of the last such read
         self._misses = 0  # reads in a row that were not the last one again
         self._length: int | None = 0  # of the content; None: unknown
         self._content: ContentDecoder | None = None  # reads it, once it has begun to come
@@ -150,7 +153,10 @@ class RequestReader:
         self._misses += 1
         line, size, count = self._settings.head_limits
         found = self._settings.scan_head(data, line, size, count)
-        self.last = None if found is None or self._misses == MISSES else (data, found)
+        self.last = None
+        if found is not None and self._misses < MISSES and len(data) == self._size:
+            self.last = data, found
+        self._size = len(data)
         return found
 
     def _next_found(self) -> RequestHead | None:

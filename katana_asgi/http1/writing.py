@@ -151,6 +151,7 @@ class Http1Writer:
         if more:
             connection.response_begun()
         else:
+            self._head = None
             connection.response_complete()
 
     def _begin_unbounded(self, head: RequestHead, content: bytes) -> bytes:
@@ -251,6 +252,7 @@ class Http1Writer:
             else:
                 self._queue.append(last_chunk)
         self._flush_queue()
+        self._head = None
         connection.response_complete()
 
     def send_informational(self, status: int, fields: tuple[Field, ...]) -> None:

@@ -35,8 +35,10 @@ TRY_AGAIN_AFTER: Final = 0.25
 LAST_WAIT: Final = 1.0
 """Seconds that such a reader gets at the very end."""
 
-MAX_BATCH: Final = 512
-"""Against a batch as unlimited memory, and as time that the event loop would miss."""
+MAX_BATCH: Final = 128
+"""Against a batch as unlimited memory, and as time that the event loop would miss. A record keeps
+the head of its request: with 512 of them, memory that the processor's caches no longer hold cost
+two to three microseconds a request."""
 
 ALWAYS: Final = 400
 """The status from which on requests are logged whatever the sample."""
