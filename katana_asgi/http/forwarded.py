@@ -236,12 +236,12 @@ def believe(
     hops = values.get(_FOR)
     client, count, reached = peer, 0, -1
     if hops is not None:
-        if b"," in hops:
+        if hops.find(b",") >= 0:  # ``in`` raises and catches an exception for bytes
             found, count, reached = _walk(hops, trusted)
             client = found or peer
         else:
             count = 1
-            client = parse_node(hops.strip(b" \t")) or peer
+            client = parse_node(hops) or peer
     if proto is not None:
         scheme = _SCHEMES.get(proto) or _SCHEMES.get(_pick(proto, count, reached).lower(), scheme)
     if len(values) == (hops is not None) + (proto is not None):
