@@ -135,6 +135,13 @@ class ProcessSettings:
         "Event loop; auto uses uvloop if it is installed.",
         choices=("auto", "uvloop", "asyncio"),
     )
+    balance: str = setting(
+        "off",
+        "choice",
+        "Even load over workers: auto passes new connections on to workers that have clearly less "
+        "to do, and idle ones before a worker is replaced.",
+        choices=("auto", "off"),
+    )
     timeout_startup: float = setting(
         0.0,
         "duration",

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.asgi_types import ASGIApplication
     from katana_asgi.net.tls import Tls
+    from katana_asgi.worker.balancing import Balancer
 
 __all__ = ["Server", "serve"]
 
@@ -125,6 +126,7 @@ class Server:
         self._force_wanted = False
         self._mode = ShutdownMode.PROMPT
         self._kept_from_forks = ExitStack()
+        self._balancer: Balancer | None = None
 
     @property
     def started(self) -> bool:
@@ -330,13 +332,13 @@ class Server:
             fresh = config.reset_contextvars
             context.variables = Context() if fresh else self._lifespan.variables
             context.clock.start()
+            if self._balancer is not None:
+                self._balancer.attach(context)
             for sock in sockets:
-                server = fixed_endpoint(sock) or False
-                factory = switchboard.factory(server, context.scheme)
-                self._listeners.append(await open_door(config, context, factory, sock, self._tls))
-                self.addresses.append(address_of(sock))
-                self.places.append(describe(sock, config.scheme))
+                await self._listen(context, switchboard, sock)
             await self._start_tls(context)
+            if self._balancer is not None:
+                self._balancer.serve()
         except BaseException as error:
             self._force.set()
             with anyio.CancelScope(shield=True):
@@ -344,6 +346,22 @@ class Server:
             if isinstance(error, OSError):
                 raise StartupError(f"cannot start: {reason_of(error)}") from error
             raise
+
+    async def _listen(
+        self, context: WorkerContext, switchboard: Switchboard, sock: socket.socket
+    ) -> None:
+        config = self.config
+        factory = switchboard.factory(fixed_endpoint(sock) or False, context.scheme)
+        where = describe(sock, config.scheme)
+        balanced = None
+        if self._balancer is not None:
+            # The places are in the same order in every worker; sockets of former slots come last.
+            number = self.places.index(where) if where in self.places else len(self.places)
+            balanced = self._balancer, number
+        door = await open_door(config, context, factory, sock, self._tls, balanced)
+        self._listeners.append(door)
+        self.addresses.append(address_of(sock))
+        self.places.append(where)
 
     async def _start_tls(self, context: WorkerContext) -> None:
         """What TLS has beside the listeners: files that change, plain HTTP that is sent on."""
@@ -375,6 +393,8 @@ class Server:
 
     async def _end(self) -> None:
         self._accepting.clear()
+        if self._balancer is not None and self._context is not None:
+            self._balancer.leave()
         if self._context is not None:
             await self._announce_end(self._context)
         for listener in self._listeners:
@@ -385,6 +405,8 @@ class Server:
             budgets = Budgets.of(self.config)
             await drain(self._context, self._lifespan, self._force, budgets, hint)
             self._context.clock.stop()
+            if self._balancer is not None:
+                self._balancer.close()
             if self._access is not None:
                 self._access.close()
         self._kept_from_forks.close()
@@ -427,6 +449,10 @@ class Server:
     ) -> None:
         with anyio.CancelScope(shield=True):
             await self.close()
+
+    def balance(self, balancer: Balancer) -> None:
+        """Share the load with other workers; to be called before the start."""
+        self._balancer = balancer
 
     def every_tick(self, call: Callable[[], None]) -> None:
         """Have ``call`` called about once a second while the server runs."""

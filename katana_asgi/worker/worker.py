@@ -22,6 +22,7 @@ from katana_asgi.net.notify import Notifier
 from katana_asgi.observe.logs import configure_logging, log_notes, reopen_logs
 from katana_asgi.observe.stacks import make_room_for_signals
 from katana_asgi.worker.admin import observed
+from katana_asgi.worker.balancing import Balancer
 from katana_asgi.worker.channel import Budgets, ShutdownMode
 from katana_asgi.worker.faults import DescriptorWatch, pass_over_host_names
 from katana_asgi.worker.forked import released_in_forks
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
+    from katana_asgi.balance.links import Share
     from katana_asgi.config.model import Config
     from katana_asgi.worker.channel import Channel
     from katana_asgi.worker.signals import Orders
@@ -56,8 +58,9 @@ def run_worker(
     config: Config,
     sockets: Sequence[socket.socket] | None = None,
     channel: Channel | None = None,
+    share: Share | None = None,
 ) -> int:
-    """Serve until told to stop.
+    """Serve until told to stop; with a ``share`` in the load of a service, beside others.
 
     Returns the exit status: 0 after a requested stop, 1 when the application cannot be
     imported or an address cannot be bound, 2 for settings that cannot be had here, 3 when
@@ -80,9 +83,12 @@ def run_worker(
         with (
             orders_obeyed() if channel is None else nullcontext() as orders,
             released_in_forks([*(sockets or ()), *([] if channel is None else [channel])]),
+            released_in_forks([] if share is None else [share.inbox, *share.outboxes]),
         ):
             run_to_end(
-                lambda: inspected(_serve(config, sockets, channel, orders), config, supervisor),
+                lambda: inspected(
+                    _serve(config, sockets, channel, orders, share), config, supervisor
+                ),
                 factory,
             )
     except KeyboardInterrupt:
@@ -121,8 +127,11 @@ async def _serve(
     sockets: Sequence[socket.socket] | None,
     channel: Channel | None,
     orders: Orders | None,
+    share: Share | None,
 ) -> None:
     server = Server(config)
+    if share is not None:
+        server.balance(Balancer(share))
     alone = channel is None
     # Under a supervisor only its "quit" forces: service managers signal every process, often twice.
     numbers = STOP_SIGNALS if alone else (signal.SIGTERM,)

@@ -1,0 +1,269 @@
+"""A worker's part in even load: what it accepts may go to a worker that has clearly less to do.
+
+A connection is passed on before a byte of it is read, so before TLS and a PROXY header, and once:
+what has come from another worker stays. It is kept where the other's channel is full, or the
+other does not beat, starts or drains. With one worker nothing of this is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from functools import partial
+from struct import Struct
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from katana_asgi.balance.links import pass_on, receive
+from katana_asgi.balance.placement import LEAST_GAP, UNAVAILABLE, choose
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from katana_asgi.asgi.context import WorkerContext
+    from katana_asgi.balance.links import Share
+    from katana_asgi.net.proxy_header import ConnectionFactory
+
+__all__ = ["BEAT", "Balancer", "Counts"]
+
+BEAT: Final = 0.1
+"""Seconds between two looks at the others; each costs some microseconds."""
+
+LOOKED_AT: Final = 8
+"""Workers that are considered for one connection; with more, others for each."""
+
+LEAVING: Final = 2**31
+"""Added to the load of a worker that drains: what it still accepts goes to any other."""
+
+AT_ONCE: Final = 16
+"""Connections taken from others in one turn of the loop."""
+
+_NEW: Final = Struct("<cH")
+"""A connection that has just been accepted, and the number of the place that it came to."""
+
+NEW: Final = b"n"
+
+
+class Counts:
+    """What became of connections that might have gone to another worker, since start."""
+
+    __slots__ = ("handed", "kept", "moved", "taken")
+
+    def __init__(self) -> None:
+        self.handed = 0  # passed on when they were accepted
+        self.kept = 0  # ... which the other's channel did not take
+        self.taken = 0  # that came from other workers
+        self.moved = 0  # passed on while they waited for a request
+
+
+class Balancer:
+    """One per worker that has others beside it."""
+
+    def __init__(self, share: Share) -> None:
+        self._row = share.rows[share.number - 1]
+        self._rows = share.rows
+        self._outboxes = share.outboxes
+        self._inbox = share.inbox
+        self._peers = [index for index in range(len(share.rows)) if index != share.number - 1]
+        self._promised = [0] * len(share.rows)  # meant for each, and not taken yet
+        self._taken = [row.taken for row in share.rows]  # as they were at the last look
+        self._pid = os.getpid()
+        self._takers: dict[int, Callable[[socket.socket], None]] = {}
+        self._coming: set[asyncio.Task[None]] = set()
+        self._begun = 0  # accepted in this turn of the loop, and not connections yet
+        self._beats: asyncio.TimerHandle | None = None
+        self._leaving = False
+        self._due = 0.0
+        self.counts = Counts()
+
+    def attach(self, context: WorkerContext) -> None:
+        """Work for the connections of this worker."""
+        self._context = context
+        self._loop = context.loop
+
+    # -- connections that are accepted here ----------------------------------------------------
+
+    def factory(self, number: int, factory: ConnectionFactory) -> Callable[[], asyncio.Protocol]:
+        """What to accept plain connections with that come to place ``number``."""
+        self._takers[number] = partial(self._take_plain, factory)
+        return partial(self._accepted, number, factory)
+
+    def diverter(self, number: int) -> Callable[[socket.socket], bool]:
+        """What tells of a connection to place ``number`` whether it has been passed on."""
+        return partial(self._divert, number)
+
+    def take_with(self, number: int, take: Callable[[socket.socket], None]) -> None:
+        """Have ``take`` called with connections to place ``number`` that others pass on."""
+        self._takers[number] = take
+
+    def _accepted(self, number: int, factory: ConnectionFactory) -> asyncio.Protocol:
+        target = self._target()
+        if target >= 0:
+            return _PassedOn(self, target, number, factory)
+        if not self._begun:
+            self._loop.call_soon(self._turn_over)
+        self._begun += 1
+        return factory()
+
+    def _turn_over(self) -> None:
+        """What was accepted has become connections, which are counted."""
+        self._begun = 0
+
+    def _divert(self, number: int, sock: socket.socket) -> bool:
+        target = self._target()
+        if target < 0 or not self.hand_over(target, number, sock.fileno()):
+            return False
+        sock.close()
+        return True
+
+    def hand_over(self, target: int, number: int, descriptor: int) -> bool:
+        """Pass a connection on that was just accepted; whether that has worked."""
+        if self.send(target, _NEW.pack(NEW, number), descriptor):
+            self.counts.handed += 1
+            return True
+        self._promised[target] = max(0, self._promised[target] - 1)
+        self.counts.kept += 1
+        return False
+
+    def send(self, target: int, message: bytes, descriptor: int) -> bool:
+        """Send a connection to another worker; whether that has worked."""
+        if not self._rows[target].takes(int(monotonic() * 1000)):
+            return False
+        return pass_on(self._outboxes[target], message, descriptor)
+
+    def _target(self) -> int:
+        """The worker that the next connection should go to; -1 for this one."""
+        connections, calls = self._load()
+        mine = connections + calls
+        if self._leaving:
+            mine += LEAVING
+        if mine >= LEAST_GAP:
+            peers = self._next_peers()
+            index = choose(mine, [self._load_of(peer) for peer in peers])
+            if index >= 0:
+                target = peers[index]
+                self._promised[target] += 1
+                return target
+        self._publish(connections + 1, calls)
+        return -1
+
+    def _load(self) -> tuple[int, int]:
+        """Connections, those that are on their way to become one included, and calls."""
+        context = self._context
+        return len(context.clock.watched) + self._begun + len(self._coming), context.running
+
+    def _publish(self, connections: int, calls: int) -> None:
+        if not self._leaving:  # else a successor may have the row
+            self._row.publish(connections, calls)
+
+    def _next_peers(self) -> list[int]:
+        """Some of the others, at another one first each time."""
+        peers = self._peers
+        peers.append(peers.pop(0))
+        return peers[:LOOKED_AT]
+
+    def _load_of(self, index: int) -> int:
+        """The load of another worker, with what is on its way there from here."""
+        row = self._rows[index]
+        taken = row.taken
+        arrived, self._taken[index] = taken - self._taken[index], taken
+        if not row.takes(int(monotonic() * 1000)):
+            self._promised[index] = 0
+            return UNAVAILABLE
+        if row.connections >= self._context.admission.most:
+            return UNAVAILABLE  # it would only turn it away
+        promised = self._promised[index]
+        if promised:
+            promised = self._promised[index] = max(0, promised - arrived)
+        return row.load + promised
+
+    # -- connections of others -----------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Be known to the others, and take what they pass on."""
+        now = monotonic()
+        self._row.enter(self._pid, int(now * 1000))
+        self._loop.add_reader(self._inbox.fileno(), self._read)
+        self._due = now
+        self._beat()
+
+    def _beat(self) -> None:
+        now = monotonic()
+        lag = max(0.0, now - self._due)
+        self._due = now + BEAT
+        self._beats = self._loop.call_later(BEAT, self._beat)
+        self._publish(*self._load())
+        if not self._leaving:
+            self._row.beat(int(now * 1000), int(lag * 1e6))
+
+    def _read(self) -> None:
+        """Take what has come, some at a time."""
+        for _ in range(AT_ONCE):
+            if not self._take_one():
+                break
+
+    def _take_one(self) -> bool:
+        """Take one; whether there was one."""
+        found = receive(self._inbox)
+        if found is None:
+            return False
+        data, sock = found
+        self._row.took()
+        if sock is None:
+            return True
+        self.counts.taken += 1
+        if data[:1] == NEW:
+            self._takers[_NEW.unpack(data)[1]](sock)
+        self._publish(*self._load())
+        return True
+
+    def _take_plain(self, factory: Callable[[], asyncio.Protocol], sock: socket.socket) -> None:
+        task = self._loop.create_task(self._connect(factory, sock))
+        self._coming.add(task)
+        task.add_done_callback(self._coming.discard)
+
+    async def _connect(self, factory: Callable[[], asyncio.Protocol], sock: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(factory, sock)
+        except OSError:  # it has gone again
+            sock.close()
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """This worker drains: no other passes anything on to it."""
+        self._leaving = True
+        if self._row.owner == self._pid:
+            self._row.leave()
+
+    def close(self) -> None:
+        """Stop; what is still in the channel is taken, unless a successor has it."""
+        if self._beats is None:
+            return
+        self._beats.cancel()
+        self._beats = None
+        self._loop.remove_reader(self._inbox.fileno())
+
+
+class _PassedOn(asyncio.Protocol):
+    """A connection that goes to another worker as soon as it has a transport."""
+
+    def __init__(
+        self, balancer: Balancer, target: int, number: int, factory: ConnectionFactory
+    ) -> None:
+        self._balancer = balancer
+        self._target = target
+        self._number = number
+        self._factory = factory
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Pass it on; keep it where that does not work."""
+        stream: Any = transport
+        descriptor = stream.get_extra_info("socket").fileno()
+        if self._balancer.hand_over(self._target, self._number, descriptor):
+            stream.abort()  # closes our descriptor; the other's is not the same
+            return
+        protocol = self._factory()
+        stream.set_protocol(protocol)
+        protocol.connection_made(stream)
