@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from katana_asgi.balance.links import pass_on, receive
 from katana_asgi.balance.placement import LEAST_GAP, UNAVAILABLE, choose
+from katana_asgi.worker.moving import IDLE, Mover
 
 if TYPE_CHECKING:
     import socket
@@ -23,12 +24,17 @@ if TYPE_CHECKING:
 
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.balance.links import Share
+    from katana_asgi.http1.connection import Http1Connection
+    from katana_asgi.net.peer import Peer
     from katana_asgi.net.proxy_header import ConnectionFactory
 
-__all__ = ["BEAT", "Balancer", "Counts"]
+__all__ = ["BEAT", "Balancer"]
 
 BEAT: Final = 0.1
 """Seconds between two looks at the others; each costs some microseconds."""
+
+BEATS_BETWEEN: Final = 10
+"""Beats between two steps of moving connections for the sake of balance."""
 
 LOOKED_AT: Final = 8
 """Workers that are considered for one connection; with more, others for each."""
@@ -45,22 +51,11 @@ _NEW: Final = Struct("<cH")
 NEW: Final = b"n"
 
 
-class Counts:
-    """What became of connections that might have gone to another worker, since start."""
-
-    __slots__ = ("handed", "kept", "moved", "taken")
-
-    def __init__(self) -> None:
-        self.handed = 0  # passed on when they were accepted
-        self.kept = 0  # ... which the other's channel did not take
-        self.taken = 0  # that came from other workers
-        self.moved = 0  # passed on while they waited for a request
-
-
 class Balancer:
     """One per worker that has others beside it."""
 
     def __init__(self, share: Share) -> None:
+        self._number = share.number
         self._row = share.rows[share.number - 1]
         self._rows = share.rows
         self._outboxes = share.outboxes
@@ -74,13 +69,18 @@ class Balancer:
         self._begun = 0  # accepted in this turn of the loop, and not connections yet
         self._beats: asyncio.TimerHandle | None = None
         self._leaving = False
+        self._gives_away = False
         self._due = 0.0
-        self.counts = Counts()
+        self._until_even = BEATS_BETWEEN  # beats until the next look at what should move
+        # Connections since start: passed on when they were accepted, not taken by the other, and
+        # those that came from others.
+        self.handed = self.kept = self.taken = 0
 
-    def attach(self, context: WorkerContext) -> None:
-        """Work for the connections of this worker."""
+    def attach(self, context: WorkerContext, make: Callable[[Peer], Http1Connection]) -> None:
+        """Work for the connections of this worker; ``make`` makes one with a peer."""
         self._context = context
         self._loop = context.loop
+        self._mover = Mover(context, make, self.send)
 
     # -- connections that are accepted here ----------------------------------------------------
 
@@ -120,10 +120,10 @@ class Balancer:
     def hand_over(self, target: int, number: int, descriptor: int) -> bool:
         """Pass a connection on that was just accepted; whether that has worked."""
         if self.send(target, _NEW.pack(NEW, number), descriptor):
-            self.counts.handed += 1
+            self.handed += 1
             return True
         self._promised[target] = max(0, self._promised[target] - 1)
-        self.counts.kept += 1
+        self.kept += 1
         return False
 
     def send(self, target: int, message: bytes, descriptor: int) -> bool:
@@ -194,8 +194,24 @@ class Balancer:
         self._due = now + BEAT
         self._beats = self._loop.call_later(BEAT, self._beat)
         self._publish(*self._load())
-        if not self._leaving:
-            self._row.beat(int(now * 1000), int(lag * 1e6))
+        if self._gives_away:
+            self._mover.sweep(self._mover_target)
+        if self._leaving:
+            return
+        self._row.beat(int(now * 1000), int(lag * 1e6))
+        self._until_even -= 1
+        if not self._until_even:
+            self._until_even = BEATS_BETWEEN
+            self._rebalance(int(now * 1000))
+
+    def _rebalance(self, now: int) -> None:
+        """Move some idle connections, where this worker has many more than another."""
+        rows = self._rows
+        peers = [peer for peer in self._next_peers() if rows[peer].takes(now)]
+        if peers:
+            others = [rows[peer].connections for peer in peers]
+            target = peers[others.index(min(others))]
+            self._mover.rebalance(target, len(self._context.clock.watched), others)
 
     def _read(self) -> None:
         """Take what has come, some at a time."""
@@ -212,9 +228,11 @@ class Balancer:
         self._row.took()
         if sock is None:
             return True
-        self.counts.taken += 1
+        self.taken += 1
         if data[:1] == NEW:
             self._takers[_NEW.unpack(data)[1]](sock)
+        elif data[:1] == IDLE:
+            self._take_plain(self._mover.protocol(data), sock)
         self._publish(*self._load())
         return True
 
@@ -236,14 +254,42 @@ class Balancer:
         self._leaving = True
         if self._row.owner == self._pid:
             self._row.leave()
+        elif self._beats is not None:
+            self._loop.remove_reader(self._inbox.fileno())  # it is the successor's
+
+    async def give_away(self, force: asyncio.Event, budget: float) -> None:
+        """Another worker takes over: move what is idle, or becomes so within ``budget`` seconds."""
+        self._gives_away = True
+        await self._mover.leave(self._mover_target, force, budget)
+
+    def _mover_target(self) -> int:
+        """Where to move a connection to: to the successor, else to the emptiest; -1: nowhere."""
+        own = self._number - 1
+        if self._row.owner != self._pid and self._row.takes(int(monotonic() * 1000)):
+            return own
+        peers = self._next_peers()
+        index = choose(LEAVING, [self._load_of(peer) for peer in peers])
+        return -1 if index < 0 else peers[index]
 
     def close(self) -> None:
-        """Stop; what is still in the channel is taken, unless a successor has it."""
+        """Stop; what is still in the channel goes to others, unless a successor has it."""
         if self._beats is None:
             return
         self._beats.cancel()
         self._beats = None
         self._loop.remove_reader(self._inbox.fileno())
+        while self._row.owner == self._pid and (found := receive(self._inbox)) is not None:
+            data, sock = found
+            target = self._mover_target()
+            if sock is not None:
+                if target >= 0:
+                    self.send(target, data, sock.fileno())
+                sock.close()
+
+    @property
+    def moved(self) -> int:
+        """Connections passed on while they waited for a request, since start."""
+        return self._mover.moved
 
 
 class _PassedOn(asyncio.Protocol):

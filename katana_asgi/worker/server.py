@@ -333,7 +333,7 @@ class Server:
             context.variables = Context() if fresh else self._lifespan.variables
             context.clock.start()
             if self._balancer is not None:
-                self._balancer.attach(context)
+                self._balancer.attach(context, switchboard.plain)
             for sock in sockets:
                 await self._listen(context, switchboard, sock)
             await self._start_tls(context)
@@ -395,11 +395,12 @@ class Server:
         self._accepting.clear()
         if self._balancer is not None and self._context is not None:
             self._balancer.leave()
+            if self._mode is ShutdownMode.HANDOVER:
+                self._close_listeners()
+                await self._balancer.give_away(self._force, self.config.timeout_drain_idle)
         if self._context is not None:
             await self._announce_end(self._context)
-        for listener in self._listeners:
-            listener.close()
-        self._listeners = []
+        self._close_listeners()
         if self._context is not None:
             hint = "; a second signal ends it at once" if self._signals_end_it else ""
             budgets = Budgets.of(self.config)
@@ -414,6 +415,11 @@ class Server:
             remove_unix_socket(sock)
         self._own_sockets = []
         self._failure = self._failure or StartupError("the server has stopped")
+
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        self._listeners = []
 
     @property
     def _signals_end_it(self) -> bool:

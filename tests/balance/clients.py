@@ -80,7 +80,7 @@ class Client:
     def _read(self) -> None:
         data = self.sock.recv(65536)
         if not data:
-            raise ConnectionError(f"closed; so far {self._data!r}")
+            raise ConnectionError(f"closed; so far {self._data[:200]!r}")
         self._data += data
 
     def close(self) -> None:
