@@ -276,8 +276,11 @@ class Supervisor(Ends):
         """What the next worker of a slot shares with the others. Raises ``OSError``."""
         if self._links is None or slot.entry is not None:
             return None
-        others = [each for each in self._slots if each is not slot]
-        neighbours = {each.number: each.own for each in others}
+        neighbours = {
+            each.number: [sock for sock in each.sockets if sock not in slot.sockets]
+            for each in self._slots
+            if each is not slot
+        }
         try:
             return self._links.share(slot.number, neighbours)
         except IndexError:
@@ -298,9 +301,13 @@ class Supervisor(Ends):
         self._forget_upgrade()
         if self._links is not None:
             self._links.close_but(share)
+        kept = list(slot.sockets)
+        if share is not None:
+            for sockets in share.neighbours.values():
+                kept += sockets
         for other in self._all_slots:
             for sock in other.sockets:
-                if sock not in slot.sockets:
+                if sock not in kept:
                     sock.close()
 
     # What workers say

@@ -14,13 +14,15 @@ from struct import Struct
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from katana_asgi.balance.links import pass_on, receive
+from katana_asgi.balance.links import pass_on, receive, waiting
 from katana_asgi.balance.placement import LEAST_GAP, UNAVAILABLE, choose
+from katana_asgi.net.listener import address_of
 from katana_asgi.worker.moving import IDLE, Mover
+from katana_asgi.worker.rescue import Rescue
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.balance.links import Share
@@ -56,6 +58,8 @@ class Balancer:
 
     def __init__(self, share: Share) -> None:
         self._number = share.number
+        self._neighbours = share.neighbours
+        self._rescue: Rescue | None = None
         self._row = share.rows[share.number - 1]
         self._rows = share.rows
         self._outboxes = share.outboxes
@@ -135,7 +139,8 @@ class Balancer:
     def _target(self) -> int:
         """The worker that the next connection should go to; -1 for this one."""
         connections, calls = self._load()
-        mine = connections + calls
+        # With what others have passed on and this worker has not seen yet.
+        mine = connections + calls + waiting(self._inbox) // _NEW.size
         if self._leaving:
             mine += LEAVING
         if mine >= LEAST_GAP:
@@ -180,9 +185,17 @@ class Balancer:
 
     # -- connections of others -----------------------------------------------------------------
 
-    def serve(self) -> None:
-        """Be known to the others, and take what they pass on."""
+    def serve(self, places: Sequence[object]) -> None:
+        """Be known to the others, and take what they pass on.
+
+        ``places`` are the addresses of this worker's listening sockets, in their order.
+        """
         now = monotonic()
+        neighbours = {
+            slot: [(places.index(address_of(sock)), sock) for sock in sockets]
+            for slot, sockets in self._neighbours.items()
+        }
+        self._rescue = Rescue(self._loop, self._number, self._rows, neighbours, self._rescued)
         self._row.enter(self._pid, int(now * 1000))
         self._loop.add_reader(self._inbox.fileno(), self._read)
         self._due = now
@@ -199,6 +212,8 @@ class Balancer:
         if self._leaving:
             return
         self._row.beat(int(now * 1000), int(lag * 1e6))
+        if self._rescue is not None:
+            self._rescue.look(int(now * 1000))
         self._until_even -= 1
         if not self._until_even:
             self._until_even = BEATS_BETWEEN
@@ -241,6 +256,11 @@ class Balancer:
         self._coming.add(task)
         task.add_done_callback(self._coming.discard)
 
+    def _rescued(self, number: int, sock: socket.socket) -> None:
+        """A connection was accepted for a worker that does not: it goes to the emptiest."""
+        if not self._divert(number, sock):
+            self._takers[number](sock)
+
     async def _connect(self, factory: Callable[[], asyncio.Protocol], sock: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(factory, sock)
@@ -252,6 +272,9 @@ class Balancer:
     def leave(self) -> None:
         """This worker drains: no other passes anything on to it."""
         self._leaving = True
+        if self._rescue is not None:
+            self._rescue.close()
+            self._rescue = None
         if self._row.owner == self._pid:
             self._row.leave()
         elif self._beats is not None:

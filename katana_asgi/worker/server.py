@@ -338,7 +338,7 @@ class Server:
                 await self._listen(context, switchboard, sock)
             await self._start_tls(context)
             if self._balancer is not None:
-                self._balancer.serve()
+                self._balancer.serve(self.addresses)
         except BaseException as error:
             self._force.set()
             with anyio.CancelScope(shield=True):
@@ -352,16 +352,16 @@ class Server:
     ) -> None:
         config = self.config
         factory = switchboard.factory(fixed_endpoint(sock) or False, context.scheme)
-        where = describe(sock, config.scheme)
+        where = address_of(sock)
         balanced = None
         if self._balancer is not None:
             # The places are in the same order in every worker; sockets of former slots come last.
-            number = self.places.index(where) if where in self.places else len(self.places)
-            balanced = self._balancer, number
+            known = self.addresses
+            balanced = self._balancer, known.index(where) if where in known else len(known)
         door = await open_door(config, context, factory, sock, self._tls, balanced)
         self._listeners.append(door)
-        self.addresses.append(address_of(sock))
-        self.places.append(where)
+        self.addresses.append(where)
+        self.places.append(describe(sock, config.scheme))
 
     async def _start_tls(self, context: WorkerContext) -> None:
         """What TLS has beside the listeners: files that change, plain HTTP that is sent on."""

@@ -22,7 +22,6 @@ from katana_asgi.net.notify import Notifier
 from katana_asgi.observe.logs import configure_logging, log_notes, reopen_logs
 from katana_asgi.observe.stacks import make_room_for_signals
 from katana_asgi.worker.admin import observed
-from katana_asgi.worker.balancing import Balancer
 from katana_asgi.worker.channel import Budgets, ShutdownMode
 from katana_asgi.worker.faults import DescriptorWatch, pass_over_host_names
 from katana_asgi.worker.forked import released_in_forks
@@ -131,6 +130,9 @@ async def _serve(
 ) -> None:
     server = Server(config)
     if share is not None:
+        # Not where there is one worker, or a system without the calls for it.
+        from katana_asgi.worker.balancing import Balancer
+
         server.balance(Balancer(share))
     alone = channel is None
     # Under a supervisor only its "quit" forces: service managers signal every process, often twice.

@@ -42,12 +42,13 @@ def test_connections_are_spread_evenly(place: Path, loop: str) -> None:
 
 
 def test_a_burst_is_spread_evenly(place: Path) -> None:
+    """As well as workers know of each other while they all accept at once."""
     path = place / "socket"
     server, url = serving(place, 2, "--uds", str(path), port=False)
     with server:
         clients = [Client(url) for _ in range(200)]
         counts = spread([each.ask() for each in clients], 2)
-        assert is_even(counts), counts
+        assert counts[-1] - counts[0] <= counts[-1] // 4, counts
 
 
 def test_an_inherited_socket_is_shared_evenly(place: Path) -> None:
