@@ -126,7 +126,7 @@ class Server:
         self._force_wanted = False
         self._mode = ShutdownMode.PROMPT
         self._kept_from_forks = ExitStack()
-        self._balancer: Balancer | None = None
+        self.balancer: Balancer | None = None  # shares the load with other workers
 
     @property
     def started(self) -> bool:
@@ -332,13 +332,13 @@ class Server:
             fresh = config.reset_contextvars
             context.variables = Context() if fresh else self._lifespan.variables
             context.clock.start()
-            if self._balancer is not None:
-                self._balancer.attach(context, switchboard.plain)
+            if self.balancer is not None:
+                self.balancer.attach(context, switchboard.plain)
             for sock in sockets:
                 await self._listen(context, switchboard, sock)
             await self._start_tls(context)
-            if self._balancer is not None:
-                self._balancer.serve(self.addresses)
+            if self.balancer is not None:
+                self.balancer.serve(self.addresses)
         except BaseException as error:
             self._force.set()
             with anyio.CancelScope(shield=True):
@@ -354,10 +354,10 @@ class Server:
         factory = switchboard.factory(fixed_endpoint(sock) or False, context.scheme)
         where = address_of(sock)
         balanced = None
-        if self._balancer is not None:
+        if self.balancer is not None:
             # The places are in the same order in every worker; sockets of former slots come last.
             known = self.addresses
-            balanced = self._balancer, known.index(where) if where in known else len(known)
+            balanced = self.balancer, known.index(where) if where in known else len(known)
         door = await open_door(config, context, factory, sock, self._tls, balanced)
         self._listeners.append(door)
         self.addresses.append(where)
@@ -393,11 +393,11 @@ class Server:
 
     async def _end(self) -> None:
         self._accepting.clear()
-        if self._balancer is not None and self._context is not None:
-            self._balancer.leave()
+        if self.balancer is not None and self._context is not None:
+            self.balancer.leave()
             if self._mode is ShutdownMode.HANDOVER:
                 self._close_listeners()
-                await self._balancer.give_away(self._force, self.config.timeout_drain_idle)
+                await self.balancer.give_away(self._force, self.config.timeout_drain_idle)
         if self._context is not None:
             await self._announce_end(self._context)
         self._close_listeners()
@@ -406,8 +406,8 @@ class Server:
             budgets = Budgets.of(self.config)
             await drain(self._context, self._lifespan, self._force, budgets, hint)
             self._context.clock.stop()
-            if self._balancer is not None:
-                self._balancer.close()
+            if self.balancer is not None:
+                self.balancer.close()
             if self._access is not None:
                 self._access.close()
         self._kept_from_forks.close()
@@ -455,10 +455,6 @@ class Server:
     ) -> None:
         with anyio.CancelScope(shield=True):
             await self.close()
-
-    def balance(self, balancer: Balancer) -> None:
-        """Share the load with other workers; to be called before the start."""
-        self._balancer = balancer
 
     def every_tick(self, call: Callable[[], None]) -> None:
         """Have ``call`` called about once a second while the server runs."""

@@ -133,7 +133,7 @@ async def _serve(
         # Not where there is one worker, or a system without the calls for it.
         from katana_asgi.worker.balancing import Balancer
 
-        server.balance(Balancer(share))
+        server.balancer = Balancer(share)
     alone = channel is None
     # Under a supervisor only its "quit" forces: service managers signal every process, often twice.
     numbers = STOP_SIGNALS if alone else (signal.SIGTERM,)
