@@ -122,8 +122,9 @@ class ProcessSettings:
 
     workers: int = setting(
         1,
-        "integer",
-        "Number of worker processes, each with its own event loop and listening socket.",
+        "processes",
+        "Number of worker processes, each with its own event loop and listening socket; auto is "
+        "one for each processor that cpuset and cgroup quota leave.",
         minimum=1,
         maximum=1024,
         aliases=("-w",),
@@ -131,8 +132,9 @@ class ProcessSettings:
     )
     loop: str = setting(
         "auto",
-        "choice",
-        "Event loop; auto uses uvloop if it is installed.",
+        "loop",
+        "Event loop; auto uses uvloop if it is installed. MODULE:FACTORY names what makes any "
+        "other, as asyncio:new_event_loop does.",
         choices=("auto", "uvloop", "asyncio"),
     )
     balance: str = setting(

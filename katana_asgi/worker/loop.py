@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from katana_asgi.errors import ConfigurationError, StartupError
@@ -25,8 +26,11 @@ logger = logging.getLogger("katana_asgi.error")
 def loop_factory(loop: str) -> Callable[[], asyncio.AbstractEventLoop]:
     """What makes the event loop for the setting ``loop``.
 
-    Raises ``ConfigurationError`` when uvloop was asked for by name and is not installed.
+    Raises ``ConfigurationError`` when uvloop was asked for by name and is not installed, and
+    where MODULE:FACTORY does not name anything to call.
     """
+    if ":" in loop:
+        return _named(loop)
     if loop != "asyncio":
         try:
             import uvloop
@@ -41,8 +45,22 @@ def loop_factory(loop: str) -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 def loop_name(loop: asyncio.AbstractEventLoop) -> str:
-    """ "uvloop" or "asyncio", for the start-up line."""
-    return "uvloop" if type(loop).__module__.partition(".")[0] == "uvloop" else "asyncio"
+    """The package that the loop comes from, such as "uvloop", for the start-up line."""
+    return type(loop).__module__.partition(".")[0]
+
+
+def _named(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    module, _, attributes = name.partition(":")
+    try:
+        found: Any = import_module(module)
+        for attribute in attributes.split("."):
+            found = getattr(found, attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"setting loop: {name} cannot be imported: {error}") from None
+    if not callable(found):
+        raise ConfigurationError(f"setting loop: {name} cannot be called")
+    made: Callable[[], asyncio.AbstractEventLoop] = found
+    return made
 
 
 def run_to_end(

@@ -82,11 +82,11 @@ def test_an_application_that_cannot_be_guessed_is_answered_with_the_form(app: st
         ({"app": None}, "None", "an ASGI application or its name, MODULE:ATTRIBUTE"),
         ({"port": 65536}, "65536", "an integer from 0 to 65535"),
         ({"port": 80.0}, "80.0", "an integer from 0 to 65535"),
-        ({"workers": 0}, "0", "an integer from 1 to 1024"),
-        ({"workers": True}, "True", "an integer from 1 to 1024"),
+        ({"workers": 0}, "0", "an integer from 1 to 1024, or auto"),
+        ({"workers": True}, "True", "an integer from 1 to 1024, or auto"),
         ({"fd": 2**31}, "2147483648", "an integer from 0 to 2147483647"),
         ({"fd": 10**9999}, "the number", "an integer from 0 to 2147483647"),
-        ({"loop": "trio"}, "'trio'", "auto, uvloop or asyncio"),
+        ({"loop": "trio"}, "'trio'", "auto, uvloop, asyncio or MODULE:FACTORY"),
         ({"access_log": 2}, "2", "true or false"),
         ({"use_colors": "maybe"}, "'maybe'", "1, true, yes or on, 0, false, no or off"),
         ({"root_path": "?"}, "'?'", "a path that starts with a slash, such as /api"),
@@ -322,4 +322,4 @@ def test_every_setting_has_a_meaning_and_a_spelling_of_its_own() -> None:
     assert len(set(flags)) == len(flags)
     for setting in SETTINGS.values():
         assert setting.help.endswith(".")
-        assert (setting.kind == "choice") == bool(setting.choices)
+        assert (setting.kind in ("choice", "loop")) == bool(setting.choices)

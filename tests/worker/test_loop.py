@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 
+from katana_asgi.errors import ConfigurationError
 from katana_asgi.worker.loop import loop_factory, loop_name, run_to_end
 
 FACTORIES = pytest.mark.parametrize("name", ["asyncio", "uvloop"])
@@ -17,6 +18,26 @@ def test_a_loop_is_made_by_name(name):
     loop = loop_factory(name)()
     assert loop_name(loop) == name
     loop.close()
+
+
+def test_any_loop_can_be_named():
+    loop = loop_factory("asyncio:SelectorEventLoop")()
+    assert type(loop) is asyncio.SelectorEventLoop
+    assert loop_name(loop) == "asyncio"
+    loop.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("asyncio:no_such", "cannot be imported"),
+        ("no_such_module:loop", "cannot be imported"),
+        ("asyncio:__doc__", "cannot be called"),
+    ],
+)
+def test_what_makes_no_loop_is_refused(name, reason):
+    with pytest.raises(ConfigurationError, match=reason):
+        loop_factory(name)
 
 
 @FACTORIES
