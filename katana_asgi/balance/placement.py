@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["LEAST_GAP", "UNAVAILABLE", "choose", "surplus"]
+__all__ = ["LEAST_GAP", "UNAVAILABLE", "choose", "least_surplus", "surplus"]
 
 UNAVAILABLE: Final = -1
 """In place of the load of a worker that must not be given anything."""
@@ -43,6 +43,11 @@ def choose(mine: int, others: Sequence[int]) -> int:
         if 0 <= load <= limit:
             chosen, limit = index, load - 1
     return chosen
+
+
+def least_surplus(least: int) -> int:
+    """The load from which on a worker passes on to one that has ``least``."""
+    return least + max(LEAST_GAP, least >> GAP_SHIFT)
 
 
 def surplus(mine: int, others: Sequence[int]) -> int:

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from katana_asgi.balance.links import pass_on, receive, waiting
-from katana_asgi.balance.placement import LEAST_GAP, UNAVAILABLE, choose
+from katana_asgi.balance.placement import LEAST_GAP, UNAVAILABLE, choose, least_surplus
 from katana_asgi.net.listener import address_of
 from katana_asgi.worker.moving import IDLE, Mover
 from katana_asgi.worker.rescue import Rescue
@@ -42,7 +42,7 @@ LOOKED_AT: Final = 8
 """Workers that are considered for one connection; with more, others for each."""
 
 LEAVING: Final = 2**31
-"""Added to the load of a worker that drains: what it still accepts goes to any other."""
+"""The load of a worker that drains, and of none: what it still accepts goes to any other."""
 
 AT_ONCE: Final = 16
 """Connections taken from others in one turn of the loop."""
@@ -65,12 +65,15 @@ class Balancer:
         self._outboxes = share.outboxes
         self._inbox = share.inbox
         self._peers = [index for index in range(len(share.rows)) if index != share.number - 1]
+        self._known = self._peers  # without those that nobody has asked for yet
         self._promised = [0] * len(share.rows)  # meant for each, and not taken yet
         self._taken = [row.taken for row in share.rows]  # as they were at the last look
         self._pid = os.getpid()
         self._takers: dict[int, Callable[[socket.socket], None]] = {}
         self._coming: set[asyncio.Task[None]] = set()
         self._begun = 0  # accepted in this turn of the loop, and not connections yet
+        self._watched, self._turn = 0, 0.0  # connections, and the time, when that was last none
+        self._enough = LEAST_GAP  # the load from which on it is worth to look at the others
         self._beats: asyncio.TimerHandle | None = None
         self._leaving = False
         self._gives_away = False
@@ -102,17 +105,15 @@ class Balancer:
         self._takers[number] = take
 
     def _accepted(self, number: int, factory: ConnectionFactory) -> asyncio.Protocol:
+        watched, now = len(self._context.clock.watched), self._loop.time()
+        if watched != self._watched or now != self._turn:
+            # Another turn of the loop: what was accepted in the last one is among the watched.
+            self._watched, self._turn, self._begun = watched, now, 0
         target = self._target()
         if target >= 0:
             return _PassedOn(self, target, number, factory)
-        if not self._begun:
-            self._loop.call_soon(self._turn_over)
         self._begun += 1
         return factory()
-
-    def _turn_over(self) -> None:
-        """What was accepted has become connections, which are counted."""
-        self._begun = 0
 
     def _divert(self, number: int, sock: socket.socket) -> bool:
         target = self._target()
@@ -139,24 +140,30 @@ class Balancer:
     def _target(self) -> int:
         """The worker that the next connection should go to; -1 for this one."""
         connections, calls = self._load()
-        # With what others have passed on and this worker has not seen yet.
-        mine = connections + calls + waiting(self._inbox) // _NEW.size
-        if self._leaving:
-            mine += LEAVING
-        if mine >= LEAST_GAP:
-            peers = self._next_peers()
-            index = choose(mine, [self._load_of(peer) for peer in peers])
-            if index >= 0:
-                target = peers[index]
+        connections += self._begun
+        mine = connections + calls
+        if self._begun:  # many come: more may have been passed on, and not been read yet
+            mine += waiting(self._inbox) // _NEW.size
+        if mine >= self._enough:
+            target = self._emptiest(LEAVING if self._leaving else mine)
+            if target >= 0:
                 self._promised[target] += 1
                 return target
-        self._publish(connections + 1, calls)
+        if not self._leaving:  # else a successor may have the row
+            self._row.publish(connections + 1, calls)
         return -1
+
+    def _emptiest(self, mine: int) -> int:
+        """The worker that is clearly emptier than one with load ``mine``, or -1."""
+        peers = self._next_peers()
+        now = int(monotonic() * 1000)
+        index = choose(mine, [self._load_of(peer, now) for peer in peers])
+        return -1 if index < 0 else peers[index]
 
     def _load(self) -> tuple[int, int]:
         """Connections, those that are on their way to become one included, and calls."""
         context = self._context
-        return len(context.clock.watched) + self._begun + len(self._coming), context.running
+        return len(context.clock.watched) + len(self._coming), context.running
 
     def _publish(self, connections: int, calls: int) -> None:
         if not self._leaving:  # else a successor may have the row
@@ -164,16 +171,17 @@ class Balancer:
 
     def _next_peers(self) -> list[int]:
         """Some of the others, at another one first each time."""
-        peers = self._peers
-        peers.append(peers.pop(0))
+        peers = self._known
+        if len(peers) > 1:
+            peers.append(peers.pop(0))
         return peers[:LOOKED_AT]
 
-    def _load_of(self, index: int) -> int:
-        """The load of another worker, with what is on its way there from here."""
+    def _load_of(self, index: int, now: int) -> int:
+        """The load of another worker at ``now``, with what is on its way there from here."""
         row = self._rows[index]
         taken = row.taken
         arrived, self._taken[index] = taken - self._taken[index], taken
-        if not row.takes(int(monotonic() * 1000)):
+        if not row.takes(now):
             self._promised[index] = 0
             return UNAVAILABLE
         if row.connections >= self._context.admission.most:
@@ -212,12 +220,27 @@ class Balancer:
         if self._leaving:
             return
         self._row.beat(int(now * 1000), int(lag * 1e6))
+        self._look(int(now * 1000))
         if self._rescue is not None:
             self._rescue.look(int(now * 1000))
         self._until_even -= 1
         if not self._until_even:
             self._until_even = BEATS_BETWEEN
             self._rebalance(int(now * 1000))
+
+    def _look(self, now: int) -> None:
+        """See who serves, and how little the others have.
+
+        While this worker has not clearly more than that, its newcomers need no look at each.
+        """
+        self._known = [
+            peer
+            for peer in self._peers
+            if peer + 1 in self._neighbours or self._rows[peer].takes(now)
+        ]
+        # One that is starting is as one that has nothing, for as soon as it serves.
+        loads = [max(0, self._load_of(peer, now)) for peer in self._next_peers()]
+        self._enough = least_surplus(min(loads, default=0))
 
     def _rebalance(self, now: int) -> None:
         """Move some idle connections, where this worker has many more than another."""
@@ -272,6 +295,7 @@ class Balancer:
     def leave(self) -> None:
         """This worker drains: no other passes anything on to it."""
         self._leaving = True
+        self._enough = 0
         if self._rescue is not None:
             self._rescue.close()
             self._rescue = None
@@ -290,9 +314,7 @@ class Balancer:
         own = self._number - 1
         if self._row.owner != self._pid and self._row.takes(int(monotonic() * 1000)):
             return own
-        peers = self._next_peers()
-        index = choose(LEAVING, [self._load_of(peer) for peer in peers])
-        return -1 if index < 0 else peers[index]
+        return self._emptiest(LEAVING)
 
     def close(self) -> None:
         """Stop; what is still in the channel goes to others, unless a successor has it."""
