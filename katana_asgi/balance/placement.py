@@ -1,8 +1,8 @@
 """Which worker gets a connection: pure arithmetic on loads.
 
 A load is a worker's open connections and running calls together. The worker that has accepted
-keeps the connection unless another is clearly emptier: a hand-off costs about 100 microseconds,
-and where the kernel places evenly there should be none.
+keeps the connection unless another is clearly emptier: for a hand-off a second event loop has to
+adopt it, and where the kernel places evenly there should be none.
 """
 
 from __future__ import annotations
