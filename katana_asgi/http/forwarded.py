@@ -19,12 +19,12 @@ from socket import AF_INET, AF_INET6, inet_pton
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from urllib.parse import unquote_to_bytes
 
-from katana_asgi.codec import FORWARDED_FIELDS, parse_node
+from katana_asgi.codec import FORWARDED_FIELDS, nearest_hop, parse_node
 from katana_asgi.errors import ConfigurationError
 from katana_asgi.http.fields import TOKEN, is_valid_host
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from katana_asgi.http.message import Field
 
@@ -194,8 +194,8 @@ def _believed(names: Iterable[str]) -> frozenset[bytes]:
 
 
 def resolve(
-    fields: Sequence[Field],
-    positions: Sequence[int],
+    fields: list[Field],
+    positions: tuple[int, ...],
     peer: Address | None,
     scheme: str,
     trusted: TrustedProxies,
@@ -216,14 +216,20 @@ def resolve(
 
 
 def believe(
-    fields: Sequence[Field],
-    positions: Sequence[int],
+    fields: list[Field],
+    positions: tuple[int, ...],
     peer: Address | None,
     scheme: str,
     trusted: TrustedProxies,
 ) -> _Verdict:
     """The members of what ``resolve`` returns, for a peer that is known to be trusted."""
     believed = trusted.believed
+    # What nearly all proxies send: one address, or an untrusted one last, and the scheme.
+    hop = nearest_hop(fields, positions, believed)
+    if hop is not None:
+        client, named, more = hop
+        if not more or client is None or not trusted.trusts(client[0]):
+            return client or peer, named or scheme, None, None, None
     values: dict[bytes, bytes] = {}
     for position in positions:
         name, value = fields[position]
@@ -236,21 +242,17 @@ def believe(
     hops = values.get(_FOR)
     client, count, reached = peer, 0, -1
     if hops is not None:
-        if hops.find(b",") >= 0:  # ``in`` raises and catches an exception for bytes
-            found, count, reached = _walk(hops, trusted)
-            client = found or peer
-        else:
-            count = 1
-            client = parse_node(hops) or peer
+        found, count, reached = _walk(hops, trusted)
+        client = found or peer
     if proto is not None:
-        scheme = _SCHEMES.get(proto) or _SCHEMES.get(_pick(proto, count, reached).lower(), scheme)
+        scheme = _SCHEMES.get(_pick(proto, count, reached).lower(), scheme)
     if len(values) == (hops is not None) + (proto is not None):
         return client, scheme, None, None, None
     return _with_further(values, count, reached, trusted, client, scheme)
 
 
 def _joined(
-    fields: Sequence[Field], positions: Sequence[int], believed: frozenset[bytes]
+    fields: list[Field], positions: tuple[int, ...], believed: frozenset[bytes]
 ) -> dict[bytes, bytes]:
     """The values of each field, its lines as one list (RFC 9110 §5.3)."""
     lines: dict[bytes, list[bytes]] = {}
