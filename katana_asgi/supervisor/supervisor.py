@@ -103,7 +103,9 @@ class Supervisor(Ends):
     def _budget(self) -> float:
         """Seconds that a worker may take to drain and end."""
         budgets = Budgets.of(self._config)
-        return budgets.longest + budgets.lifespan + SHUTDOWN_GRACE
+        # What moves to other workers does so before the drain.
+        moving = 0.0 if self._links is None else self._config.timeout_drain_idle
+        return moving + budgets.longest + budgets.lifespan + SHUTDOWN_GRACE
 
     def run(self) -> int:
         """Serve until SIGTERM, SIGINT, SIGQUIT or a failure; no child is left when it ends.
@@ -141,8 +143,6 @@ class Supervisor(Ends):
                 own_unix_file(sock)
             rows = in_slots(predecessor.sockets)
         self._slots += [Slot(number, row, now) for number, row in enumerate(rows, 1)]
-        if config.balance == "auto" and len(rows) > 1 and self._entry is run_worker:
-            self._links = _links(len(rows))
         self._changes.resize(config.workers)  # one slot may have several sockets
         logger.info("Started supervisor [%d]", os.getpid())
         set_title("supervisor", self._config)
@@ -244,7 +244,7 @@ class Supervisor(Ends):
         slot.start_at = None  # whatever comes: not again in the next turn
         try:
             entry = slot.entry or self._entry
-            share = self._share(slot)
+            share = self._share(slot, config)
             if share is not None:
                 entry = partial(run_worker, share=share)
             release = partial(self._release_in_child, slot, share)
@@ -272,9 +272,13 @@ class Supervisor(Ends):
         else:
             raise StartupError(f"cannot start a worker process: {reason}")
 
-    def _share(self, slot: Slot) -> Share | None:
+    def _share(self, slot: Slot, config: Config) -> Share | None:
         """What the next worker of a slot shares with the others. Raises ``OSError``."""
-        if self._links is None or slot.entry is not None:
+        if config.balance == "off" or slot.entry is not None or self._entry is not run_worker:
+            return None
+        if self._links is None and len(self._slots) > 1:
+            self._links = _links(len(self._slots))
+        if self._links is None:
             return None
         neighbours = {
             each.number: [sock for sock in each.sockets if sock not in slot.sockets]

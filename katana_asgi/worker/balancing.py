@@ -65,7 +65,7 @@ class Balancer:
         self._outboxes = share.outboxes
         self._inbox = share.inbox
         self._peers = [index for index in range(len(share.rows)) if index != share.number - 1]
-        self._known = self._peers  # without those that nobody has asked for yet
+        self._known = self._peers.copy()  # without those that nobody has asked for yet
         self._promised = [0] * len(share.rows)  # meant for each, and not taken yet
         self._taken = [row.taken for row in share.rows]  # as they were at the last look
         self._pid = os.getpid()
@@ -149,8 +149,7 @@ class Balancer:
             if target >= 0:
                 self._promised[target] += 1
                 return target
-        if not self._leaving:  # else a successor may have the row
-            self._row.publish(connections + 1, calls)
+        self._publish(connections + 1, calls)
         return -1
 
     def _emptiest(self, mine: int) -> int:
@@ -166,7 +165,7 @@ class Balancer:
         return len(context.clock.watched) + len(self._coming), context.running
 
     def _publish(self, connections: int, calls: int) -> None:
-        if not self._leaving:  # else a successor may have the row
+        if self._row.owner == self._pid:  # else a successor serves already
             self._row.publish(connections, calls)
 
     def _next_peers(self) -> list[int]:
@@ -200,7 +199,11 @@ class Balancer:
         """
         now = monotonic()
         neighbours = {
-            slot: [(places.index(address_of(sock)), sock) for sock in sockets]
+            slot: [
+                (places.index(where), sock)
+                for sock in sockets
+                if (where := address_of(sock)) in places
+            ]
             for slot, sockets in self._neighbours.items()
         }
         self._rescue = Rescue(self._loop, self._number, self._rows, neighbours, self._rescued)
@@ -217,7 +220,7 @@ class Balancer:
         self._publish(*self._load())
         if self._gives_away:
             self._mover.sweep(self._mover_target)
-        if self._leaving:
+        if self._leaving or self._row.owner != self._pid:
             return
         self._row.beat(int(now * 1000), int(lag * 1e6))
         self._look(int(now * 1000))
@@ -269,8 +272,10 @@ class Balancer:
         self.taken += 1
         if data[:1] == NEW:
             self._takers[_NEW.unpack(data)[1]](sock)
-        elif data[:1] == IDLE:
+        elif data[:1] == IDLE and self._context.scheme == "http":
             self._take_plain(self._mover.protocol(data), sock)
+        else:  # plain HTTP, to a worker that was started for https
+            sock.close()
         self._publish(*self._load())
         return True
 

@@ -180,3 +180,37 @@ def test_without_others_to_share_with_there_is_no_channel(
     server, url = serving(place, 1, *flags)
     with server:
         assert bool(channels_of(Client(url).ask())) == channels
+
+
+def test_hand_offs_leave_no_descriptor_behind(place: Path) -> None:
+    path = place / "socket"
+    server, url = serving(place, 2, "--uds", str(path), port=False)
+    with server:
+        pids = {each.ask() for each in open_clients(url, 8)}
+        assert len(pids) == 2
+        before = [len(os.listdir(f"/proc/{pid}/fd")) for pid in pids]
+        for _ in range(10):
+            clients = [Client(url) for _ in range(50)]
+            for client in clients:
+                client.ask()
+                client.close()
+        deadline = time.monotonic() + TIMEOUT
+        while [len(os.listdir(f"/proc/{pid}/fd")) for pid in pids] > before:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+def test_limits_of_connections_count_where_a_connection_is_served(place: Path) -> None:
+    """Eight at once are no worker's too many, though one alone may have to turn two away."""
+    path = place / "socket"
+    limit = ("--limit-connections", "6", "--timeout-keep-alive", "60s")
+    server, url = serving(place, 2, "--uds", str(path), *limit, port=False)
+    with server:
+        clients = [Client(url) for _ in range(8)]
+        for client in clients:
+            client.send(b"GET /echo/x HTTP/1.1\r\nHost")
+        heads = 0
+        for client in clients:
+            client.send(b": a\r\n\r\n")
+            heads += client.read_response()[0].startswith(b"HTTP/1.1 200 ")
+        assert heads == 8
