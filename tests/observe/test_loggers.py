@@ -128,6 +128,64 @@ async def test_a_filter_may_mask_what_is_written(capsys) -> None:
 
 @BOTH
 @pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({}, r'127\.0\.0\.1:\d+ - "GET /a\?token=\*\*\* HTTP/1\.1" 200 OK'),
+        (
+            {"access_log_format": "combined"},
+            r'127\.0\.0\.1 - - \[.*\] "GET /a\?token=\*\*\* HTTP/1\.1" 200 2 "-" "-"',
+        ),
+        (
+            {"access_log_format": "%(U)s %(q)s"},
+            r'127\.0\.0\.1:\d+ - "GET /a\?token=\*\*\* HTTP/1\.1" 200',
+        ),
+        ({"access_log_format": "json"}, r'\{.*"target": "/a\?token=\*\*\*".*\}'),
+    ],
+    ids=["short", "combined", "parts", "json"],
+)
+async def test_a_filter_may_mask_the_arguments_that_uvicorn_has(
+    access, settings, line, capsys
+) -> None:
+    def mask(record: logging.LogRecord) -> bool:
+        client, method, target, version, status = record.args
+        record.args = (client, method, target.replace("secret", "***"), version, status)
+        return True
+
+    await ask(b"/a?token=secret", started=lambda: access.addFilter(mask), **settings)
+    written = capsys.readouterr().out
+    assert re.search(f"{line}$", written.strip()), written
+    assert "secret" not in written
+
+
+async def test_a_filter_may_write_another_message(capsys) -> None:
+    def rewrite(record: logging.LogRecord) -> bool:
+        record.msg, record.args = "%s was asked for", (record.args[2],)
+        return True
+
+    await ask(b"/a", started=lambda: ACCESS.addFilter(rewrite))
+    assert capsys.readouterr().out.rstrip().endswith("/a was asked for")
+
+
+async def test_what_a_record_says_follows_its_arguments() -> None:
+    collector = Collector()
+    collector.setFormatter(JsonFormatter())
+
+    def mask(record: logging.LogRecord) -> bool:
+        record.args = ("-", record.args[1], "/***", *record.args[3:])
+        return True
+
+    def start() -> None:
+        ACCESS.addFilter(mask)
+        ACCESS.addHandler(collector)
+
+    await ask(b"/a?token=secret", started=start)
+    entry = json.loads(collector.format(collector.records[0]))
+    assert (entry["client"], entry["target"], entry["path"]) == ("-", "/***", "/***")
+    assert "secret" not in str(entry)
+
+
+@BOTH
+@pytest.mark.parametrize(
     "silence",
     [
         lambda access: access.setLevel(logging.WARNING),
