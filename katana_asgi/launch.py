@@ -48,7 +48,7 @@ def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
             ReloadSupervisor(config) if config.reload else Supervisor(config, reload=reload)
         )
         identity.prepare_process(config)
-        configure_logging(config)  # in that directory
+        configure_logging(config, forget=True)  # in that directory
         log_notes(config)
         with _shared(config):
             return supervisor.run()

@@ -73,10 +73,12 @@ class ServerLogger(logging.Logger):
 
     def _handlers(self, twin: logging.Logger) -> list[logging.Handler]:
         ours, theirs = list(_chain(self)), list(_chain(twin))
-        found = dict.fromkeys((*ours, *theirs))
+        unused: set[logging.Handler | None] = set()
         if self.own is not None and not (self.own in ours and self.own in theirs):
-            found.pop(self.own, None)
-        return list(found)
+            unused.add(self.own)
+        if self.name == ACCESS:  # the twin hands on to uvicorn's parent, which has this one
+            unused.add(getattr(server_logger(ERROR), "own", None))
+        return [each for each in dict.fromkeys((*ours, *theirs)) if each not in unused]
 
 
 def server_logger(name: str) -> logging.Logger:
@@ -87,6 +89,11 @@ def server_logger(name: str) -> logging.Logger:
         logger.__class__ = ServerLogger
         logger.disabled = silenced
     return logger
+
+
+# From the first import on: what a program configures before it serves must not silence them.
+for _name in TWINS:
+    server_logger(_name)
 
 
 def _chain(logger: logging.Logger) -> Iterator[logging.Handler]:

@@ -19,7 +19,7 @@ from katana_asgi.config.log_checks import syslog_address
 from katana_asgi.errors import ConfigurationError
 from katana_asgi.observe.descriptor import DescriptorStream, FileStream, own_end
 from katana_asgi.observe.json_log import JsonFormatter
-from katana_asgi.observe.log_config import apply_log_config
+from katana_asgi.observe.log_config import apply_log_config, importing_from
 from katana_asgi.observe.loggers import ACCESS, ERROR, TWINS, ServerLogger, server_logger
 from katana_asgi.observe.request_ids import RequestIdFilter
 from katana_asgi.observe.syslog import QuietSysLogHandler
@@ -150,17 +150,21 @@ def preset(config: Config) -> str:
     return "short" if config.access_log_file == "-" else "combined"
 
 
-def configure_logging(config: Config) -> None:
+def configure_logging(config: Config, *, forget: bool = False) -> None:
     """Set level and handlers of both loggers, where nothing else has given them handlers.
 
-    Raises ``ConfigurationError`` for a log configuration that cannot be used and a destination
-    that cannot be opened.
+    ``forget`` is for a process that does not serve: see ``importing_from``. Raises
+    ``ConfigurationError`` for a log configuration that cannot be used and a destination that
+    cannot be opened.
     """
     _occupy_standard_descriptors()
     logging.addLevelName(TRACE, "TRACE")
     configured = config.log_config is not None
+    for name in (UVICORN, *TWINS.values()):
+        server_logger(name)  # which a configuration of others does not disable
     if config.log_config:
-        apply_log_config(config.log_config)
+        with importing_from(config.app_dir, forget=forget):
+            apply_log_config(config.log_config)
     level = TRACE if config.log_level == "trace" else config.log_level.upper()
     for name in (ERROR, ACCESS) if config.access_log else (ERROR,):
         logger = server_logger(name)

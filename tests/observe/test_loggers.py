@@ -300,6 +300,19 @@ async def test_a_configuration_that_names_our_logger_counts(capsys) -> None:
 # -- D3: uvicorn's names
 
 
+def test_a_handler_of_uvicorns_access_logger_is_the_only_one(capsys) -> None:
+    """Also where it does not say that its records go no further."""
+    log_config = {
+        "handlers": {"out": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout"}},
+        "loggers": {"uvicorn.access": {"handlers": ["out"], "level": "INFO"}},
+    }
+    logging.getLogger().handlers[:] = []  # the test runner's, which came after the fixture
+    configure_logging(Config("a:b", log_config=log_config, use_colors=False, log_format="text"))
+    ACCESS.info("a line")
+    ERROR.error("another")
+    assert capsys.readouterr() == ("a line\n", "ERROR:    another\n")
+
+
 def test_messages_on_uvicorns_loggers_are_seen(capsys) -> None:
     configure_logging(Config("a:b", use_colors=False))
     THEIR_ERROR.info("from an application")
