@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -70,9 +71,17 @@ def _run(arguments: Sequence[str] | None) -> int:
     if words and words[0] == name:
         del words[0]
     if name == "serve":
+        _look_for_a_command(words)
         return _run_serve(words)
     status = _command(name).main(words, f"{PROGRAM} {name}", standalone_mode=False)
     return status if isinstance(status, int) else 0
+
+
+def _look_for_a_command(words: list[str]) -> None:
+    """Refuse what can only be the name of a command with a slip in it."""
+    name = words[0] if words else ""
+    if name.isalpha() and (near := get_close_matches(name, COMMANDS, n=1, cutoff=0.8)):
+        raise ConfigurationError(f"{name!r} is no command; did you mean {near[0]}?")
 
 
 def _command(name: str) -> click.Command:
@@ -163,7 +172,8 @@ def _check(config: Config) -> None:
     _check_routes(config)
     _check_certificates(config)
     back_end(config.http)
-    loop_factory(config.loop)
+    if ":" not in config.loop:  # else it is code of the application
+        loop_factory(config.loop)
     check_extras(config)
     check_socket_directories(config)
     _check_log_config(config)

@@ -13,6 +13,7 @@ from katana_asgi.config.checks import (
     check_directory,
     check_file_route,
     check_forwarded_field,
+    check_host,
     check_proxy,
     check_readable,
     check_root_path,
@@ -98,7 +99,10 @@ class SocketSettings:
     theme = "Sockets"
 
     host: str = setting(
-        "127.0.0.1", "text", "Address or host name to listen on; empty means all interfaces."
+        "127.0.0.1",
+        "text",
+        "Address or host name to listen on; empty means all interfaces.",
+        check=check_host,
     )
     port: int = setting(
         8000, "integer", "Port to listen on; 0 picks a free one.", minimum=0, maximum=65535
@@ -131,8 +135,8 @@ class ProcessSettings:
     )
     loop: str = setting(
         "auto",
-        "choice",
-        "Event loop; auto uses uvloop if it is installed.",
+        "loop",
+        "Event loop; auto uses uvloop if it is installed. MODULE:FACTORY names what makes one.",
         choices=("auto", "uvloop", "asyncio"),
     )
     timeout_startup: float = setting(

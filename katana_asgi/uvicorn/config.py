@@ -150,7 +150,8 @@ class Config:
 
     def get_loop_factory(self) -> Callable[[], asyncio.AbstractEventLoop]:
         """What makes the event loop."""
-        return loop_factory(self.settings().loop)
+        settings = self.settings()
+        return loop_factory(settings.loop, settings.app_dir)
 
     def setup_event_loop(self) -> None:
         """Nothing: ``Server.run`` makes its loop."""
