@@ -115,11 +115,14 @@ def import_reference(name: str, app_dir: str) -> Any:
 
 
 def _wrap(message: str, error: BaseException) -> ApplicationImportError:
-    """Keep the user's frames of the traceback, without ours and importlib's above them."""
+    """Keep the user's frames of the traceback, without ours and importlib's above them.
+
+    Of a module that cannot be compiled there are none, and the error says where it is.
+    """
     traceback: TracebackType | None = error.__traceback__
     while traceback is not None and _is_machinery(traceback):
         traceback = traceback.tb_next
-    error.__traceback__ = traceback or error.__traceback__
+    error.__traceback__ = traceback
     return ApplicationImportError(message)
 
 
