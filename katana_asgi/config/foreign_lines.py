@@ -140,6 +140,7 @@ def _rewritten(
     usual = USUAL_FILES.get(server, "")
     if usual and os.path.isfile(usual) and given.isdisjoint(CONFIG_NAMES):
         line.add(Given("-c", usual, []))
+    line.keep_access_log()
     listed = ", ".join(theirs)
     are = "are options" if len(theirs) > 1 else "is an option"
     lines = [f"{listed} {are} of {server}; the same service with katana-asgi:", "", f"    {line}"]
@@ -181,6 +182,16 @@ class _Line:
             self._options += part.words
         else:
             self.notes.append(f"{part.name}: not known to {self._server} either")
+
+    def keep_access_log(self) -> None:
+        """Their level has no effect on the access log; here it has none on one with a format."""
+        options = {each.lower() for each in self._options}
+        if (
+            options & {"warning", "error", "critical"}
+            and options & {"--access-log-file", "--access-logfile"}
+            and not options & {"--access-log-format", "--access-logformat"}
+        ):
+            self._options += ["--access-log-format", "combined"]
 
     def _add_argument(self, word: str) -> None:
         if self._application:

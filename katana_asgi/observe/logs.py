@@ -52,6 +52,8 @@ PLATFORM_VARIABLES: Final = frozenset(
 )
 """Set by systemd-nspawn and Podman, Kubernetes, Heroku, Cloud Run, Fly and Render."""
 
+_LEVELS: Final = logging.getLevelNamesMapping()
+
 _COLOURS: Final = {
     TRACE: "34",
     logging.DEBUG: "36",
@@ -165,12 +167,11 @@ def configure_logging(config: Config, *, forget: bool = False) -> None:
     if config.log_config:
         with importing_from(config.app_dir, forget=forget):
             apply_log_config(config.log_config)
-    level = TRACE if config.log_level == "trace" else config.log_level.upper()
     for name in (ERROR, ACCESS) if config.access_log else (ERROR,):
         logger = server_logger(name)
         if not logger.handlers:
             if not (configured and logger.level):
-                logger.setLevel(level if name == ERROR else logging.INFO)
+                logger.setLevel(_level(name, config))
             # With a configuration of all loggers at once, records go where it says.
             if not (configured and logger.hasHandlers()):
                 logger.propagate = False
@@ -226,12 +227,24 @@ def prepare_logging(config: Config) -> None:
     Where the root logger has handlers, they get what the server logs.
     """
     if config.log_config is None and logging.getLogger().handlers:
-        level = TRACE if config.log_level == "trace" else config.log_level.upper()
         for name in (ERROR, ACCESS):
             if not logging.getLogger(name).level:
-                server_logger(name).setLevel(level if name == ERROR else logging.INFO)
+                server_logger(name).setLevel(_level(name, config))
         return
     configure_logging(config)
+
+
+def _level(name: str, config: Config) -> int:
+    """The level of one of our loggers.
+
+    Lines of the access log are of level INFO, so a higher level leaves them out, as in uvicorn;
+    not where they have a file or a format of their own.
+    """
+    level: int = TRACE if config.log_level == "trace" else _LEVELS[config.log_level.upper()]
+    own = config.access_log_file != "-" or config.access_log_fields
+    if name == ACCESS and (own or config.access_log_format != "auto"):
+        return logging.INFO
+    return max(level, logging.INFO) if name == ACCESS else level
 
 
 def _error_handler(config: Config) -> logging.Handler:

@@ -48,6 +48,11 @@ def line_for(*words: str) -> str:
             "--limit-max-requests-jitter 50 --access-log-file -",
         ),
         ("main:app -w4 -b:80", "katana-asgi main:app --workers 4 --bind :80"),
+        (
+            "main:app -b :80 --access-logfile - --log-level warning",
+            "katana-asgi main:app --bind :80 --access-log-file - --log-level warning "
+            "--access-log-format combined",
+        ),
         ("main:app -b tcp://0.0.0.0:80", "katana-asgi main:app --bind 0.0.0.0:80"),
         ("main:app --proxy-protocol v2", "katana-asgi main:app --proxy-protocol"),
         ("main:app --proxy-protocol off -w 2", "katana-asgi main:app --workers 2"),

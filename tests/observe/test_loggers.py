@@ -200,6 +200,23 @@ async def test_the_log_is_silenced_in_lifespan(access, silence, capsys) -> None:
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"log_level": "warning"}, []),
+        ({"log_level": "error", "log_format": "json"}, []),
+        ({"log_level": "debug"}, ["/a"]),
+        ({"log_level": "error", "access_log_format": "combined"}, ["/a"]),
+    ],
+)
+async def test_a_level_above_info_leaves_the_access_log_out_as_in_uvicorn(
+    settings, expected, capsys
+) -> None:
+    """Unless it has a format or a file of its own."""
+    await ask(b"/a", **settings)
+    assert lines(capsys.readouterr().out) == expected
+
+
 async def test_a_log_that_was_silent_speaks_when_it_is_asked_to(capsys) -> None:
     ACCESS.setLevel(logging.WARNING)
     configure_logging(Config("a:b", use_colors=False))

@@ -167,6 +167,31 @@ async def test_startup_may_be_overridden_and_the_application_is_known() -> None:
     assert server.seen == "True True"
 
 
+async def test_a_program_may_call_the_steps_itself() -> None:
+    config = uvicorn.Config(app, port=0, lifespan="off", headers=[("X-A", "b")])
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()
+    port = server.servers[0].sockets[0].getsockname()[1]
+    assert await asyncio.to_thread(get, port) == "ok"
+    server.should_exit = True
+    await server.main_loop()
+    await server.shutdown()
+    assert not server.lifespan.should_exit
+    assert config.encoded_headers == [(b"x-a", b"b")]
+    assert server.server_state.default_headers == []
+
+
+async def test_on_tick_may_be_overridden() -> None:
+    class Server(uvicorn.Server):
+        async def on_tick(self, counter: int) -> bool:
+            await super().on_tick(counter)
+            return counter == 1
+
+    await asyncio.wait_for(Server(uvicorn.Config(app, port=0, lifespan="off")).serve(), TIMEOUT)
+
+
 def test_a_server_in_a_thread_is_stopped_from_another() -> None:
     server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="off"))
     thread = threading.Thread(target=server.run)
