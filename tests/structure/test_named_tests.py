@@ -14,6 +14,7 @@ DOCUMENTS = [
     "SECURITY.md",
     "docs/reference/robustness-clients.md",
     "docs/reference/robustness.md",
+    "docs/reference/switching.md",
     "docs/reference/weaknesses.md",
 ]
 
