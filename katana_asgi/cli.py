@@ -48,6 +48,9 @@ COMMANDS: Final = {
 WRONG_SETTINGS: Final = 2
 """Exit status for settings and arguments that cannot be used."""
 
+FAILED: Final = 1
+"""Exit status of a command that has not found a service, or cannot do what it should."""
+
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command with ``arguments`` (default: those of the process) and exit.
@@ -143,11 +146,12 @@ def _texts(value: str | Sequence[str] | bool) -> Sequence[str] | bool:
 
 
 def _refuse(error: Exception) -> int:
+    usage = isinstance(error, ConfigurationError | click.UsageError)
     message = error.format_message() if isinstance(error, click.ClickException) else str(error)
     if not isinstance(error, ForeignLine):  # whose lines are meant to be copied
         message = " ".join(message.splitlines())
     click.echo(f"{PROGRAM}: error: {message}", err=True)
-    return WRONG_SETTINGS
+    return WRONG_SETTINGS if usage else FAILED
 
 
 def _serve(config: Config, reload: Callable[[], Config]) -> int:

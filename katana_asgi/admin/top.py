@@ -52,7 +52,8 @@ def run_top(client: AdminClient, times: int = 0) -> None:
     if times == 1 or not console.is_terminal:
         console.print(view)
         return
-    with Live(view, console=console, auto_refresh=False, screen=True) as live, _keys() as pressed:
+    # Keys first: whoever sees the first picture may press one.
+    with _keys() as pressed, Live(view, console=console, auto_refresh=False, screen=True) as live:
         while times != 1:
             if pressed(PERIOD) in QUIT:
                 return
@@ -68,7 +69,7 @@ def _keys() -> Iterator[Callable[[float], str]]:
         return
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
-    tty.setcbreak(descriptor)
+    tty.setcbreak(descriptor, termios.TCSADRAIN)  # not TCSAFLUSH, which forgets what was pressed
     try:
         yield partial(_key, descriptor)
     finally:
@@ -91,12 +92,12 @@ def _view(status: dict[str, Any]) -> Group:
     for name in WORKERS:
         workers.add_column(name, justify="right", no_wrap=True, overflow="ellipsis")
     for each in status["workers"]:
-        asked = each["requests"] > 0
+        timed = each["p99"] > 0  # not where only static routes were asked for
         workers.add_row(
             str(each["number"]),
             str(each["pid"]),
             str(each["requests"]),
-            duration(each["p99"]) if asked else "-",
+            duration(each["p99"]) if timed else "-",
             duration(each["lag_p99"]),
             str(each.get("idle", 0)),
             str(each.get("active", 0)),
