@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.uvicorn.config import Config
 
-__all__ = ["HANDLED_SIGNALS", "Server"]
+__all__ = ["HANDLED_SIGNALS", "Server", "ServerState"]
 
 HANDLED_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -228,10 +228,10 @@ class Server:
     @property
     def server_state(self) -> Any:
         """What uvicorn keeps of the running server, as far as programs read it."""
-        return State(self._engine)
+        return ServerState(self._engine)
 
 
-class State:
+class ServerState:
     """Counts of a running server."""
 
     def __init__(self, engine: Engine | None) -> None:
