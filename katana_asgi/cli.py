@@ -37,7 +37,7 @@ __all__ = ["main"]
 COMMANDS: Final = {
     "serve": "Serve APP; the default.",
     "status": "Show what a running server does.",
-    "top": "Show that in a terminal, once a second (top extra).",
+    "top": "Show the same in a terminal, once a second (top extra).",
     "profile": "Sample the Python stacks of running workers.",
     "dump": "Print the stacks of all threads and tasks of running workers.",
     "exec": "Run a program that starts uvicorn, with katana-asgi in its place.",

@@ -136,7 +136,7 @@ class ProcessSettings:
     loop: str = setting(
         "auto",
         "loop",
-        "Event loop; auto uses uvloop if it is installed. MODULE:FACTORY names what makes one.",
+        "Event loop; auto uses uvloop if it is installed. MODULE:FACTORY is a custom one.",
         choices=("auto", "uvloop", "asyncio"),
     )
     timeout_startup: float = setting(
@@ -213,9 +213,9 @@ class ProxySettings:
     forwarded_fields: tuple[str, ...] = setting(
         ("for", "proto"),
         "list",
-        "Fields to believe of a trusted proxy: for, proto, host, port and prefix "
-        "(X-Forwarded-*), forwarded (RFC 7239), all or none. Name those that the proxy sets, "
-        "or removes where its clients send them.",
+        "Headers of a trusted proxy that are used: for, proto, host, port and prefix "
+        "(X-Forwarded-*), forwarded (RFC 7239), all or none. Name only those that the proxy "
+        "sets or removes.",
         check=check_forwarded_field,
     )
 
@@ -229,7 +229,8 @@ class LogSettings:
     log_level: str = setting(
         "info",
         "choice",
-        "Log level of the server.",
+        "Log level of the server; above info, requests are not logged either, unless the access "
+        "log has a file or a format of its own.",
         choices=("critical", "error", "warning", "info", "debug", "trace"),
     )
     access_log: bool = setting(True, "boolean", "Log each request.")
