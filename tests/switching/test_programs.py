@@ -122,6 +122,25 @@ def test_run_in_a_running_loop_says_what_to_use() -> None:
         asyncio.run(main())
 
 
+@pytest.mark.parametrize("line", LINES)
+def test_a_missing_guard_is_named(line: str, tmp_path: Path) -> None:
+    text = f"{line}\n{APP}\nuvicorn.run('main:app', port=0, workers=2)\n"
+    (tmp_path / "main.py").write_text(text)
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "main.py"],
+        cwd=tmp_path,
+        env=environment(0),
+        capture_output=True,
+        text=True,
+        timeout=3 * TIMEOUT,
+    )
+    assert ended.returncode == 1
+    assert (
+        "RuntimeError: run() was called while main was imported; put the call below "
+        "if __name__ == '__main__':"
+    ) in ended.stderr
+
+
 # -- the server of katana_asgi.uvicorn
 
 
