@@ -64,12 +64,10 @@ class ServerLogger(logging.Logger):
                 return
             if isinstance(passed, logging.LogRecord):  # since Python 3.12
                 record = passed
-        found = self._handlers(twin)
-        for handler in found:
-            if record.levelno >= handler.level:
-                handler.handle(record)
-        if not found and logging.lastResort and record.levelno >= logging.lastResort.level:
-            logging.lastResort.handle(record)
+        # A logger of the library's own, because tools such as Sentry replace its callHandlers.
+        both = logging.Logger(self.name)
+        both.handlers = self._handlers(twin)
+        both.callHandlers(record)
 
     def _handlers(self, twin: logging.Logger) -> list[logging.Handler]:
         ours, theirs = list(_chain(self)), list(_chain(twin))

@@ -330,6 +330,23 @@ def test_a_handler_of_uvicorns_access_logger_is_the_only_one(capsys) -> None:
     assert capsys.readouterr() == ("a line\n", "ERROR:    another\n")
 
 
+def test_tools_that_replace_call_handlers_see_what_is_logged(monkeypatch, capsys) -> None:
+    """Sentry and New Relic listen there."""
+    seen = []
+    original = logging.Logger.callHandlers
+
+    def listening(logger: logging.Logger, record: logging.LogRecord) -> None:
+        seen.append((logger.name, record.getMessage()))
+        original(logger, record)
+
+    configure_logging(Config("a:b", use_colors=False, log_format="text"))
+    monkeypatch.setattr(logging.Logger, "callHandlers", listening)
+    ERROR.error("an error")
+    THEIR_ERROR.error("another")
+    assert seen == [("katana_asgi.error", "an error"), ("uvicorn.error", "another")]
+    assert capsys.readouterr().err == "ERROR:    an error\nERROR:    another\n"
+
+
 def test_messages_on_uvicorns_loggers_are_seen(capsys) -> None:
     configure_logging(Config("a:b", use_colors=False))
     THEIR_ERROR.info("from an application")
