@@ -280,7 +280,7 @@ def _is_plain(handler: logging.Handler) -> bool:
 def _is_twin(logger: logging.Logger, twin: logging.Logger) -> bool:
     """Whether uvicorn's logger is as ``configure_logging`` left it."""
     return twin.handlers == logger.handlers and not (
-        twin.filters or twin.disabled or twin.level > logging.INFO
+        twin.filters or twin.disabled or twin.propagate or twin.level > logging.INFO
     )
 
 

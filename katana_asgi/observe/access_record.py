@@ -60,6 +60,10 @@ class AccessRecord(logging.LogRecord):
         arguments = (client or "-", method, target, version, status)
         super().__init__(ACCESS, logging.INFO, "", 0, MESSAGE, arguments, None)
         self._known: Any = arguments
+        factory = logging.getLogRecordFactory()
+        if factory is not logging.LogRecord:  # which a program has set to add what it wants to see
+            made = factory(ACCESS, logging.INFO, "", 0, MESSAGE, arguments, None)
+            vars(self).update({**vars(made), **vars(self)})
         self.line = line
         self.created = ended
         self.msecs = int(ended * 1000) % 1000 + 0.0

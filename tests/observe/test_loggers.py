@@ -166,6 +166,42 @@ async def test_a_filter_may_write_another_message(capsys) -> None:
     assert capsys.readouterr().out.rstrip().endswith("/a was asked for")
 
 
+async def test_a_record_has_what_the_record_factory_of_the_program_adds(capsys) -> None:
+    """OpenTelemetry's ids come that way."""
+    before = logging.getLogRecordFactory()
+
+    def factory(*args: Any, **further: Any) -> logging.LogRecord:
+        record = before(*args, **further)
+        record.trace = "abc"
+        return record
+
+    def start() -> None:
+        ACCESS.handlers[0].setFormatter(logging.Formatter("%(trace)s %(message)s"))
+
+    logging.setLogRecordFactory(factory)
+    try:
+        await ask(b"/a", started=start)
+    finally:
+        logging.setLogRecordFactory(before)
+    assert re.match(r"abc 127\.0\.0\.1:\d+ - ", capsys.readouterr().out)
+
+
+@BOTH
+async def test_lines_go_to_handlers_of_the_root_logger_where_they_are_handed_on(
+    access, capsys
+) -> None:
+    collector = Collector()
+
+    def start() -> None:
+        access.propagate = True
+        logging.getLogger("uvicorn").propagate = True
+        logging.getLogger().addHandler(collector)
+
+    await ask(b"/a", started=start)
+    assert [each.getMessage() for each in collector.records if each.name == ACCESS.name]
+    assert lines(capsys.readouterr().out) == ["/a"]
+
+
 async def test_what_a_record_says_follows_its_arguments() -> None:
     collector = Collector()
     collector.setFormatter(JsonFormatter())
