@@ -84,7 +84,7 @@ _SWITCHES: Final = {
 _VALUES: Final = {
     name: option.values for table in _TABLES.values() for name, option in table.items()
 }
-"""The values that a switch may have."""
+"""The values that make an option theirs, though one of ours has the same name."""
 
 _BY_FLAG: Final = {setting.flag: setting for setting in SETTINGS.values()}
 

@@ -22,7 +22,8 @@ class Foreign(NamedTuple):
     ``ours`` is the flag that takes the same value, or with ``convert`` what the page shows.
     Without both the option is left out, and ``note`` says why. A ``switch`` has no value.
     ``key`` is its name in a configuration file, where that is not the flag's; a name without
-    hyphens is that of a setting that only files have. ``values`` are those that a switch may have.
+    hyphens is that of a setting that only files have. ``values`` are those that a switch may have,
+    or that the option of the same name here has not.
     """
 
     names: tuple[str, ...]
@@ -70,6 +71,8 @@ def _verify_mode(value: str) -> Words:
 
 def _interface(value: str) -> Words:
     """granian's interfaces; its own protocol, RSGI, is not one of ours."""
+    if value == "rsgi":
+        raise ValueError("RSGI is not available")
     return {"asginl": ["--lifespan", "off"], "wsgi": ["--interface", "wsgi"]}.get(value, [])
 
 
@@ -317,8 +320,13 @@ GRANIAN: Final = (
     Foreign(("--port",), "--port"),
     Foreign(("--uds",), "--uds"),
     Foreign(("--uds-permissions",), "--uds-mode"),
-    Foreign(("--interface",), "--interface", "RSGI is not available", _interface),
-    Foreign(("--http",), note="HTTP versions are negotiated, see --http2"),
+    Foreign(
+        ("--interface",),
+        "--interface",
+        convert=_interface,
+        values=("asgi", "asginl", "rsgi"),
+    ),
+    Foreign(("--http",), note="HTTP versions are negotiated, see --http2", values=("1", "2")),
     Foreign(("--ws",), note="on by default", switch=True),
     Foreign(("--no-ws",), "--ws none", switch=True),
     Foreign(("--workers",), "--workers"),
@@ -327,7 +335,7 @@ GRANIAN: Final = (
     Foreign(("--runtime-threads",), note=_THREADS),
     Foreign(("--runtime-blocking-threads",), note=_THREADS),
     Foreign(("--runtime-mode",), note=_THREADS),
-    Foreign(("--loop",), "--loop", convert=_loop),
+    Foreign(("--loop",), "--loop", convert=_loop, values=("rloop", "winloop")),
     Foreign(("--task-impl",), note="tasks are asyncio's"),
     Foreign(("--backlog",), "--backlog"),
     Foreign(("--backpressure",), "--limit-concurrency"),

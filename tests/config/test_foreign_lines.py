@@ -77,6 +77,10 @@ def line_for(*words: str) -> str:
             "katana-asgi main:app --lifespan off --max-worker-memory 300MiB --ws none",
         ),
         (
+            "--interface asgi main:app --workers 4 --http 1 --loop rloop",
+            "katana-asgi main:app --workers 4 --loop auto",
+        ),
+        (
             "main:app --host ::1 --http1-header-read-timeout 500",
             "katana-asgi main:app --host ::1 --timeout-header 500ms",
         ),
@@ -158,6 +162,12 @@ def test_a_value_that_is_not_ours_is_left_out_with_the_reason() -> None:
     lines = answer("main:app", "-b", ":80", "--max-requests", "many")
     assert lines[2].strip() == "katana-asgi main:app --bind :80"
     assert lines[-1].startswith("  --max-requests many: left out: ")
+    lines = answer("main:app", "--interface", "rsgi")
+    assert lines[2:] == [
+        "    katana-asgi main:app",
+        "",
+        "  --interface rsgi: left out: RSGI is not available",
+    ]
 
 
 def test_a_configuration_file_of_hypercorn_is_read(place: Path) -> None:
@@ -232,7 +242,7 @@ def test_what_an_option_becomes_is_an_option_of_ours(server: str) -> None:
         words = option.words("5")
         if words and words[0] != "2>>" and not words[0].startswith("NAME"):
             assert words[0] in known, option
-        assert words or option.note, option
+        assert words or option.note or option.convert, option
 
 
 def test_a_rewritten_line_is_one_that_starts(place: Path) -> None:
