@@ -15,6 +15,7 @@ from litestar.cli._utils import create_ssl_files, validate_ssl_file_paths
 from litestar.plugins import CLIPlugin
 
 import katana_asgi
+from katana_asgi.config.directory import forget_modules
 from katana_asgi.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -51,12 +52,15 @@ class KatanaPlugin(CLIPlugin):
             for plugin in environment.app.plugins.cli:
                 if isinstance(plugin, CLIPlugin):
                     stack.enter_context(plugin.server_lifespan(environment.app))
+            settings = {**self.settings, **_settings(options)}
+            if settings["reload"] or settings["workers"] > 1:
+                forget_modules(str(environment.cwd))  # each worker imports what is there then
             try:
                 katana_asgi.run(
                     environment.app_path,
                     app_dir=str(environment.cwd),
                     factory=environment.is_app_factory,
-                    **{**self.settings, **_settings(options)},
+                    **settings,
                 )
             except ConfigurationError as error:
                 raise click.ClickException(str(error)) from None

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from katana_asgi.config.directory import forget_modules
 from katana_asgi.config.reading import read_file
 from katana_asgi.errors import ConfigurationError
 
@@ -65,10 +66,8 @@ def importing_from(app_dir: str, *, forget: bool) -> Iterator[None]:
         yield
     finally:
         sys.path.remove(directory)
-        for name in set(sys.modules) - before if forget else ():
-            place = getattr(sys.modules[name], "__file__", None) or ""
-            if place.startswith(os.path.join(directory, "")):
-                del sys.modules[name]
+        if forget:
+            forget_modules(directory, before)
 
 
 def read_log_config(path: str) -> dict[str, Any] | RawConfigParser:

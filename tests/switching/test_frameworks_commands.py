@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ssl
 import sys
+import time
 import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import ServerProcess
+from tests.support import TIMEOUT, ServerProcess
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,6 +114,28 @@ def test_what_is_wrong_with_djangos_command_is_said(
     with manage(project, *arguments) as server:
         server.wait_for(answer)
         assert server.finish() == status
+
+
+def changed(url: str, path: Path, before: str, after: str) -> None:
+    """Change a file, and ask until the answer is another."""
+    assert get(url) == before
+    path.write_text(path.read_text().replace(f'"{before}"', f'"{after}"'))
+    deadline = time.monotonic() + 3 * TIMEOUT
+    while get(url) != after:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_djangos_code_is_reloaded(project: Path) -> None:
+    with manage(project, "0", "--reload", "--reload-delay", "0.1") as server:
+        changed(server.wait_listening(), project / "mysite" / "urls.py", "home", "changed")
+        assert server.stop() == 0
+
+
+def test_litestars_code_is_reloaded(tmp_path: Path) -> None:
+    with litestar(tmp_path, "--reload") as server:
+        changed(server.wait_listening(), tmp_path / "main.py", "home", "changed")
+        assert server.stop() == 0
 
 
 def litestar(place: Path, *arguments: str) -> ServerProcess:

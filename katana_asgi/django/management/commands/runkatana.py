@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +16,6 @@ from django.core.management.base import (
     handle_default_options,
 )
 
-from katana_asgi.cli import main
 from katana_asgi.django import application_name
 
 if TYPE_CHECKING:
@@ -54,8 +54,19 @@ class Command(BaseCommand):  # type: ignore[misc] # it comes without types
             sys.exit(error.returncode)
 
     def handle(self, *, addrport: str | None = None, **options: Any) -> None:
-        """Become the server; never returns."""
-        main([*_application(), *_place(addrport), *options.get("further", ())])
+        """Become the server; never returns.
+
+        It is a new program: this process has imported the project, so that no worker that it
+        forked would notice changed code.
+        """
+        directories = [options.get("pythonpath"), os.environ.get("PYTHONPATH")]
+        path = os.pathsep.join(filter(None, directories))
+        environment = {**os.environ, **({"PYTHONPATH": path} if path else {})}
+        words = [*_application(), "--app-dir", os.path.abspath(sys.path[0] or ".")]
+        words += [*_place(addrport), *options.get("further", ())]
+        self.stdout.flush()
+        command = [sys.executable, "-m", "katana_asgi", *words]
+        os.execve(sys.executable, command, environment)  # noqa: S606 - no shell is wanted
 
 
 def _application() -> Sequence[str]:
