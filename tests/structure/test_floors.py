@@ -34,6 +34,7 @@ FLOORS = {
     "cli": 9,
     "cli_options": 9,
     "exec_cli": 9,
+    "fresh": 9,
     "front": 9,
     "django": 9,
     "gunicorn": 9,

@@ -89,6 +89,50 @@ def test_a_program_serves_and_stops(name: str, line: str, tmp_path: Path) -> Non
         assert ("/hidden" in out) is (name != "logging")
 
 
+LIBRARY = 'WORD = "one"\n'
+
+RELOADING = """
+import os
+import sys
+import library
+
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": f"{library.WORD} {sys.argv[1:]}".encode()})
+
+if __name__ == "__main__":
+    uvicorn.run("main:app", port=int(os.environ["PORT"]), reload=True, reload_delay=0.1)
+"""
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_what_a_program_imports_is_reloaded_too(line: str, tmp_path: Path) -> None:
+    (tmp_path / "library.py").write_text(LIBRARY)
+    (tmp_path / "main.py").write_text(f"{line}\n{RELOADING}")
+    port = free_port()
+    with subprocess.Popen(
+        [sys.executable, "main.py", "word"],
+        cwd=tmp_path,
+        env=environment(port),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            assert get(port) == "one ['word']"
+            (tmp_path / "library.py").write_text(LIBRARY.replace("one", "two"))
+            deadline = time.monotonic() + 3 * TIMEOUT
+            while get(port) != "two ['word']":
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(3 * TIMEOUT) == 0
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
 @pytest.mark.parametrize("line", LINES)
 @pytest.mark.parametrize("name", ENDING)
 def test_a_program_that_ends_its_own_server_ends(name: str, line: str, tmp_path: Path) -> None:
