@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.http.message import Field
 
-__all__ = ["CONDITIONAL", "CacheRequest", "cache_key"]
+__all__ = ["CONDITIONAL", "CacheRequest", "cache_key", "cache_outcome_of", "note_outcome"]
 
 CONDITIONAL: Final = frozenset(
     {
@@ -43,6 +43,21 @@ _SPECIAL: Final = CONDITIONAL | {
 _DEMANDS: Final = frozenset({b"no-cache", b"max-age", b"min-fresh"})
 
 _NO_DIRECTIVES: Final[Directives] = {}
+
+
+_OUTCOME: Final = "katana_asgi.cache"
+"""Where a scope holds what the cache did for its request, for the access log."""
+
+
+def note_outcome(scope: Any, outcome: str) -> None:
+    """Note what became of a request: hit, collapsed, stale, revalidated, miss or bypass."""
+    scope[_OUTCOME] = outcome
+
+
+def cache_outcome_of(scope: Any) -> str | None:
+    """What was noted of a request; ``None`` where no cache has seen it."""
+    outcome: str | None = scope.get(_OUTCOME)
+    return outcome
 
 
 def cache_key(scheme: str, host: bytes, raw_path: bytes, query: bytes) -> bytes:

@@ -189,6 +189,47 @@ async def test_hits_are_not_held_back_and_have_the_id_of_their_own_request(http:
     assert None not in ids
 
 
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The lines of the access log."""
+    return [each.getMessage() for each in caplog.records if each.name == "katana_asgi.access"]
+
+
+@pytest.mark.parametrize("request_id", ["off", "generate"], ids=["at once", "by a call"])
+async def test_each_request_says_in_the_access_log_what_the_cache_did(
+    http: str, caplog: pytest.LogCaptureFixture, request_id: str
+) -> None:
+    application = Application()
+    settings = {
+        "http": http,
+        "lifespan": "off",
+        "cache": 2**20,
+        "request_id": request_id,
+        "access_log": True,
+        "access_log_format": "%(U)s %(cache)s %(B)s",
+    }
+    requests = [
+        (b"GET /a", b"", f"/a miss {len(TEXT)}"),
+        (b"GET /a", b"", f"/a hit {len(TEXT)}"),
+        (b"GET /a", b'If-None-Match: "1"\r\n', "/a hit 0"),
+        (b"GET /a", b"Range: bytes=1-2\r\n", "/a hit 2"),
+        (b"HEAD /a", b"", "/a hit 0"),
+        (b"GET /a", b"Cache-Control: no-cache\r\n", f"/a miss {len(TEXT)}"),
+        (b"POST /b", b"Content-Length: 0\r\n", f"/b bypass {len(TEXT)}"),
+        (b"GET /private", b"", f"/private miss {len(TEXT)}"),
+        (b"GET /b", b"Cache-Control: only-if-cached\r\n", "/b miss 0"),
+    ]
+    with caplog.at_level("INFO", "katana_asgi.access"):
+        async with running(application, **settings) as server, await server.connect() as client:
+            for line, fields, _ in requests:
+                await client.send(line + b" HTTP/1.1\r\nHost: x\r\n" + fields + b"\r\n")
+                await client.response(line.split()[0].decode())
+    assert logged(caplog) == [line for _, _, line in requests]
+    records = [each for each in caplog.records if each.name == "katana_asgi.access"]
+    assert [getattr(each, "cache", "") for each in records] == [
+        line.split()[1] for _, _, line in requests
+    ]
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_compression_leaves_files_by_path_and_heads_alone(
     http: str, tmp_path: Path, method: str
