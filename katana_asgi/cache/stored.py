@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from katana_asgi.bounded import COPIED_UP_TO
 from katana_asgi.cache.request import CONDITIONAL
 from katana_asgi.http.conditional import failed_precondition, if_range_holds
 from katana_asgi.http.dates import parse_http_date
@@ -37,11 +38,18 @@ _NOT_UPDATED: Final = frozenset(
 )
 """What a 304 does not change, because it describes the stored content (RFC 9111 §3.2)."""
 
-_OVERHEAD: Final = 1536
-"""Bytes of an entry besides its content and its fields: objects, dictionaries, queues."""
+_OVERHEAD: Final = 3072
+"""Bytes of an entry besides its content and its fields: objects, dictionaries, queues, and what
+the protocol versions make of it."""
 
-_PER_FIELD: Final = 160
-"""Bytes of a field's two objects and their places in a list."""
+_PER_FIELD: Final = 224
+"""Bytes of a field's two objects and their places in a list and a tuple."""
+
+_PER_WORD: Final = 128
+"""Bytes of a tag, or of a member of the variant, besides its text."""
+
+_COPIES: Final = 5
+"""Of a field's text: itself, and for each protocol version its rendered form and the head."""
 
 
 class CachedAnswer:
@@ -100,8 +108,18 @@ class StoredResponse:
         self.etag = known.get(b"etag", b"")
         self.modified = parse_http_date(known.get(b"last-modified", b""))
         self._variant = tuple([(name, request.fields.get(name)) for name in terms.vary])
-        sizes = sum(len(name) + len(value) + _PER_FIELD for name, value in fields)
-        self.weight = _OVERHEAD + sizes + len(content) + len(request.key)
+        size = len(content)
+        text = sum(len(name) + len(value) for name, value in fields)
+        words = [*tags, *(value for _, value in self._variant if value is not None)]
+        self.weight = (
+            _OVERHEAD
+            + size * (2 if size <= COPIED_UP_TO else 1)
+            + text * _COPIES
+            + len(fields) * _PER_FIELD
+            + sum(map(len, words))
+            + (len(tags) + len(self._variant)) * _PER_WORD
+            + len(request.key)
+        )
 
     def matches(self, request: CacheRequest) -> bool:
         """Whether it was selected by what the request says too (RFC 9111 §4.1)."""

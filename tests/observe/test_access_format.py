@@ -87,8 +87,9 @@ def test_the_process_is_named_as_gunicorn_does():
 
 def test_what_is_not_known_is_a_dash():
     bare = record(client=None, head=head(b"/"))
-    form = "%(h)s %(u)s %(b)s %(f)s %(a)s %({x}i)s %({x}o)s %(request_id)s %(trace_id)s %(cache)s [%(q)s]"
-    assert line(bare, form) == "- - - - - - - - - - []"
+    form = "%(h)s %(u)s %(b)s %(f)s %(a)s %({x}i)s %({x}o)s %(request_id)s %(trace_id)s [%(q)s]"
+    assert line(bare, form) == "- - - - - - - - - []"
+    assert line(bare, "%(cache)s") == "-"
 
 
 def test_the_time_of_day_is_when_the_request_ended():
