@@ -208,7 +208,7 @@ class Http1Writer:
         connection, transport = self._connection, self._transport
         if connection is None or transport.get_extra_info("ssl_object") is not None:
             return False
-        sending = self.sending = Sending(transport, part, progress)
+        sending = self.sending = Sending(transport, part, progress, self._context.reader)
         connection.file_waits()
         try:
             await sending.run()
