@@ -270,3 +270,87 @@ async def test_compressed_content_has_its_trailers(http: str) -> None:
     assert head.header(b"content-encoding") == b"gzip"
     size, _, rest = content.partition(b"\r\n")
     assert gzip.decompress(rest[: int(size, 16)]) == TEXT
+
+
+# -- what cannot get into a key
+
+
+class Echo:
+    """Says what it was asked for, and that everyone may have it."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.calls += 1
+        host = dict(scope["headers"]).get(b"host", b"")
+        headers = [(b"cache-control", b"public, max-age=60")]
+        body = b" ".join((host, scope["raw_path"], scope["query_string"], str(self.calls).encode()))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        # absolute form: the authority of the target counts, not Host
+        (b"GET http://a/x HTTP/1.1\r\nHost: b", b"GET /x HTTP/1.1\r\nHost: b", False),
+        (b"GET http://a/x HTTP/1.1\r\nHost: a", b"GET /x HTTP/1.1\r\nHost: a", True),
+        (b"GET http://A:80/x HTTP/1.1\r\nHost: a:80", b"GET /x HTTP/1.1\r\nHost: a", True),
+        (b"GET /x HTTP/1.1\r\nHost: a", b"GET /x HTTP/1.1\r\nHost: b", False),
+        (b"GET /x HTTP/1.1\r\nHost: a", b"GET /x HTTP/1.0\r\nHost: a", True),
+        (b"GET /x HTTP/1.0", b"GET /x HTTP/1.1\r\nHost: a", False),
+        (b"GET /x?a=1&b=2 HTTP/1.1\r\nHost: a", b"GET /x?b=2&a=1 HTTP/1.1\r\nHost: a", False),
+        (b"GET /x%3Fa HTTP/1.1\r\nHost: a", b"GET /x?a HTTP/1.1\r\nHost: a", False),
+        (b"GET /x/../y HTTP/1.1\r\nHost: a", b"GET /y HTTP/1.1\r\nHost: a", False),
+        (b"GET /x HTTP/1.1\r\nHost: a/x", b"GET /x/x HTTP/1.1\r\nHost: a", False),
+        (b"GET /x HTTP/1.1\r\nHost: u@a", b"GET /x HTTP/1.1\r\nHost: a", False),
+        (b"GET /x HTTP/1.1\r\nHost: a\r\nHost: b", b"GET /x HTTP/1.1\r\nHost: a", False),
+        (b"GET /x HTTP/1.1\r\nHost: a\r\n X: b", b"GET /x HTTP/1.1\r\nHost: a", False),
+    ],
+)
+async def test_no_spelling_of_a_request_gets_the_answer_to_another(
+    http: str, one: bytes, other: bytes, same: bool
+) -> None:
+    """Asked in both orders; a request that is refused is no question at all."""
+    for first, second in ((one, other), (other, one)):
+        application = Echo()
+        async with running(application, http=http, lifespan="off", cache=2**20) as server:
+            asked = await server.exchange(first + b"\r\n\r\n")
+            answer = await server.exchange(second + b"\r\n\r\n")
+        hit = answer.header(b"age") is not None
+        assert hit is same
+        if not same and asked.status == answer.status == 200:
+            assert asked.body.split()[:-1] != answer.body.split()[:-1]
+
+
+async def test_content_that_looks_like_a_request_is_stored_under_no_key(http: str) -> None:
+    """A body that follows a GET is that of the GET, whatever is in it."""
+    application = Echo()
+    inner = b"GET /poisoned HTTP/1.1\r\nHost: a\r\n\r\n"
+    outer = b"GET /x HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(inner)
+    async with running(application, http=http, lifespan="off", cache=2**20) as server:
+        async with await server.connect() as client:
+            for _ in range(2):
+                await client.send(outer + inner)
+                await client.response()
+            await client.send(b"GET /poisoned HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await client.response()).header(b"age") is None
+            await client.send(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await client.response()).header(b"age") is None
+    assert application.calls == 4
+
+
+async def test_a_stored_response_is_right_for_http_1_0(http: str) -> None:
+    """Its length is known, and the connection ends unless it was asked to stay."""
+    async with running(Echo(), http=http, lifespan="off", cache=2**20) as server:
+        await server.exchange(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+        async with await server.connect() as client:
+            await client.send(b"GET /x HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n")
+            kept = await client.response()
+            await client.send(b"GET /x HTTP/1.0\r\nHost: a\r\n\r\n")
+            last = await client.response()
+            assert await client.closed()
+    assert kept.header(b"connection") == b"keep-alive"
+    assert last.header(b"transfer-encoding") is None
+    assert kept.body == last.body == b"a /x  1"
