@@ -261,9 +261,14 @@ class FileMount:
             self._memory.put(key, entry, size + len(key[1]) + _OVERHEAD)
 
     def _read_small(self, found: _Found) -> bytes | None:
-        """The whole content, where that waits for nothing and nothing changed meanwhile."""
+        """The whole content, unless that is known to wait, or something changed meanwhile."""
         size = found.state.st_size
-        content = self._disk.read_now(found.file.descriptor, size, 0) if size else b""
+        descriptor = found.file.descriptor
+        content = self._disk.read_now(descriptor, size, 0) if size else b""
+        if content is None and not self._disk.is_cold(descriptor, size - 1):
+            # Overlay file systems, so all images of containers, and tmpfs cannot say what they
+            # have in memory. Reading once, to keep it, waits no longer than opening does.
+            content = self._disk.read(descriptor, size, 0)
         if content is None or len(content) != size:
             return None
         after = self._disk.stat(found.file.descriptor)
