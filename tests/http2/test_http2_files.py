@@ -183,7 +183,9 @@ async def test_a_disk_that_fails_resets_its_stream_only(tmp_path: Path) -> None:
             assert (await client.get("/other")).content == b"application"
 
 
-async def test_a_stream_that_is_cancelled_closes_its_file(tmp_path: Path) -> None:
+async def test_a_stream_that_is_cancelled_closes_its_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "large.bin"
     with path.open("wb") as file:
         file.truncate(64 * MIB)
@@ -193,7 +195,9 @@ async def test_a_stream_that_is_cancelled_closes_its_file(tmp_path: Path) -> Non
         links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
         return any(os.path.realpath(link) == str(path) for link in links)
 
-    async with running(application, static_dir=mounts, **SETTINGS) as server:
+    logging = {"access_log": True, "access_log_format": "%(s)s %(remark)s"}
+    caplog.set_level("INFO", "katana_asgi.access")
+    async with running(application, static_dir=mounts, **logging, **SETTINGS) as server:
         async with await Client.open(server.host, server.port, acknowledges=False) as client:
             stream = client.begin("/assets/large.bin")
             await client.until(lambda: stream.content)
@@ -201,6 +205,7 @@ async def test_a_stream_that_is_cancelled_closes_its_file(tmp_path: Path) -> Non
             client.reset(stream)
             while opened():
                 await within(asyncio.sleep(0.01))
+    assert [each.getMessage() for each in caplog.records] == ["499 client left after 200"]
 
 
 async def test_both_versions_share_what_is_stored() -> None:

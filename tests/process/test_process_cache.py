@@ -17,13 +17,21 @@ from katana_asgi.cache import invalidate
 
 calls = 0
 
+FORGET = {
+    "/forget-tag": {"tag": "all-of-them"},
+    "/forget-path": {"url": "/a"},
+    "/forget-address": {"url": "http://X:80/a"},
+    "/forget-prefix": {"prefix": "http://x/"},
+    "/forget-all": {},
+}
+
 async def app(scope, receive, send):
     global calls
     if scope["type"] == "lifespan":
         raise RuntimeError
     headers = [(b"cache-control", b"public, max-age=600"), (b"cache-tag", b"all-of-them")]
-    if scope["path"] == "/forget":
-        invalidate(tag="all-of-them")
+    if scope["path"] in FORGET:
+        invalidate(**FORGET[scope["path"]])
         headers = []
     elif scope["method"] == "GET":
         calls += 1
@@ -68,8 +76,9 @@ async def test_an_invalidation_reaches_all_workers(tmp_path: Path) -> None:
         assert len(await bodies(url, 16)) <= 2  # all of them are hits
         await ask(url, b"POST /a")  # an unsafe method that succeeds, at one of the workers
         await within(until(url, b"2"))
-        await ask(url, b"GET /forget")
-        await within(until(url, b"3"))
+        for number, way in enumerate((b"tag", b"path", b"address", b"prefix", b"all"), 3):
+            await ask(url, b"GET /forget-" + way)
+            await within(until(url, b"%d" % number))
         assert process.stop() == 0
 
 
