@@ -363,6 +363,42 @@ async def test_variants(site: Site, vary: str, first: Any, second: Any, same: bo
     assert site.calls == (1 if same else 2)
 
 
+@pytest.mark.parametrize(
+    ("coding", "one", "other", "same"),
+    [
+        ("gzip", "gzip, deflate, br", "br,gzip;q=1.0 , DEFLATE", True),
+        ("gzip", "gzip", "x-gzip, unheard-of, junk;;", True),
+        ("gzip", "gzip;q=0.5", "gzip;q=0.3", True),
+        (None, "identity", "", True),
+        (None, "identity", "gzip;q=0", True),
+        ("gzip", "gzip, br", "gzip", False),
+        ("gzip", "gzip, br;q=0.5", "gzip;q=0.5, br", False),
+        ("gzip", "gzip;q=0.5, identity", "gzip;q=0", False),  # it was sent what it likes less
+        ("gzip", "gzip", "identity", False),
+        ("unheard-of", "unheard-of", "identity", False),
+        (None, "gzip", None, False),
+    ],
+)
+async def test_accept_encoding_is_compared_by_what_it_accepts(
+    site: Site, coding: str | None, one: str, other: str | None, same: bool
+) -> None:
+    """However a client spells it, and whatever it invents: else each spelling is a variant."""
+    fields = {} if coding is None else {"Content_Encoding": coding}
+    site.origin.respond("max-age=60", Vary="accept-encoding", **fields)
+    await site.get(accept_encoding=one)
+    await site.get(**({} if other is None else {"accept_encoding": other}))
+    assert site.calls == (1 if same else 2)
+    await site.get(accept_encoding=one)
+    assert site.calls == (1 if same else 2)
+
+
+async def test_invented_codings_drive_out_no_variant(site: Site) -> None:
+    site.origin.respond("max-age=60", Vary="accept-encoding", Content_Encoding="gzip")
+    for number in range(100):
+        await site.get(accept_encoding=f"gzip, x-{number}")
+    assert (site.calls, len(site.cache.store)) == (1, 1)
+
+
 async def test_a_seventeenth_variant_drives_out_the_oldest(site: Site) -> None:
     site.origin.respond("max-age=60", Vary="foo")
     for number in range(17):
