@@ -232,3 +232,19 @@ async def test_both_versions_share_what_is_stored() -> None:
     assert b"age" not in gone.fields
     assert again.header(b"age") == b"0"
     assert calls == ["1.1", "2", "2", "2"]
+
+
+async def test_the_authority_is_the_key_and_no_host_beside_it() -> None:
+    async def marked(scope: Any, receive: Any, send: Any) -> None:
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        await send(start((b"cache-control", b"public, max-age=60")))
+        await send({"type": "http.response.body", "body": b",".join(hosts)})
+
+    async with running(marked, cache=MIB, **SETTINGS) as server:
+        async with await Client.open(server.host, server.port) as client:
+            client.h2.config.validate_outbound_headers = False
+            await client.get("/a", ("host", "evil.example"))
+        async with await Client.open(server.host, server.port) as client:
+            for authority in ("a.example", "evil.example"):
+                answer = await client.get("/a", authority=authority)
+                assert answer.content == authority.encode()
