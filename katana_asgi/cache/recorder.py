@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from katana_asgi.cache.flights import Outcome
 from katana_asgi.cache.policy import REASONS_OF_REQUEST, Terms, storage_terms, stored_fields
 from katana_asgi.cache.stored import StoredResponse, merged_fields
+from katana_asgi.codec import check_fields
 from katana_asgi.http.dates import http_date
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Recorder:
 
     async def _start(self, message: Message) -> None:
         status = message["status"]
-        fields = [(name.lower(), value) for name, value in message.get("headers", ())]
+        fields = _checked(message.get("headers", ()))
         stale = self.stale
         if stale is not None and status == 304 and self._validating:
             self._confirm(stale, fields)
@@ -232,6 +233,23 @@ class Recorder:
 
     def _now(self) -> float:
         return self._cache.monotonic()
+
+
+def _checked(headers: Any) -> list[Field]:
+    """The fields as a server sends them, which raises ``LocalProtocolError`` as a server does.
+
+    It does not see what a refresh or a validation brings, and what is stored is sent as it is.
+    """
+    given = list(headers)
+    check_fields(given)
+    fields = []
+    lengths = 0
+    for name, value in given:
+        lowered = name.lower()
+        lengths += lowered == b"content-length"
+        if lowered != b"content-length" or lengths == 1:  # if there are more, they are equal
+            fields.append((lowered, value.strip(b" \t")))
+    return fields
 
 
 def _tags(fields: Any) -> frozenset[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -354,3 +355,60 @@ async def test_a_stored_response_is_right_for_http_1_0(http: str) -> None:
     assert kept.header(b"connection") == b"keep-alive"
     assert last.header(b"transfer-encoding") is None
     assert kept.body == last.body == b"a /x  1"
+
+
+INVALID = [
+    (b"x", b"a\r\nset-cookie: evil=1"),
+    (b"x\r\ny", b"a"),
+    (b"x", b"a\0b"),
+    (b"x y", b"a"),
+    ("x", "text"),
+    (b"content-length", b"nine"),
+]
+
+
+@pytest.mark.parametrize("field", INVALID, ids=repr)
+@pytest.mark.parametrize("left", [False, True], ids=["refresh", "client left"])
+async def test_what_a_server_would_not_send_is_not_stored_where_it_sends_nothing(
+    http: str, field: Any, left: bool
+) -> None:
+    """A refresh in the background has no client, and a client may have gone."""
+    calls = 0
+    began, go = asyncio.Event(), asyncio.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal calls
+        calls += 1
+        bad = calls == (1 if left else 2)
+        if bad:
+            began.set()
+            await go.wait()
+        cache_control = b"public, max-age=10, stale-while-revalidate=600"
+        headers: list[Any] = [(b"cache-control", cache_control)]
+        headers.append(field if bad else (b"x", b"good"))
+        if calls == 1 and not left:
+            headers.append((b"age", b"9"))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    request = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
+    settings = {"http": http, "lifespan": "off", "cache": 2**20}
+    async with running(application, **settings) as server:
+        cache = server.server.context.routes.cache  # type: ignore[union-attr]
+        if left:
+            async with await server.connect() as client:
+                await client.send(request)
+                await within(began.wait())
+            await asyncio.sleep(0.05)
+        else:
+            await server.exchange(request)
+            cache.monotonic = lambda: time.monotonic() + 2
+            await server.exchange(request)
+            await within(began.wait())
+        go.set()
+        await asyncio.sleep(0.05)
+        for _ in range(2):
+            answer = await server.exchange(request)
+            assert answer.header(b"set-cookie") is None
+            assert answer.headers.count((b"x", b"good")) == 1
+            assert answer.body == b"ok"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from katana_asgi.errors import LocalProtocolError
 from tests.cache.conftest import Site
 
 MODIFIED = -1_000_000
@@ -206,6 +207,18 @@ async def test_a_304_for_the_cache_is_one_for_a_client_that_has_it(site: Site) -
     site.clocks.advance(61)
     assert (await site.get(if_none_match='"1"')).status == 304
     assert (await site.get()).body == b"call 1"
+
+
+async def test_a_304_with_fields_that_no_server_would_send_confirms_nothing(site: Site) -> None:
+    site.origin.respond("max-age=60", ETag='"1"')
+    site.origin.respond("max-age=60", status=304, X="a\r\nset-cookie: evil=1")
+    site.origin.respond("max-age=60")
+    await site.get()
+    site.clocks.advance(61)
+    with pytest.raises(LocalProtocolError):
+        await site.get()
+    answer = await site.get()
+    assert (answer.body, answer["x"]) == (b"call 3", None)
 
 
 async def test_a_304_that_forbids_storing_answers_once(site: Site) -> None:

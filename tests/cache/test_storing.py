@@ -497,6 +497,14 @@ async def test_fields_of_one_request_or_connection_are_not_stored(site: Site) ->
     }  # fmt: skip
 
 
+async def test_fields_are_stored_as_a_server_sends_them(site: Site) -> None:
+    """Values without space around them, and one Content-Length."""
+    site.origin.respond("max-age=60", b"abcd", Content_Length=["4", " 4"], X_A=" \ta\t ")
+    await site.get()
+    answer = await site.get()
+    assert (answer["content-length"], answer["x-a"], answer.age) == (b"4", b"a", 0)
+
+
 async def test_a_websocket_and_a_lifespan_pass(site: Site) -> None:
     for kind in ("websocket", "lifespan"):
         await site.application({"type": kind}, None, None)  # type: ignore[arg-type]
