@@ -13,6 +13,7 @@ from katana_asgi.cache.policy import REASONS_OF_REQUEST, Terms, storage_terms, s
 from katana_asgi.cache.stored import StoredResponse, merged_fields
 from katana_asgi.codec import check_fields
 from katana_asgi.http.dates import http_date
+from katana_asgi.http.status import NO_CONTENT
 
 if TYPE_CHECKING:
     from katana_asgi.asgi_types import Message, Send
@@ -187,11 +188,15 @@ class Recorder:
         fields = [field for field in stored_fields(self._fields) if field[0] not in _TAG_FIELDS]
         known = dict(fields)
         promised = known.get(b"content-length")
-        if promised is not None and promised != b"%d" % len(content):
+        if self._status in NO_CONTENT:
+            # What came with it all the same would be taken for the next response.
+            content = b""
+            fields = [field for field in fields if field[0] != b"content-length"]
+        elif promised is None:
+            fields.append((b"content-length", b"%d" % len(content)))
+        elif promised != b"%d" % len(content):
             self._give_up(_PASS_AFTER_ERROR)
             return
-        if promised is None and self._status != 204:
-            fields.append((b"content-length", b"%d" % len(content)))
         if b"date" not in known:
             # The first response's, as all others were made of it; Age says the rest.
             fields.append((b"date", http_date(self._cache.wall())))

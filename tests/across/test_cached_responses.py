@@ -412,3 +412,40 @@ async def test_what_a_server_would_not_send_is_not_stored_where_it_sends_nothing
             assert answer.header(b"set-cookie") is None
             assert answer.headers.count((b"x", b"good")) == 1
             assert answer.body == b"ok"
+
+
+@pytest.mark.parametrize("refreshed", [False, True])
+@pytest.mark.parametrize("length", [False, True])
+async def test_a_status_without_content_is_stored_without(
+    http: str, refreshed: bool, length: bool
+) -> None:
+    """What an application sends with it all the same would be taken for the next response."""
+    smuggled = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+    calls = 0
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal calls
+        calls += 1
+        headers = [(b"cache-control", b"public, max-age=10, stale-while-revalidate=600")]
+        if length:
+            headers.append((b"content-length", b"%d" % len(smuggled)))
+        await send({"type": "http.response.start", "status": 204, "headers": headers})
+        body = b"" if refreshed and calls == 1 else smuggled
+        await send({"type": "http.response.body", "body": body})
+
+    settings = {"http": http, "lifespan": "off", "cache": 2**20}
+    request = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with running(application, **settings) as server:
+        cache = server.server.context.routes.cache  # type: ignore[union-attr]
+        if refreshed:
+            await server.exchange(request)
+            cache.monotonic = lambda: time.monotonic() + 11
+            await server.exchange(request)
+            while calls < 2:
+                await asyncio.sleep(0)
+        async with await server.connect() as client:
+            await client.send(request * 3)
+            heads = [await client.head() for _ in range(3)]
+            await client.send(b"GET /b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert b"evil" not in await client.rest()
+    assert [head.status for head in heads] == [204] * 3
