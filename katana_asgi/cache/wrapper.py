@@ -197,8 +197,8 @@ class Cached:
         key = request.key
         if key in self._refreshing or len(self._refreshing) >= _MOST_REFRESHES:
             return
-        headers = [field for field in scope["headers"] if field[0] not in CONDITIONAL]
-        scope = {**scope, "method": "GET", "headers": [*headers, *stale.validators()]}
+        headers = _with_validators(scope["headers"], stale.validators())
+        scope = {**scope, "method": "GET", "headers": headers}
         plain = CacheRequest.of(scope)
         self._refreshing[key] = asyncio.create_task(self._refreshed(scope, plain, stale))
 

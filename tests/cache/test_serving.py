@@ -280,6 +280,23 @@ async def test_stale_while_revalidate_answers_at_once_and_refreshes_once(site: S
     assert site.cache.counts.refreshed == 1
 
 
+@pytest.mark.parametrize("validators", [{}, {"ETag": '"1"'}])
+async def test_a_refresh_asks_for_the_whole_whatever_its_request_asked_for(
+    site: Site, validators: Any
+) -> None:
+    """Else one request for a part would put an end to what is stored."""
+    site.origin.respond("max-age=60, stale-while-revalidate=30", b"0123456789", **validators)
+    await site.get()
+    site.clocks.advance(61)
+    fields = {"range": "bytes=0-1", "if_range": '"1"', "if_none_match": '"2"'}
+    assert (await site.get(method="HEAD", **fields)).status == 200
+    await site.in_background()
+    call = site.origin.calls[1]
+    assert not call.keys() & {b"range", b"if-range"}
+    assert call.get(b"if-none-match") == (b'"1"' if validators else None)
+    assert (await site.get()).age == 0
+
+
 async def test_after_the_window_the_client_waits(site: Site) -> None:
     site.origin.respond("max-age=60, stale-while-revalidate=30")
     await site.get()
