@@ -342,7 +342,9 @@ def test_without_watchfiles_the_files_are_polled(place: Path) -> None:
     command = (sys.executable, "-c", NO_WATCHFILES)
     env = {"PYTHONDONTWRITEBYTECODE": "1"}
     with ServerProcess("main:app", "--reload", cwd=place, env=env, command=command) as server:
-        server.wait_for("Files are polled every 0.25 s: No module named 'watchfiles'")
+        server.wait_for(
+            r"Files are polled every 0.25 s: watchfiles is not installed \(extra reload\)"
+        )
         url = server.wait_listening()
         (place / "package").mkdir()
         (place / "package/other.py").write_text("value = 1")
