@@ -9,7 +9,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Three for two cores: a third of the time tests wait. Whoever has nothing left takes from others.
+# Three for two cores, since many tests wait; a process that has no tests left takes from others.
 PYTEST_FLAGS ?= -n 3 --dist worksteal
 PYTHONS ?= python3.12 python3.13 python3.14
 CORE := $(addprefix tests/,across http http1 codec asgi routes net wire websocket)
