@@ -28,7 +28,7 @@ def summary(status: dict[str, Any]) -> str:
     lines += _spread(status)
     lines += [
         f"worker {each['number']} [{each['pid']}]: {each['requests']} requests, "
-        + (f"p99 {duration(each['p99'])}, " if each["requests"] else "")
+        + (f"p99 {duration(each['p99'])}, " if each["p99"] else "")
         + f"{each['rss'] // 2**20} MiB"
         + (", draining" if each["draining"] else "")
         for each in status["workers"]
@@ -61,6 +61,6 @@ def _spread(status: dict[str, Any]) -> list[str]:
 
 def _quantiles(times: dict[str, float], *names: str) -> str:
     if not times["count"]:
-        return "no requests"
+        return "no calls of the application"
     shown = {"p999": "p99.9"}
     return ", ".join(f"{shown.get(name, name)} {duration(times[name])}" for name in names)

@@ -89,12 +89,12 @@ def _view(status: dict[str, Any]) -> Group:
     for name in WORKERS:
         workers.add_column(name, justify="right", no_wrap=True, overflow="ellipsis")
     for each in status["workers"]:
-        asked = each["requests"] > 0
+        timed = each["p99"] > 0  # not where only static routes were asked for
         workers.add_row(
             str(each["number"]),
             str(each["pid"]),
             str(each["requests"]),
-            duration(each["p99"]) if asked else "-",
+            duration(each["p99"]) if timed else "-",
             duration(each["lag_p99"]),
             str(each.get("idle", 0)),
             str(each.get("active", 0)),

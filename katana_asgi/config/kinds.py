@@ -44,8 +44,7 @@ LONGEST_DURATION: Final = 7 * 24 * 3600  # seconds; epoll_wait takes 2**31 ms at
 
 _find_control: Final = re.compile(r"[\x00-\x1f\x7f]").search
 _match_integer: Final = re.compile(r"\s*[+-]?[0-9]{1,20}\s*", re.ASCII).fullmatch
-
-_match_factory: Final = re.compile(r"[^\W\d]\w*(\.\w+)*:[^\W\d]\w*(\.\w+)*").fullmatch
+_match_reference: Final = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*").fullmatch
 
 _WORDS: Final = {
     "1": True, "true": True, "yes": True, "on": True,
@@ -114,6 +113,10 @@ class PathKind(ValueKind):
     def allowed(self, setting: Setting) -> str:
         return "a path"
 
+    def from_python(self, setting: Setting, value: Any) -> Any:
+        """As it is; a program has an empty one from a variable that is not set."""
+        return None if value == "" and setting.default is None else value
+
     def checked(self, setting: Setting, value: Any) -> str:
         path = os.fspath(value) if isinstance(value, os.PathLike) else value
         empty = path == "" != setting.default
@@ -162,9 +165,7 @@ class ChoiceKind(ValueKind):
 
 
 class LoopKind(ChoiceKind):
-    """One of a few words, or the name of what makes an event loop."""
-
-    word = "choice or MODULE:FACTORY"
+    """An event loop by its name, or what makes one as ``MODULE:FACTORY``."""
 
     def allowed(self, setting: Setting) -> str:
         return f"{', '.join(setting.choices)} or MODULE:FACTORY"
@@ -173,7 +174,7 @@ class LoopKind(ChoiceKind):
         return text.strip() if ":" in text else super().from_text(setting, text)
 
     def checked(self, setting: Setting, value: Any) -> str:
-        if isinstance(value, str) and _match_factory(value):
+        if isinstance(value, str) and _match_reference(value):
             return value
         return super().checked(setting, value)
 

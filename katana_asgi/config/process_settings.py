@@ -159,8 +159,8 @@ class IdentitySettings:
     chdir: str = setting(
         "",
         "path",
-        "Directory to change to before anything else: all other paths begin there, but for those "
-        "of --config and --env-file. A reload finds it by its name again.",
+        "Directory to change to before anything else: all other paths begin there, except "
+        "those of --config and --env-file. A reload finds it by its name again.",
         metavar="DIR",
         check=check_directory,
     )

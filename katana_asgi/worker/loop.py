@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from katana_asgi.asgi.loader import import_reference
 from katana_asgi.errors import ConfigurationError, StartupError
 from katana_asgi.net.sockets import reason_of
 from katana_asgi.worker.faults import run_until_done
@@ -23,14 +23,15 @@ LEFT_BEHIND: Final = 1.0
 logger = logging.getLogger("katana_asgi.error")
 
 
-def loop_factory(loop: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    """What makes the event loop for the setting ``loop``.
+def loop_factory(loop: str, app_dir: str = "") -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes the event loop for the setting ``loop``; one of the application is imported.
 
-    Raises ``ConfigurationError`` when uvloop was asked for by name and is not installed, and
-    where MODULE:FACTORY does not name anything to call.
+    Raises ``ConfigurationError`` when uvloop was asked for by name and is not installed,
+    ``StartupError`` for a factory that cannot be imported.
     """
     if ":" in loop:
-        return _named(loop)
+        factory: Callable[[], asyncio.AbstractEventLoop] = import_reference(loop, app_dir)
+        return factory
     if loop != "asyncio":
         try:
             import uvloop
@@ -45,22 +46,8 @@ def loop_factory(loop: str) -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 def loop_name(loop: asyncio.AbstractEventLoop) -> str:
-    """The package that the loop comes from, such as "uvloop", for the start-up line."""
+    """The package it comes from, such as "uvloop" or "asyncio", for the start-up line."""
     return type(loop).__module__.partition(".")[0]
-
-
-def _named(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    module, _, attributes = name.partition(":")
-    try:
-        found: Any = import_module(module)
-        for attribute in attributes.split("."):
-            found = getattr(found, attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"setting loop: {name} cannot be imported: {error}") from None
-    if not callable(found):
-        raise ConfigurationError(f"setting loop: {name} cannot be called")
-    made: Callable[[], asyncio.AbstractEventLoop] = found
-    return made
 
 
 def run_to_end(

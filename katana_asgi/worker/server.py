@@ -222,7 +222,7 @@ class Server:
 
         Raises ``RuntimeError`` where a loop is running in this thread, and what ``serve`` raises.
         """
-        run_to_end(lambda: self.serve(sockets), loop_factory(self.config.loop))
+        run_to_end(lambda: self.serve(sockets), loop_factory(self.config.loop, self.config.app_dir))
 
     async def serve(
         self, sockets: Sequence[socket.socket] | None = None, *, signals: bool = True

@@ -78,7 +78,7 @@ def run_worker(
             make_room_for_signals()
     try:
         supervisor = os.getpid() if channel is None else os.getppid()
-        factory = loop_factory(config.loop)
+        factory = loop_factory(config.loop, config.app_dir)
         with (
             orders_obeyed() if channel is None else nullcontext() as orders,
             released_in_forks([*(sockets or ()), *([] if channel is None else [channel])]),
@@ -107,7 +107,7 @@ def import_application(config: Config) -> None:
 
     Raises ``StartupError``.
     """
-    loop_factory(config.loop)
+    loop_factory(config.loop, config.app_dir)
     try:
         load_application(config)
     except StartupError as error:

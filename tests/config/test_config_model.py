@@ -62,13 +62,33 @@ def test_an_application_is_a_callable_or_a_reference(app: Any) -> None:
         ("src/main.py", "src.main:app"),
         ("./main:application", "main:application"),
         ("main:", "main:app"),
+        ("mysite.wsgi", "mysite.wsgi:application"),
+        ("mysite/asgi.py", "mysite.asgi:application"),
+        ("main:create_app()", "main:create_app --factory"),
+        ("main:create_app('prod')", "main:create_app --factory"),
+        ("main.app", "main:app or main.app:app"),
     ],
 )
 def test_another_form_of_application_is_answered_with_the_right_one(app: str, example: str) -> None:
     assert refusal(app=app) == f"setting app: {app!r} is not allowed; did you mean {example}?"
 
 
-@pytest.mark.parametrize("app", [":app", "main:app:more", "main:get()", "main app:app"])
+@pytest.mark.parametrize(
+    ("host", "use"),
+    [
+        ("0.0.0.0:80", "host 0.0.0.0 and port 80, or bind 0.0.0.0:80"),
+        ("localhost:8000", "host localhost and port 8000, or bind localhost:8000"),
+        ("http://a", "an address or a host name, such as 0.0.0.0, ::1 or localhost"),
+        ("[::1]", "an address or a host name, such as 0.0.0.0, ::1 or localhost"),
+    ],
+)
+def test_a_host_is_an_address_or_a_name(host: str, use: str) -> None:
+    assert refusal(host=host) == f"setting host: {host!r} is not allowed; use {use}"
+    for fine in ("", "::", "::1", "fe80::1%lo", "localhost", "1.2.3.4"):
+        assert Config(app="a:b", host=fine).host == fine
+
+
+@pytest.mark.parametrize("app", [":app", "main:app:more", "main app:app"])
 def test_an_application_that_cannot_be_guessed_is_answered_with_the_form(app: str) -> None:
     assert refusal(app=app) == (
         f"setting app: {app!r} is not allowed; use MODULE:ATTRIBUTE, such as main:app"
@@ -93,7 +113,6 @@ def test_an_application_that_cannot_be_guessed_is_answered_with_the_form(app: st
         ({"root_path": "/a?b"}, "'/a?b'", "a path that starts with a slash, such as /api"),
         ({"host": "a\nb"}, r"'a\nb'", "one line of text"),
         ({"host": b"::"}, "b'::'", "one line of text"),
-        ({"uds": ""}, "''", "a path"),
         ({"uds": "a\0b"}, r"'a\x00b'", "a path"),
         ({"uds": 3}, "3", "a path"),
         (

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from katana_asgi.errors import ConfigurationError
+from katana_asgi.errors import StartupError
 from katana_asgi.worker.loop import loop_factory, loop_name, run_to_end
 
 FACTORIES = pytest.mark.parametrize("name", ["asyncio", "uvloop"])
@@ -20,24 +20,13 @@ def test_a_loop_is_made_by_name(name):
     loop.close()
 
 
-def test_any_loop_can_be_named():
-    loop = loop_factory("asyncio:SelectorEventLoop")()
+def test_a_loop_is_made_by_a_factory_of_the_application(tmp_path):
+    (tmp_path / "own_loops.py").write_text("from asyncio import SelectorEventLoop as make\n")
+    loop = loop_factory("own_loops:make", str(tmp_path))()
     assert type(loop) is asyncio.SelectorEventLoop
-    assert loop_name(loop) == "asyncio"
     loop.close()
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("asyncio:no_such", "cannot be imported"),
-        ("no_such_module:loop", "cannot be imported"),
-        ("asyncio:__doc__", "cannot be called"),
-    ],
-)
-def test_what_makes_no_loop_is_refused(name, reason):
-    with pytest.raises(ConfigurationError, match=reason):
-        loop_factory(name)
+    with pytest.raises(StartupError, match="attribute 'none' not found in 'own_loops'"):
+        loop_factory("own_loops:none", str(tmp_path))
 
 
 @FACTORIES
