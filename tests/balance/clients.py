@@ -40,8 +40,9 @@ class Client:
     def __init__(self, url: str) -> None:
         if url.startswith("unix:"):
             self.sock = socket.socket(socket.AF_UNIX)
-            self.sock.settimeout(TIMEOUT)
+            # Without a timeout: with one, a queue that is full for a moment refuses at once.
             self.sock.connect(url.removeprefix("unix:"))
+            self.sock.settimeout(TIMEOUT)
         else:
             address = urlsplit(url)
             where = str(address.hostname), address.port or 0
