@@ -313,14 +313,14 @@ class Http2Connection(asyncio.Protocol):
         increment = self._inbound.taken(size)
         if increment:
             self.sender.append(window_update(0, increment))
-        stream = self._stream(number, _DATA)
-        if stream is None:
-            return
-        data = strip_padding(payload, flags)
+        data = strip_padding(payload, flags)  # first: it is an error whatever the stream is
         ends = flags & END_STREAM
         tiny = not ends and len(data) < abuse.TINY
         if tiny:
             self._overhead.spend()
+        stream = self._stream(number, _DATA)
+        if stream is None:
+            return
         stream.data_received(data, size - len(data), tiny)
         if ends and stream.live:  # what came may have been too much for the exchange
             self._end_received(stream)
@@ -369,6 +369,7 @@ class Http2Connection(asyncio.Protocol):
             return
         stream = self._stream(number, _HEADERS)
         if stream is None:
+            self._overhead.spend()
             return
         # Trailers: checked and dropped, as in HTTP/1.1 (RFC 9113 §8.1).
         if not ends or decoded[2] or decoded[4]:

@@ -52,6 +52,8 @@ FLOODS = {
     "empty DATA": frame(DATA, 0, 1, b""),
     "tiny DATA that is not read": frame(DATA, 0, 1, b"x"),
     "padding": frame(DATA, 8, 1, b"\x05" + bytes(5)),
+    "empty DATA on a stream that was reset": frame(DATA, 0, 3, b""),
+    "trailers on a stream that was reset": headers(3, []),
 }
 
 
@@ -64,6 +66,8 @@ def test_a_flood_ends_the_connection_and_leaves_nothing_behind(name):
     elif name == "GOAWAY":
         peer.send(headers(1, HOLD))
         sent = frame(GOAWAY, 0, 0, bytes(8))
+    if "reset" in name:
+        peer.send(headers(3, HOLD_POST, end=False) + frame(WINDOW_UPDATE, 0, 3, u32(0)))
     for _ in range(100):
         peer.send(sent * 100)
         if peer.transport.ended:

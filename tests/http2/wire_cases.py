@@ -222,6 +222,21 @@ PADDING = [
     case("padding that is not zero", headers(1, POST, end=False),
          frame(DATA, PADDED | 1, 1, b"\x02abc"), answer="1=200"),
 ]  # fmt: skip
+PADDING += [
+    case(f"DATA {fault} on a stream that {what}", *before, frame(DATA, PADDED, 1, payload),
+         answer=f"{first}*{code}")
+    for what, before, first in (
+        ("is idle", (), ""),
+        ("the client has ended", (headers(1, HOLD),), ""),
+        ("both sides have ended", (headers(1),), "1=200 "),
+        ("the server has reset", (headers(1, HOLD), widen(1, 0)), f"1!{P} "),
+        ("the client has reset", (headers(1, HOLD), rst(1)), ""),
+    )
+    for fault, payload, code in (
+        ("with padding longer than itself", b"\x04abc", P),
+        ("too short for its pad length", b"", Z),
+    )
+]  # fmt: skip
 
 # -- §6.2, §6.10: header blocks in several frames ------------------------------------------------
 
