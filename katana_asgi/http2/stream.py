@@ -52,6 +52,8 @@ __all__ = ["HIGH_WATER", "Http2Stream", "StreamOwner"]
 HIGH_WATER: Final = 64 * 1024
 """Bytes that wait on one stream before ``send`` waits."""
 
+_CAN_SEND: Final = (StreamState.OPEN, StreamState.REMOTE_ENDED)
+
 
 class StreamOwner(Protocol):
     """A connection as its streams see it."""
@@ -114,11 +116,12 @@ class Http2Stream:
         head: RequestHead | None,
         priority: Priority,
         send_window: int,
+        state: StreamState,
     ) -> None:
         self._owner = owner
         self.id = number
         self.head = head
-        self.state = StreamState.IDLE
+        self.state = state
         self.exchange: Exchange | None = None
         self.tunnel: Http2Tunnel | None = None
         # what is sent
@@ -154,7 +157,7 @@ class Http2Stream:
     @property
     def can_send(self) -> bool:
         """Whether END_STREAM has not been sent, nor is to be."""
-        return self.state in (StreamState.OPEN, StreamState.REMOTE_ENDED) and not self.finishing
+        return self.state in _CAN_SEND and not self.finishing
 
     # -- what is received ------------------------------------------------------------------------
 
