@@ -94,6 +94,9 @@ __all__ = ["Http2Connection"]
 REMEMBERED_STREAMS: Final = 128
 """Streams that are over and whose end is known: frames on them may still be on their way."""
 
+REQUESTS_PER_TURN: Final = 32
+"""Requests that are begun before other connections have their turn: one read may have thousands."""
+
 TIMEOUT_SETTINGS_ACK: Final = 10.0
 LINGER: Final = 1.0
 """Seconds a failed connection is read on, so that the GOAWAY is not lost to a reset."""
@@ -114,6 +117,7 @@ class Http2Connection(asyncio.Protocol):
     """Serves the requests of one client."""
 
     __slots__ = (
+        "_begun",
         "_block_due",
         "_blocks",
         "_end_due",
@@ -153,6 +157,7 @@ class Http2Connection(asyncio.Protocol):
         self.peer = peer
         self._state = _PREFACE
         self._tail = b""
+        self._begun = 0  # requests in this turn
         self._blocks = BlockReader(settings)
         self._peer_settings = PeerSettings()
         self._priorities = Priorities()
@@ -223,12 +228,24 @@ class Http2Connection(asyncio.Protocol):
             return
         if self._tail:
             data = self._tail + data
+        self._begun = 0
         try:
             at = self._read(data)
         except ConnectionFault as fault:
             self._fail(fault)
             return
         self._tail = data[at:]
+        if self._begun >= REQUESTS_PER_TURN and self._tail:
+            self._transport.pause_reading()
+            self.context.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Handle what was put off so that others had a turn."""
+        if self._transport.is_closing():
+            return
+        if not self.sender.laid_off:
+            self._transport.resume_reading()
+        self._handle(b"")
 
     def eof_received(self) -> bool:
         """The client sends no more; a connection without it cannot go on."""
@@ -265,7 +282,9 @@ class Http2Connection(asyncio.Protocol):
             at = self._read_preface(data)
         end = len(data)
         unpack = FRAME_HEADER.unpack_from
-        while end - at >= HEADER_SIZE and _PREFACE < self._state < _FAILED:
+        while end - at >= HEADER_SIZE and self._begun < REQUESTS_PER_TURN:
+            if not _PREFACE < self._state < _FAILED:
+                break
             high, low, kind, flags, number = unpack(data, at)
             size = high << 8 | low
             if size > MAX_FRAME_SIZE:
@@ -370,6 +389,7 @@ class Http2Connection(asyncio.Protocol):
     def _on_block(self, number: int, ends: bool, block: bytes) -> None:
         """A header block is complete: a request, or trailers."""
         decoded = self._blocks.decode(block)
+        self._begun += 1
         if number > self._last:
             self._last = number
             self._open(number, ends, decoded)

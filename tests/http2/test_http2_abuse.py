@@ -98,6 +98,31 @@ def test_a_flood_that_does_not_read_answers_is_not_read_on():
     assert peer.transport.reading
 
 
+def test_many_requests_in_one_read_leave_turns_of_the_loop_to_others():
+    peer = Peer()
+    read = b"".join([headers(number) for number in numbers(100)])
+    peer.connection.data_received(read + frame(PING, 0, 0, bytes(8))[:9])
+    assert 20 < len(peer.calls) < 50
+    assert not peer.transport.reading
+    peer.loop.turn()
+    assert len(peer.calls) == 100
+    assert peer.transport.reading
+    assert [frame.stream for frame in peer.received() if frame.kind == "HEADERS"] == [*numbers(100)]
+    peer.send(bytes(8))
+    assert peer.outcome() == ["PING"]
+
+
+def test_a_read_whose_rest_was_put_off_is_dropped_where_the_connection_ends():
+    peer = Peer()
+    read = b"".join([headers(number) for number in numbers(100)])
+    peer.connection.data_received(read)
+    peer.transport.close()
+    calls = len(peer.calls)
+    peer.loop.turn()
+    assert len(peer.calls) == calls
+    assert peer.context.closed == [peer.connection]
+
+
 def test_rapid_reset_is_told_to_calm_down_and_runs_few_calls_at_once():
     peer = Peer(limit_streams=100)
     for number in numbers(10_000):
