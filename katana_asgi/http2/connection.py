@@ -100,6 +100,9 @@ REQUESTS_PER_TURN: Final = 32
 TIMEOUT_SETTINGS_ACK: Final = 10.0
 LINGER: Final = 1.0
 """Seconds a failed connection is read on, so that the GOAWAY is not lost to a reset."""
+READ_ON: Final = 1.0
+"""Seconds that an upload may go on behind its whole response before it is reset. Most end sooner;
+curl before version 8 loses a response together with which its stream is reset."""
 ANNOUNCED_FOR: Final = 1.0
 """Seconds that a client has to read the first GOAWAY of a drain where it does not answer PING."""
 
@@ -546,9 +549,6 @@ class Http2Connection(asyncio.Protocol):
                 self.shutdown()
         stream = self._new_stream(number, ends, checked)
         self.answer(stream, checked)
-        if not ends and stream.live:
-            self._uploads.add(stream)
-            self.deadline = EVERY_TICK
 
     def answer(self, stream: Http2Stream, checked: CheckedHead) -> None:
         """Answer the request that opened a stream, or have the application answer it."""
@@ -562,6 +562,9 @@ class Http2Connection(asyncio.Protocol):
         window = self._peer_settings.initial_window
         stream = Http2Stream(self, number, head, priority, window, FIRST_STATES[ends])
         self._streams[number] = stream
+        if not ends:
+            self._uploads.add(stream)
+            self.deadline = EVERY_TICK
         return stream
 
     def response_begun(self, stream: Http2Stream) -> None:
@@ -577,11 +580,12 @@ class Http2Connection(asyncio.Protocol):
             stream.change(_LOCAL_END)
             return  # the client has yet to end its side (RFC 8441 §5)
         if stream.state is _OPEN:
-            # RFC 9113 §8.1: what the client would still upload is not needed.
-            self.sender.append(rst_stream(stream.id, NO_ERROR))
-            stream.change(Change.LOCAL_RESET)
-        else:
             stream.change(_LOCAL_END)
+            stream.exchange = None
+            stream.read_until = self.context.clock.after(READ_ON)
+            self._resets.earn()
+            return  # the client has yet to end its side, or we reset it (RFC 9113 §8.1)
+        stream.change(_LOCAL_END)
         self._resets.earn()
         self._forget(stream)
 
@@ -783,9 +787,15 @@ class Http2Connection(asyncio.Protocol):
         self.deadline = EVERY_TICK if self._uploads else due
 
     def _check_content(self, stream: Http2Stream, now: float) -> None:
-        """Refuse content that comes too slowly; what the application delays is not the peer's."""
+        """Refuse content that comes too slowly; what the application delays is not the peer's.
+
+        Content that is not needed any more has its time, and then is reset.
+        """
         if stream.tunnel is not None:
             stream.tunnel.check_deadline(now)
+            return
+        if stream.read_until <= now:
+            self.reset_stream(stream, NO_ERROR)
             return
         exchange = stream.exchange
         if exchange is None or exchange.buffered or exchange.continue_due:
@@ -796,6 +806,7 @@ class Http2Connection(asyncio.Protocol):
         stream.pace.add(exchange.received, self.context.clock.elapsed)
         if stream.pace.too_slow(self.settings.timeout_body, self.settings.limit_body_rate):
             self.refuse(stream, Refusal(408, "request body timeout"))
+            stream.read_until = min(stream.read_until, now)
 
     def check_writing(self) -> None:
         """End what has waited too long for the client; called at every tick while it waits."""
