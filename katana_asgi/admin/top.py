@@ -52,7 +52,8 @@ def run_top(client: AdminClient, times: int = 0) -> None:
     if times == 1 or not console.is_terminal:
         console.print(view)
         return
-    with Live(view, console=console, auto_refresh=False, screen=True) as live, _keys() as pressed:
+    # Keys first: one that is pressed as soon as something is shown counts.
+    with _keys() as pressed, Live(view, console=console, auto_refresh=False, screen=True) as live:
         while times != 1:
             if pressed(PERIOD) in QUIT:
                 return
@@ -68,7 +69,7 @@ def _keys() -> Iterator[Callable[[float], str]]:
         return
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
-    tty.setcbreak(descriptor)
+    tty.setcbreak(descriptor, termios.TCSANOW)  # what was pressed before this stays
     try:
         yield partial(_key, descriptor)
     finally:

@@ -7,6 +7,7 @@ copied into slots here, once.
 from __future__ import annotations
 
 import asyncio
+import os
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -49,6 +50,7 @@ class WorkerContext:
         "loop",
         "observer",
         "outbox",
+        "pid",
         "raises_disconnect",
         "reader",
         "requests",
@@ -78,6 +80,7 @@ class WorkerContext:
     ) -> None:
         self.application = application
         self.loop = loop
+        self.pid = os.getpid()  # not that of a process which the application forks
         self.clock = clock
         self.defaults = defaults  # fields of every response
         self.routes = routes

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from katana_asgi.asgi.exchange import COMPLETE, STARTED
 from katana_asgi.asgi.extended import ExtendedExchange, TrailersExchange
+from katana_asgi.asgi.failures import leave_fork
 from katana_asgi.asgi.scope import http_scope
 from katana_asgi.asgi.start import start
 from katana_asgi.http.refusal import OVERLOADED, Refusal
@@ -77,6 +78,7 @@ async def _call(exchange: Exchange, context: WorkerContext) -> None:
     except asyncio.CancelledError:
         exchange.cancelled()
     except BaseException as error:  # noqa: BLE001 - nothing an application raises ends a worker
+        leave_fork(error, context.pid)
         exchange.failed(error)
     else:
         if exchange.state != COMPLETE and not exchange.disconnected:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from katana_asgi.http.message import RequestHead
 
-__all__ = ["log_failure", "log_unfinished", "passes_on_disconnect"]
+__all__ = ["leave_fork", "log_failure", "log_unfinished", "passes_on_disconnect"]
 
 logger = logging.getLogger("katana_asgi.error")
 
@@ -44,3 +47,22 @@ def passes_on_disconnect(error: BaseException) -> bool:
         return True
     cause = error.__cause__
     return cause is not None and passes_on_disconnect(cause)
+
+
+def leave_fork(error: BaseException, pid: int) -> None:
+    """End this process as Python would, where it is a fork of the server's process ``pid``.
+
+    The application forked it and ``error`` is its ``sys.exit`` or Ctrl+C. The exit functions and
+    open files of the parent are not its own, so neither are they run nor flushed.
+    """
+    if not isinstance(error, SystemExit | KeyboardInterrupt) or os.getpid() == pid:
+        return
+    code = error.code if isinstance(error, SystemExit) else 130
+    if not (code is None or isinstance(code, int)):
+        with suppress(Exception):
+            sys.stderr.write(f"{code}\n")
+        code = 1
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit((code or 0) & 0xFF)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
+from katana_asgi.asgi.failures import leave_fork
 from katana_asgi.errors import LocalProtocolError, StartupError
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ class Lifespan:
     def __init__(self, application: ASGIApplication, mode: str) -> None:
         self._application = application
         self._mode = mode
+        self._pid = os.getpid()  # not that of a process which the application forks
         self.state: dict[str, Any] = {}
         self.variables: Context = copy_context()
         self._entered = self.variables  # where the application runs
@@ -80,6 +83,7 @@ class Lifespan:
         except asyncio.CancelledError:
             pass
         except BaseException as error:  # noqa: BLE001 - nothing an application raises ends a worker
+            leave_fork(error, self._pid)
             self._raised(error)
         finally:
             self._started.set()

@@ -14,7 +14,6 @@ from katana_asgi.http.forwarded import believe
 
 if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
-    from katana_asgi.http.forwarded import TrustedProxies
     from katana_asgi.http.message import RequestHead
     from katana_asgi.net.peer import Peer
 
@@ -24,6 +23,11 @@ __all__ = ["http_scope", "websocket_scope"]
 def http_scope(context: WorkerContext, head: RequestHead, peer: Peer) -> dict[str, Any]:
     """Build the scope of a request that came from ``peer``."""
     client, server, scheme, extended, trusted = peer.facts or peer.read(context.trusted)
+    host = port = prefix = None
+    if trusted and head.forwarded and context.trusted is not None:
+        client, scheme, host, port, prefix = believe(
+            head.fields, head.forwarded, client, scheme, context.trusted
+        )
     scope: dict[str, Any] = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": context.spec_version},
@@ -50,8 +54,8 @@ def http_scope(context: WorkerContext, head: RequestHead, peer: Peer) -> dict[st
         del scope["extensions"]["http.response.early_hint"]  # RFC 8297 §2
     if context.trusts_ids:
         scope[TRUSTED] = trusted
-    if trusted and head.forwarded and context.trusted is not None:
-        _apply_forwarded(context.trusted, scope, head)
+    if host or port or prefix:
+        _apply_forwarded(scope, host, port, prefix)
     if scope["root_path"]:
         _mount(scope)
     return scope
@@ -71,12 +75,11 @@ def websocket_scope(scope: dict[str, Any], subprotocols: list[str]) -> dict[str,
     return scope
 
 
-def _apply_forwarded(trusted: TrustedProxies, scope: dict[str, Any], head: RequestHead) -> None:
-    """Believe a trusted proxy about who asked, how and for what."""
+def _apply_forwarded(
+    scope: dict[str, Any], host: bytes | None, port: int | None, prefix: str | None
+) -> None:
+    """Believe a trusted proxy about what the request was for, too."""
     server = scope["server"]
-    scope["client"], scope["scheme"], host, port, prefix = believe(
-        head.fields, head.forwarded, scope["client"], scope["scheme"], trusted
-    )
     if host is not None:
         scope["headers"] = [
             (b"host", host) if name == b"host" else (name, value)

@@ -42,6 +42,7 @@ __all__ = [
     "decode_fields",
     "encode_fields",
     "mask",
+    "nearest_hop",
     "parse_node",
     "render_head",
     "scan_head",
@@ -66,7 +67,7 @@ if TYPE_CHECKING or not NATIVE:
     from katana_asgi.codec.heads import RequestHead, scan_head
     from katana_asgi.codec.hpack import decode_fields, encode_fields
     from katana_asgi.codec.masking import mask
-    from katana_asgi.codec.nodes import parse_node
+    from katana_asgi.codec.nodes import nearest_hop, parse_node
 
     def try_scan_head(
         head: bytes, max_line: int, max_size: int, max_count: int
@@ -85,6 +86,7 @@ else:
         decode_fields,
         encode_fields,
         mask,
+        nearest_hop,
         parse_node,
         render_head,
     )

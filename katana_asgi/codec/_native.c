@@ -12,6 +12,8 @@ static PyMethodDef methods[] = {
      PyDoc_STR("render_head(first, fields, length, last, content)")},
     {"mask", (PyCFunction)(void (*)(void))mask, METH_FASTCALL, PyDoc_STR("mask(data, key)")},
     {"parse_node", parse_node, METH_O, PyDoc_STR("parse_node(node)")},
+    {"nearest_hop", (PyCFunction)(void (*)(void))nearest_hop, METH_FASTCALL,
+     PyDoc_STR("nearest_hop(fields, positions, believed)")},
     {"decode_fields", (PyCFunction)(void (*)(void))decode_fields, METH_FASTCALL,
      PyDoc_STR("decode_fields(block, static, examined, entries, size, capacity, ceiling, "
                "max_size, max_count)")},
@@ -33,6 +35,8 @@ module_exec(PyObject *module)
             return -1;
     if ((state->version_1_0 = PyUnicode_InternFromString("1.0")) == NULL ||
         (state->version_1_1 = PyUnicode_InternFromString("1.1")) == NULL ||
+        (state->http = PyUnicode_InternFromString("http")) == NULL ||
+        (state->https = PyUnicode_InternFromString("https")) == NULL ||
         (state->empty_string = PyUnicode_InternFromString("")) == NULL ||
         (state->empty_bytes = PyBytes_FromStringAndSize(NULL, 0)) == NULL ||
         (state->no_indexes = PyTuple_New(0)) == NULL)
@@ -66,6 +70,8 @@ module_clear(PyObject *module)
         Py_CLEAR(state->methods[i]);
     Py_CLEAR(state->version_1_0);
     Py_CLEAR(state->version_1_1);
+    Py_CLEAR(state->http);
+    Py_CLEAR(state->https);
     Py_CLEAR(state->empty_string);
     Py_CLEAR(state->empty_bytes);
     Py_CLEAR(state->no_indexes);

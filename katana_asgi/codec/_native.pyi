@@ -7,6 +7,7 @@ from katana_asgi.codec.fields import ResponseFields as ResponseFields
 from katana_asgi.codec.framing import Field
 from katana_asgi.codec.heads import RequestHead as RequestHead
 from katana_asgi.codec.hpack import Decoded
+from katana_asgi.codec.nodes import Hop
 
 def scan_head(
     head: bytes, max_line: int, max_size: int, max_count: int
@@ -17,6 +18,9 @@ def render_head(
 ) -> bytes: ...
 def mask(data: bytes | bytearray | memoryview, key: bytes) -> bytes: ...
 def parse_node(node: bytes) -> tuple[str, int] | None: ...
+def nearest_hop(
+    fields: list[Field], positions: tuple[int, ...], believed: frozenset[bytes]
+) -> Hop | None: ...
 def decode_fields(
     block: bytes,
     static: tuple[Field, ...],

@@ -57,6 +57,8 @@ typedef struct {
     PyObject *methods[METHOD_COUNT];
     PyObject *version_1_0;
     PyObject *version_1_1;
+    PyObject *http;
+    PyObject *https;
     PyObject *empty_bytes;
     PyObject *empty_string;
     PyObject *no_indexes;
@@ -106,6 +108,7 @@ PyObject *check_fields(PyObject *module, PyObject *headers);
 PyObject *render_head(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *mask(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *parse_node(PyObject *module, PyObject *node);
+PyObject *nearest_hop(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *decode_fields(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *decode_huffman(PyObject *module, PyObject *data);
 PyObject *encode_fields(PyObject *module, PyObject *const *args, Py_ssize_t count);

@@ -182,21 +182,17 @@ address(const char *text, int size, int port)
     return result;
 }
 
-PyObject *
-parse_node(PyObject *Py_UNUSED(module), PyObject *node)
+/* What parse_node returns, for a part of a value. */
+static PyObject *
+node_of(const char *text, Py_ssize_t size)
 {
-    const char *text, *inner, *close;
-    Py_ssize_t size, length = 0;
+    const char *inner = text, *close;
+    Py_ssize_t length = 0;
     unsigned char octets[4];
     uint16_t groups[8];
     char canonical[48];
     int port = 0;
 
-    if (!PyBytes_Check(node))
-        return PyErr_Format(PyExc_TypeError, "a node is bytes, not %.100s",
-                            Py_TYPE(node)->tp_name);
-    text = inner = PyBytes_AS_STRING(node);
-    size = PyBytes_GET_SIZE(node);
     if (size < 2 || size > LONGEST_NODE)
         Py_RETURN_NONE;
     if (text[0] == '[') {
@@ -225,4 +221,106 @@ parse_node(PyObject *Py_UNUSED(module), PyObject *node)
     if (parse_ipv6(inner, length, groups))
         return address(canonical, write_ipv6(canonical, groups), port);
     Py_RETURN_NONE;
+}
+
+PyObject *
+parse_node(PyObject *Py_UNUSED(module), PyObject *node)
+{
+    if (!PyBytes_Check(node))
+        return PyErr_Format(PyExc_TypeError, "a node is bytes, not %.100s",
+                            Py_TYPE(node)->tp_name);
+    return node_of(PyBytes_AS_STRING(node), PyBytes_GET_SIZE(node));
+}
+
+static int
+is_text(PyObject *bytes, const char *text)
+{
+    size_t size = strlen(text);
+    return (size_t)PyBytes_GET_SIZE(bytes) == size &&
+           memcmp(PyBytes_AS_STRING(bytes), text, size) == 0;
+}
+
+/* The values of X-Forwarded-For and X-Forwarded-Proto, borrowed, or NULL: as they stand among
+   fields, of which those that are not believed do not count. */
+static enum outcome
+usual_values(PyObject *fields, PyObject *positions, PyObject *believed, PyObject **hops,
+             PyObject **proto)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(positions); i++) {
+        PyObject *field, *name, *value, **place;
+        Py_ssize_t at = PyLong_AsSsize_t(PyTuple_GET_ITEM(positions, i));
+        int found;
+        if (at < 0 || at >= PyList_GET_SIZE(fields))
+            return PyErr_Occurred() ? FAILED : DECLINED;
+        field = PyList_GET_ITEM(fields, at);
+        if (!PyTuple_CheckExact(field) || PyTuple_GET_SIZE(field) != 2)
+            return DECLINED;
+        name = PyTuple_GET_ITEM(field, 0);
+        value = PyTuple_GET_ITEM(field, 1);
+        if (!PyBytes_CheckExact(name) || !PyBytes_CheckExact(value))
+            return DECLINED;
+        found = PySet_Contains(believed, name);
+        if (found < 0)
+            return FAILED;
+        if (!found)
+            continue;
+        place = is_text(name, "x-forwarded-for")     ? hops
+                : is_text(name, "x-forwarded-proto") ? proto
+                                                     : NULL;
+        if (place == NULL || *place != NULL)
+            return DECLINED;
+        *place = value;
+    }
+    return DONE;
+}
+
+PyObject *
+nearest_hop(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    State *state = state_of(module);
+    PyObject *hops = NULL, *proto = NULL, *client, *scheme = Py_None, *result;
+    const char *start, *at, *end;
+
+    if (count != 3 || !PyList_CheckExact(args[0]) || !PyTuple_CheckExact(args[1]) ||
+        !PyAnySet_Check(args[2])) {
+        PyErr_SetString(PyExc_TypeError, "nearest_hop(fields, positions, believed)");
+        return NULL;
+    }
+    switch (usual_values(args[0], args[1], args[2], &hops, &proto)) {
+    case FAILED:
+        return NULL;
+    case DECLINED:
+        Py_RETURN_NONE;
+    case DONE:
+        break;
+    }
+    if (proto != NULL) {
+        if (is_text(proto, "https"))
+            scheme = state->https;
+        else if (is_text(proto, "http"))
+            scheme = state->http;
+        else
+            Py_RETURN_NONE;
+    }
+    if (hops == NULL)
+        return PyTuple_Pack(3, Py_None, scheme, Py_False);
+    start = at = PyBytes_AS_STRING(hops);
+    end = start + PyBytes_GET_SIZE(hops);
+    for (const char *comma = end; comma > start; comma--)
+        if (comma[-1] == ',') {
+            at = comma;
+            break;
+        }
+    while (at < end && (*at == ' ' || *at == '\t'))
+        at++;
+    while (end > at && (end[-1] == ' ' || end[-1] == '\t'))
+        end--;
+    client = node_of(at, end - at);
+    if (client == NULL)
+        return NULL;
+    result = PyTuple_Pack(3, client, scheme, memchr(start, ',', (size_t)(at - start)) != NULL
+                                                 ? Py_True
+                                                 : Py_False);
+    Py_DECREF(client);
+    return result;
 }

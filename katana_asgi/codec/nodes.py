@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import re
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-__all__ = ["parse_node"]
+if TYPE_CHECKING:
+    from katana_asgi.codec.framing import Field
+
+__all__ = ["Hop", "nearest_hop", "parse_node"]
+
+Hop: TypeAlias = tuple[tuple[str, int] | None, str | None, bool]
 
 _LONGEST_NODE: Final = 128
 """Bytes of one hop; an address with a port needs 54. Keeps parsing cheap whatever arrives."""
 
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 """The first bytes of an IPv4 address in IPv6 form (RFC 4291 §2.5.5.2)."""
+
+_FOR: Final = b"x-forwarded-for"
+_PROTO: Final = b"x-forwarded-proto"
+_SCHEMES: Final = {b"http": "http", b"https": "https"}
 
 _match_obfuscated: Final = re.compile(r"_[A-Za-z0-9._-]+").fullmatch
 
@@ -44,6 +53,33 @@ def parse_node(node: bytes) -> tuple[str, int] | None:
         return inet_ntop(AF_INET, packed[12:]), port
     # ::192.0.2.1, a form that is deprecated (RFC 4291 §2.5.5.1)
     return f"::{packed[12] << 8 | packed[13]:x}:{packed[14] << 8 | packed[15]:x}", port
+
+
+def nearest_hop(
+    fields: list[Field], positions: tuple[int, ...], believed: frozenset[bytes]
+) -> Hop | None:
+    """The last node of X-Forwarded-For, the scheme, and whether other nodes stand before it.
+
+    ``positions`` are the indexes of the forwarding fields; those that are not ``believed`` do not
+    count. The node is ``None`` where it is no address, the scheme where none is named. Nothing is
+    found (``None``) where other fields are believed, one stands twice, or X-Forwarded-Proto is
+    not just ``http`` or ``https``.
+    """
+    values: dict[bytes, bytes] = {}
+    for position in positions:
+        name, value = fields[position]
+        if name not in believed:
+            continue
+        if name in values or name not in (_FOR, _PROTO):
+            return None
+        values[name] = value
+    scheme = None
+    if _PROTO in values:
+        scheme = _SCHEMES.get(values[_PROTO])
+        if scheme is None:
+            return None
+    _, comma, node = values.get(_FOR, b"").rpartition(b",")
+    return parse_node(node.strip(b" \t")), scheme, bool(comma)
 
 
 def _split_port(node: str) -> tuple[str, int]:

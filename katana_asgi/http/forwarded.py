@@ -15,16 +15,16 @@ from __future__ import annotations
 import ipaddress
 import re
 from functools import partial
-from socket import AF_INET, AF_INET6, inet_pton
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from urllib.parse import unquote_to_bytes
 
-from katana_asgi.codec import FORWARDED_FIELDS, parse_node
+from katana_asgi.codec import FORWARDED_FIELDS, nearest_hop, parse_node
 from katana_asgi.errors import ConfigurationError
 from katana_asgi.http.fields import TOKEN, is_valid_host
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from katana_asgi.http.message import Field
 
@@ -111,7 +111,7 @@ class TrustedProxies:
     Raises ``ConfigurationError`` for anything else.
     """
 
-    __slots__ = ("_addresses", "_everyone", "_networks", "_unix", "_verdicts", "believed")
+    __slots__ = ("_addresses", "_everyone", "_networks", "_texts", "_unix", "_verdicts", "believed")
 
     def __init__(self, entries: Iterable[str], fields: Iterable[str] = ("for", "proto")) -> None:
         self.believed: frozenset[bytes] = _believed(fields)
@@ -119,6 +119,7 @@ class TrustedProxies:
         self._everyone = "*" in names
         self._unix = self._everyone or "unix" in names
         self._addresses: set[bytes] = set()  # packed: 4 bytes, or 16
+        self._texts: set[str] = set()  # those of IPv4; they have one spelling only
         self._networks: list[tuple[int, int, int]] = []  # bytes of an address, mask, first address
         self._verdicts: dict[str, bool] = {}
         for name in sorted(names - {"*", "unix", ""}):
@@ -134,7 +135,10 @@ class TrustedProxies:
         if "%" in name:  # trusting the address without its zone would trust more than that
             raise ValueError(name)
         if "/" not in name:
-            self._addresses.add(_unmapped(ipaddress.ip_address(name).packed))
+            packed = _unmapped(ipaddress.ip_address(name).packed)
+            self._addresses.add(packed)
+            if len(packed) == 4:
+                self._texts.add(inet_ntop(AF_INET, packed))
             return
         network = ipaddress.ip_network(name)
         first = network.network_address.packed
@@ -152,8 +156,10 @@ class TrustedProxies:
         """Whether the peer at this address is trusted; ``None`` is a peer of a Unix socket."""
         if host is None:
             return self._unix
-        if self._everyone:
+        if self._everyone or host in self._texts:
             return True
+        if not self._networks and host.find(":") < 0:
+            return False
         verdict = self._verdicts.get(host)
         if verdict is None:
             verdict = self._judge(host)
@@ -194,8 +200,8 @@ def _believed(names: Iterable[str]) -> frozenset[bytes]:
 
 
 def resolve(
-    fields: Sequence[Field],
-    positions: Sequence[int],
+    fields: list[Field],
+    positions: tuple[int, ...],
     peer: Address | None,
     scheme: str,
     trusted: TrustedProxies,
@@ -216,14 +222,20 @@ def resolve(
 
 
 def believe(
-    fields: Sequence[Field],
-    positions: Sequence[int],
+    fields: list[Field],
+    positions: tuple[int, ...],
     peer: Address | None,
     scheme: str,
     trusted: TrustedProxies,
 ) -> _Verdict:
     """The members of what ``resolve`` returns, for a peer that is known to be trusted."""
     believed = trusted.believed
+    # What nearly all proxies send: one address, or an untrusted one last, and the scheme.
+    hop = nearest_hop(fields, positions, believed)
+    if hop is not None:
+        client, named, more = hop
+        if not more or client is None or not trusted.trusts(client[0]):
+            return client or peer, named or scheme, None, None, None
     values: dict[bytes, bytes] = {}
     for position in positions:
         name, value = fields[position]
@@ -236,21 +248,17 @@ def believe(
     hops = values.get(_FOR)
     client, count, reached = peer, 0, -1
     if hops is not None:
-        if hops.find(b",") >= 0:  # ``in`` raises and catches an exception for bytes
-            found, count, reached = _walk(hops, trusted)
-            client = found or peer
-        else:
-            count = 1
-            client = parse_node(hops) or peer
+        found, count, reached = _walk(hops, trusted)
+        client = found or peer
     if proto is not None:
-        scheme = _SCHEMES.get(proto) or _SCHEMES.get(_pick(proto, count, reached).lower(), scheme)
+        scheme = _SCHEMES.get(_pick(proto, count, reached).lower(), scheme)
     if len(values) == (hops is not None) + (proto is not None):
         return client, scheme, None, None, None
     return _with_further(values, count, reached, trusted, client, scheme)
 
 
 def _joined(
-    fields: Sequence[Field], positions: Sequence[int], believed: frozenset[bytes]
+    fields: list[Field], positions: tuple[int, ...], believed: frozenset[bytes]
 ) -> dict[bytes, bytes]:
     """The values of each field, its lines as one list (RFC 9110 §5.3)."""
     lines: dict[bytes, list[bytes]] = {}

@@ -12,8 +12,9 @@ import errno
 import logging
 import os
 import sys
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
+
+from katana_asgi.asgi.failures import leave_fork
 
 if TYPE_CHECKING:
     import asyncio
@@ -38,8 +39,7 @@ def run_until_done(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) ->
         try:
             loop.run_until_complete(task)
         except (SystemExit, KeyboardInterrupt) as error:
-            if os.getpid() != pid:
-                _exit_like(error)
+            leave_fork(error, pid)
             if task.done():
                 raise
             logger.error(
@@ -49,19 +49,6 @@ def run_until_done(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) ->
             )
         else:
             return
-
-
-def _exit_like(error: BaseException) -> NoReturn:
-    """End this process as Python would, without its parent's exit functions and open files."""
-    code = error.code if isinstance(error, SystemExit) else 130
-    if not (code is None or isinstance(code, int)):
-        with suppress(Exception):
-            sys.stderr.write(f"{code}\n")
-        code = 1
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):
-            stream.flush()
-    os._exit((code or 0) & 0xFF)
 
 
 def pass_over_host_names() -> None:

@@ -74,6 +74,60 @@ def test_a_node_is_an_address_and_perhaps_a_port(way, node, address):
     assert way(node) == address
 
 
+FORWARDING = st.lists(
+    st.tuples(
+        st.sampled_from(
+            [b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-port", b"forwarded", b"a"]
+        ),
+        st.sampled_from([b"http", b"https", b"HTTPS", b"http, https", b"", b",", b"a,\t"])
+        | st.lists(NODES, max_size=3).map(", ".join).map(str.encode)
+        | st.binary(max_size=20),
+    ),
+    max_size=4,
+)
+
+
+@USUAL
+@given(
+    FORWARDING,
+    st.sampled_from([(b"x-forwarded-for", b"x-forwarded-proto"), (b"x-forwarded-for", b"a"), ()]),
+    st.booleans(),
+)
+def test_the_nearest_hop_is_the_same_to_both(fields, believed, reverse):
+    positions = tuple(sorted(range(len(fields)), reverse=reverse))
+    arguments = fields, positions, frozenset(believed)
+    assert codec.nearest_hop(*arguments) == nodes.nearest_hop(*arguments)
+
+
+@pytest.mark.parametrize("way", [codec.nearest_hop, nodes.nearest_hop])
+def test_the_nearest_hop_is_the_last_of_one_list(way):
+    believed = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"})
+    fields = [
+        (b"x-forwarded-for", b"unknown, 192.0.2.1 ,\t192.0.2.2:80 "),
+        (b"x-forwarded-proto", b"https"),
+        (b"x-forwarded-port", b"443"),
+        (b"x-forwarded-host", b"a"),
+        (b"x-forwarded-for", b"nobody"),
+    ]
+    assert way(fields, (0, 1, 2), believed) == (("192.0.2.2", 80), "https", True)
+    assert way(fields, (0,), believed) == (("192.0.2.2", 80), None, True)
+    assert way(fields, (1, 4), believed) == (None, "https", False)
+    assert way(fields, (2,), believed) == (None, None, False)
+    assert way(fields, (0, 4), believed) is None
+    assert way(fields, (0, 3), believed) is None
+
+
+@native_only
+def test_positions_are_within_the_fields():
+    assert NATIVE.nearest_hop([(b"x-forwarded-for", b"")], (1,), frozenset()) is None
+    with pytest.raises(OverflowError):
+        NATIVE.nearest_hop([], (1 << 80,), frozenset())
+    with pytest.raises(TypeError):
+        NATIVE.nearest_hop([], (None,), frozenset())
+    with pytest.raises(TypeError):
+        NATIVE.nearest_hop((), (), frozenset())
+
+
 @native_only
 def test_a_node_that_is_not_bytes_is_an_error():
     with pytest.raises(TypeError):

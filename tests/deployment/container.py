@@ -79,11 +79,13 @@ class Container(ServerProcess):
         return child
 
     def run(self, command: list[str]) -> subprocess.Popen[str]:
-        """A command beside it, as ``docker exec`` runs one."""
+        """A command beside it, as ``docker exec`` runs one; the end of process 1 ends it."""
+        return self._enter(command, "--net", "--pid", "--mount")
+
+    def _enter(self, command: list[str], *spaces: str) -> subprocess.Popen[str]:
         user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
-        entered = ["nsenter", f"--target={self.first.pid}", *user, "--net", "--pid", "--mount"]
         return subprocess.Popen(
-            [*entered, *command],
+            ["nsenter", f"--target={self.first.pid}", *user, *spaces, *command],
             env={**os.environ, **self._environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -91,9 +93,12 @@ class Container(ServerProcess):
         )
 
     def get(self, url: str) -> subprocess.Popen[str]:
-        """A client within it, which prints the content of one response."""
+        """A client in its network, which prints the content of one response.
+
+        It is no process of the container: it has to read what process 1 wrote before it ended.
+        """
         code = f"from urllib.request import urlopen; print(urlopen({url!r}).read().decode())"
-        return self.run(["python", "-c", code])
+        return self._enter([sys.executable, "-c", code], "--net")
 
 
 def said(process: subprocess.Popen[str]) -> str:

@@ -150,7 +150,7 @@ def forwarded(data: bytes) -> None:
     """
     sent = [(_NAMES[line[0] % len(_NAMES)], line[1:]) for line in data.split(b"\n") if line]
     proxy = ("10.0.0.1", 5000)
-    positions = range(len(sent))
+    positions = tuple(range(len(sent)))
     verdict = resolve(sent, positions, proxy, "http", _TRUSTED)
     client = verdict.client
     assert client is not None

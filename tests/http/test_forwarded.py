@@ -48,7 +48,7 @@ def told(
     for line in lines:
         name, _, value = line.partition(":")
         fields.append((name.lower().encode(), value.strip().encode("latin-1")))
-    return resolve(fields, range(len(fields)), peer, scheme, trusted)
+    return resolve(fields, tuple(range(len(fields))), peer, scheme, trusted)
 
 
 def test_without_fields_nothing_changes() -> None:

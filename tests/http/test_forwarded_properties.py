@@ -30,7 +30,7 @@ def verdict_on(
     scheme: str,
     trusted: TrustedProxies = TRUSTED,
 ) -> Forwarded:
-    return resolve(fields, range(len(fields)), peer, scheme, trusted)
+    return resolve(fields, tuple(range(len(fields))), peer, scheme, trusted)
 
 
 ADDRESSES = st.ip_addresses().map(str)

@@ -78,6 +78,11 @@ async def answer(path):
         if not pid:
             os._exit(7)
         return os.waitstatus_to_exitcode((await thread(os.waitpid, pid, 0))[1])
+    if path == "/sys-exit":
+        pid = os.fork()
+        if not pid:
+            sys.exit(9)
+        return os.waitstatus_to_exitcode((await thread(os.waitpid, pid, 0))[1])
     if path == "/come-back":
         pid = os.fork()
         if not pid:
@@ -101,6 +106,10 @@ async def answer(path):
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
         await receive()
+        pid = os.fork()
+        if not pid:
+            sys.exit(9)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
         state["pool"] = fork.Pool(1)
         state["executor"] = ProcessPoolExecutor(1, mp_context=fork)
         assert state["executor"].submit(double, 1).result() == 2
@@ -119,6 +128,7 @@ EXPECTED = {
     "/executor": [2, 4],
     "/subprocess": [-signal.SIGINT, b"", 0, -signal.SIGINT],
     "/exit": 7,
+    "/sys-exit": 9,
     "/come-back": 70,
 }
 

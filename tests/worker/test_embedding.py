@@ -114,10 +114,12 @@ async def test_stop_from_another_thread_acts_at_once(debug, force):
     await within(server.wait_started())
     woken = loop.create_future()
     # The loop sleeps in its selector: only what the thread does can wake it.
-    threading.Thread(
+    thread = threading.Thread(
         target=lambda: (server.stop(force=force), loop.call_soon_threadsafe(woken.cancel))
-    ).start()
+    )
+    thread.start()
     await within(serving)
+    thread.join()
     assert server.force_exit is force
 
 
