@@ -277,7 +277,7 @@ CASES: dict[str, Case] = {
 }
 
 
-def serving(**settings: Any) -> Iterator[Inside]:
+def serving(application: Any = app, **settings: Any) -> Iterator[Inside]:
     """Yield a started server once, then stop it; ``settings`` are those of ``Config``.
 
     Its access log, if it has one, goes to a file.
@@ -285,7 +285,7 @@ def serving(**settings: Any) -> Iterator[Inside]:
     loop = _Loop()
     given = {"port": 0, "access_log": False, "loop": "asyncio", **settings}
     server = Server(
-        cast("Any", app), static_route=(StaticRoute("/static", "Hello, World!"),), **given
+        cast("Any", application), static_route=(StaticRoute("/static", "Hello, World!"),), **given
     )
     with tempfile.NamedTemporaryFile(prefix="katana-access-") as file:
         if given["access_log"]:
