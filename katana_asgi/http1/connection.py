@@ -530,9 +530,10 @@ class Http1Connection(asyncio.Protocol):
             self._watch_departure(exchange)
 
     def write_failed(self) -> None:
-        """The transport is closing under an exchange."""
+        """The transport is closing under an exchange, whose application may end it before
+        ``connection_lost`` comes: what is not whole by now will never be."""
         if self._exchange is not None:
-            self._exchange.disconnect()
+            self._abandon(self._exchange, aborted=self.state == CLOSED)
 
     def _abandon(self, exchange: Exchange, *, aborted: bool = False) -> None:
         """The peer has gone, or we have had enough of it."""

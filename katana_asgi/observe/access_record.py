@@ -23,8 +23,8 @@ MESSAGE: Final = '%s - "%s %s HTTP/%s" %d'
 
 ACCESS_ATTRIBUTES: Final = (
     "client", "method", "target", "path", "query", "protocol", "status", "duration", "bytes_in",
-    "bytes_out", "messages_in", "messages_out", "tls", "remark", "host", "referer", "user_agent",
-    "request_id", "trace_id",
+    "bytes_out", "messages_in", "messages_out", "tls", "remark", "cache", "host", "referer",
+    "user_agent", "request_id", "trace_id",
 )  # fmt: skip
 """What a record says of the request; the names are those of access log formats."""
 
@@ -46,7 +46,7 @@ class AccessRecord(logging.LogRecord):
         ended: float,
     ) -> None:
         """``times`` are end and begin by ``perf_counter``, ``ended`` is the time of day."""
-        whom, scheme, head, status, _, sent, received, remark, messages = outcome
+        whom, scheme, head, status, _, sent, received, remark, messages, cache = outcome
         client = _text(values.client(whom))
         method = "WebSocket" if messages is not None else head.method
         target = _text(values.redaction.target(head.target)) or "-"
@@ -71,6 +71,7 @@ class AccessRecord(logging.LogRecord):
         self.messages_out = messages[1] if messages else None
         self.tls = scheme in ("https", "wss")
         self.remark = remark or None
+        self.cache = cache
         fields = dict(head.fields)
         self.host = _text(fields.get(b"host"))
         self.referer = _text(values.request_field(b"referer")(fields.get(b"referer")))

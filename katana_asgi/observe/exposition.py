@@ -41,6 +41,8 @@ COUNTERS: Final = {
     "cache_hits": ("cache_hits", "Requests that a fresh stored response answered."),
     "cache_stale_hits": ("cache_stale_hits", "Requests that a stale stored response answered."),
     "cache_misses": ("cache_misses", "Requests that the cache passed on to the application."),
+    "cache_collapsed": ("cache_collapsed", "Requests that another request's call answered."),
+    "cache_bypassed": ("cache_bypassed", "Requests that are none for a cache."),
     "cache_stored": ("cache_stored_responses", "Responses that were stored."),
     "cpu": ("cpu_seconds", "Processor time of the workers."),
     "gc_pauses": ("gc_pauses", "Runs of the garbage collector."),
@@ -52,6 +54,7 @@ GAUGES: Final = {
     "queue": ("queued_connections", "Connections with requests that wait for the one before."),
     "http2": ("http2_connections", "Connections that speak HTTP/2."),
     "streams": ("http2_streams", "Requests and WebSockets that are open on them."),
+    "cache_bytes": ("cache_bytes", "Memory of the stored responses."),
     "rss": ("resident_memory_bytes", "Resident memory."),
     "descriptors": ("open_descriptors", "Open file descriptors."),
 }

@@ -42,10 +42,11 @@ def _snapshot(metrics: WorkerMetrics, context: WorkerContext) -> dict[str, Any]:
         else:
             gauges["active"] += 1
             gauges["queue"] += isinstance(each, Http1Connection) and each.queued
-    snapshot = metrics.snapshot(gauges, draining=context.draining)
     cache = context.routes.cache if isinstance(context.routes, Answers) else None
+    gauges["cache_bytes"] = cache.store.weight if cache is not None else 0
+    snapshot = metrics.snapshot(gauges, draining=context.draining)
     counts = snapshot["counters"]
-    for name in ("hits", "stale_hits", "misses", "stored"):
+    for name in ("hits", "stale_hits", "misses", "collapsed", "bypassed", "stored"):
         counts[f"cache_{name}"] = getattr(cache.counts, name) if cache is not None else 0
     return snapshot
 
