@@ -94,8 +94,11 @@ __all__ = ["Http2Connection"]
 REMEMBERED_STREAMS: Final = 128
 """Streams that are over and whose end is known: frames on them may still be on their way."""
 
-REQUESTS_PER_TURN: Final = 32
-"""Requests that are begun before other connections have their turn: one read may have thousands."""
+FRAMES_PER_TURN: Final = 256
+"""Frames that are handled before other connections have their turn: one read may have 20,000."""
+
+FRAMES_OF_REQUEST: Final = 8
+"""What the head of a request counts as: a turn begins 32 requests."""
 
 TIMEOUT_SETTINGS_ACK: Final = 10.0
 LINGER: Final = 1.0
@@ -120,7 +123,6 @@ class Http2Connection(asyncio.Protocol):
     """Serves the requests of one client."""
 
     __slots__ = (
-        "_begun",
         "_block_due",
         "_blocks",
         "_end_due",
@@ -141,6 +143,7 @@ class Http2Connection(asyncio.Protocol):
         "_streams",
         "_tail",
         "_transport",
+        "_turn",
         "_uploads",
         "allowance",
         "context",
@@ -160,7 +163,7 @@ class Http2Connection(asyncio.Protocol):
         self.peer = peer
         self._state = _PREFACE
         self._tail = b""
-        self._begun = 0  # requests in this turn
+        self._turn = 0  # frames in this turn
         self._blocks = BlockReader(settings)
         self._peer_settings = PeerSettings()
         self._priorities = Priorities()
@@ -231,14 +234,14 @@ class Http2Connection(asyncio.Protocol):
             return
         if self._tail:
             data = self._tail + data
-        self._begun = 0
+        self._turn = 0
         try:
             at = self._read(data)
         except ConnectionFault as fault:
             self._fail(fault)
             return
         self._tail = data[at:]
-        if self._begun >= REQUESTS_PER_TURN and self._tail:
+        if self._turn >= FRAMES_PER_TURN and self._tail:
             self._transport.pause_reading()
             self.context.loop.call_soon(self._go_on)
 
@@ -285,7 +288,7 @@ class Http2Connection(asyncio.Protocol):
             at = self._read_preface(data)
         end = len(data)
         unpack = FRAME_HEADER.unpack_from
-        while end - at >= HEADER_SIZE and self._begun < REQUESTS_PER_TURN:
+        while end - at >= HEADER_SIZE and self._turn < FRAMES_PER_TURN:
             if not _PREFACE < self._state < _FAILED:
                 break
             high, low, kind, flags, number = unpack(data, at)
@@ -297,6 +300,7 @@ class Http2Connection(asyncio.Protocol):
                 break
             at = begin + size
             number &= LARGEST_ID
+            self._turn += 1
             if self._state is _SETTINGS:
                 self._first_frame(kind, flags)
             partial = self._blocks.partial
@@ -392,7 +396,7 @@ class Http2Connection(asyncio.Protocol):
     def _on_block(self, number: int, ends: bool, block: bytes) -> None:
         """A header block is complete: a request, or trailers."""
         decoded = self._blocks.decode(block)
-        self._begun += 1
+        self._turn += FRAMES_OF_REQUEST - 1
         if number > self._last:
             self._last = number
             self._open(number, ends, decoded)

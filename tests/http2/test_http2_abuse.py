@@ -110,6 +110,11 @@ def test_many_requests_in_one_read_leave_turns_of_the_loop_to_others():
     assert [frame.stream for frame in peer.received() if frame.kind == "HEADERS"] == [*numbers(100)]
     peer.send(bytes(8))
     assert peer.outcome() == ["PING"]
+    peer.connection.data_received(frame(PING, 0, 0, bytes(8)) * 1000)
+    assert not peer.transport.reading
+    peer.loop.turn()
+    assert peer.transport.reading
+    assert len(peer.outcome()) == 1000
 
 
 def test_a_read_whose_rest_was_put_off_is_dropped_where_the_connection_ends():
