@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from tests.http2 import wire_cases
 from tests.support import ROOT
 from tests.wire.corpus import CASES
 
@@ -14,6 +15,7 @@ DOCUMENTS = [
     "SECURITY.md",
     "docs/reference/files-and-cache.md",
     "docs/reference/robustness-clients.md",
+    "docs/reference/robustness-http2.md",
     "docs/reference/robustness.md",
     "docs/reference/switching.md",
     "docs/reference/weaknesses.md",
@@ -35,6 +37,8 @@ def test_every_test_that_a_document_names_exists(document):
     assert set(functions) <= FUNCTIONS
     cases = re.findall(r"`wire: ([^`]+)`", text)
     assert set(cases) <= {case.name for case in CASES}
+    cases = re.findall(r"`http2: ([^`]+)`", text)
+    assert set(cases) <= {case.name for case in (*wire_cases.CASES, *wire_cases.OPENING_CASES)}
 
 
 def test_every_case_of_files_and_cache_names_its_tests():
