@@ -243,7 +243,8 @@ class Balancer:
         ]
         # One that is starting is as one that has nothing, for as soon as it serves.
         loads = [max(0, self._load_of(peer, now)) for peer in self._next_peers()]
-        self._enough = least_surplus(min(loads, default=0))
+        # One less, because one of them may have gone since.
+        self._enough = least_surplus(min(loads, default=0)) - 1
 
     def _rebalance(self, now: int) -> None:
         """Move some idle connections, where this worker has many more than another."""

@@ -113,5 +113,9 @@ def spread(pids: Iterable[str], workers: int) -> list[int]:
     return [0] * (workers - len(counts)) + counts
 
 
-def is_even(counts: list[int]) -> bool:
-    return counts[-1] - counts[0] <= max(2, counts[-1] // 8)
+def is_even(counts: list[int], doubt: int = 0) -> bool:
+    """Whether workers differ by no more than they may.
+
+    ``doubt``: what they know of each other may be a beat old, and count a call that has ended.
+    """
+    return counts[-1] - counts[0] <= max(2, counts[-1] // 8) + doubt
