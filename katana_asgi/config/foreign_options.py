@@ -107,7 +107,8 @@ def _level(value: str) -> Words:
 
 
 def _loop(value: str) -> Words:
-    return ["--loop", value if value in ("asyncio", "uvloop") else "auto"]
+    known = value in ("asyncio", "uvloop") or ":" in value
+    return ["--loop", value if known else "auto"]
 
 
 def _local_port(value: str) -> Words:

@@ -16,6 +16,7 @@ from configparser import Error as ConfigError
 from configparser import RawConfigParser
 from typing import TYPE_CHECKING, Any, Final
 
+from katana_asgi.config.processors import usable_processors
 from katana_asgi.config.refusal import NotAllowed
 from katana_asgi.config.units import format_duration, format_size, parse_duration, parse_size
 
@@ -31,6 +32,7 @@ __all__ = [
     "LogConfigKind",
     "LoopKind",
     "PathKind",
+    "ProcessesKind",
     "SizeKind",
     "TextKind",
     "ValueKind",
@@ -228,6 +230,23 @@ class IntegerKind(ValueKind):
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise NotAllowed(value, self.allowed(setting))
         return value
+
+
+class ProcessesKind(IntegerKind):
+    """A number of processes; ``auto``: one for each processor that may be used."""
+
+    word = "integer or auto"
+
+    def allowed(self, setting: Setting) -> str:
+        return f"{super().allowed(setting)}, or auto"
+
+    def from_text(self, setting: Setting, text: str) -> int:
+        if text.strip().lower() == "auto":
+            return usable_processors()
+        return super().from_text(setting, text)
+
+    def from_toml(self, setting: Setting, value: object) -> Any:
+        return usable_processors() if value == "auto" else value
 
 
 class SizeKind(IntegerKind):

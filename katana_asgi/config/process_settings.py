@@ -142,7 +142,12 @@ class RecyclingSettings:
         "Import the application once, before workers are forked: memory is shared, but SIGHUP "
         "does not load new code.",
     )
-    cpu_affinity: bool = setting(False, "boolean", "Bind each worker to one CPU, in turn (Linux).")
+    cpu_affinity: bool = setting(
+        False,
+        "boolean",
+        "Bind each worker to one CPU of the cpuset, in turn (Linux); not where a cgroup quota "
+        "allows the time of fewer.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

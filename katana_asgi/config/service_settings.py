@@ -126,8 +126,9 @@ class ProcessSettings:
 
     workers: int = setting(
         1,
-        "integer",
-        "Number of worker processes, each with its own event loop and listening socket.",
+        "processes",
+        "Number of worker processes, each with its own event loop and listening socket; auto is "
+        "one for each processor that cpuset and cgroup quota leave.",
         minimum=1,
         maximum=1024,
         aliases=("-w",),
@@ -138,6 +139,13 @@ class ProcessSettings:
         "loop",
         "Event loop; auto uses uvloop if it is installed. MODULE:FACTORY is a custom one.",
         choices=("auto", "uvloop", "asyncio"),
+    )
+    balance: str = setting(
+        "off",
+        "choice",
+        "Even load over workers: auto passes new connections on to workers that have clearly less "
+        "to do, and idle ones before a worker is replaced.",
+        choices=("auto", "off"),
     )
     timeout_startup: float = setting(
         0.0,

@@ -103,6 +103,12 @@ class Http1Writer:
         self._chunked = False
         self.keep_alive = keep_alive
 
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing waits to be written here."""
+        waits = self._outgoing is not None or self._batch is not None or bool(self._queue)
+        return not waits and self.sending is None and not self.write_paused
+
     def close_behind(self) -> None:
         """The present response, or the next, is the connection's last."""
         self.keep_alive = False

@@ -44,6 +44,12 @@ COUNTERS: Final = {
     "cache_collapsed": ("cache_collapsed", "Requests that another request's call answered."),
     "cache_bypassed": ("cache_bypassed", "Requests that are none for a cache."),
     "cache_stored": ("cache_stored_responses", "Responses that were stored."),
+    "handed": (
+        "connections_handed",
+        "New connections that were passed on to a worker with less to do.",
+    ),
+    "moved": ("connections_moved", "Idle connections that were passed on to another worker."),
+    "kept": ("connections_kept", "New connections that could not be passed on."),
     "cpu": ("cpu_seconds", "Processor time of the workers."),
     "gc_pauses": ("gc_pauses", "Runs of the garbage collector."),
     "gc_seconds": ("gc_pause_seconds", "Time that the garbage collector took."),
@@ -184,6 +190,14 @@ def _per_worker(workers: list[dict[str, Any]]) -> Iterator[Metric]:
             labels = (str(each["number"]), str(each["pid"]))
             family.add_metric(labels, each["gauges"].get(key, 0))
         yield family
+    late = GaugeMetricFamily(
+        f"{PREFIX}worker_loop_lag_seconds",
+        "How late the event loop was at the last tick.",
+        labels=("worker", "pid"),
+    )
+    for each in workers:
+        late.add_metric((str(each["number"]), str(each["pid"])), each.get("late", 0.0))
+    yield late
     connections = GaugeMetricFamily(
         f"{PREFIX}connections", "Open connections.", labels=("worker", "pid", "state")
     )

@@ -58,7 +58,7 @@ def test_the_application_may_come_from_anywhere(
         (["a:b", "--backlgo", "2"], "No such option '--backlgo'. Did you mean '--backlog'?"),
         (
             ["a:b", "-w", "x"],
-            "flag --workers: 'x' is not allowed; use an integer from 1 to 1024",
+            "flag --workers: 'x' is not allowed; use an integer from 1 to 1024, or auto",
         ),
         (["a:b", "--loop", "trio"], "flag --loop: 'trio' is not allowed; use auto, uvloop, "),
         (["a:b", "--header", "A"], "flag --header: 'A' is not allowed; use NAME:VALUE"),

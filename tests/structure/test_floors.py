@@ -21,6 +21,7 @@ FLOORS = {
     "files": 3,
     "compress": 3,
     "cache": 3,
+    "balance": 3,
     "net": 3,
     "observe": 4,
     "admin": 5,
