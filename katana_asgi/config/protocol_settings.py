@@ -122,7 +122,8 @@ class LimitSettings:
         65536,
         "size",
         "Body bytes that the application left unread which are read and dropped to keep the "
-        "connection; with more to come it closes after the response.",
+        "connection; where more are announced the response says close. Chunked bodies are "
+        "bounded by time.",
         minimum=0,
     )
     limit_concurrency: int = setting(
