@@ -172,7 +172,7 @@ class Supervisor(Ends):
             for slot in self._all_slots:
                 if slot.due_at is not None and slot.due_at <= now:
                     self._step(self._start, slot)
-            if self._stopping and not self._workers:
+            if self._stopping and not self._workers and not self._successor_ends:
                 return
             self._wait()
             self._kill_overdue()
