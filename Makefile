@@ -1,5 +1,6 @@
 # make run             serve the sample application at http://127.0.0.1:8000/
 # make test            everything that is checked: lint, types, tests
+# make test-all        the tests with all their examples, and the core on every Python found
 # make sanitize        the C functions once more, under sanitizers
 # make docs            the site of the documents, in build/site/
 # make dist            what is released, in dist/, checked
@@ -8,20 +9,36 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST_FLAGS ?= -n 2
+# Three for two cores, since many tests wait; a process that has no tests left takes from others.
+PYTEST_FLAGS ?= -n 3 --dist worksteal
+PYTHONS ?= python3.12 python3.13 python3.14
+CORE := $(addprefix tests/,across http http1 codec asgi routes net wire websocket)
 FUZZ_SECONDS ?= 120
 FUZZ_TARGETS ?= requests connections chunks forwarded frames proxied handshakes preconditions heads values header_blocks http2_connections http2_clients
 
 SANITIZED := build/sanitized
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -O1 -g
 
-.PHONY: run test sanitize wheels dist clean-dist lint format bench bench-targets bench-full flamegraph syscalls fuzz docs clean
+.PHONY: run test test-all sanitize wheels dist clean-dist lint format bench bench-targets bench-full flamegraph syscalls fuzz docs clean
 
 run: $(VENV)/installed
 	$(BIN)/katana-asgi examples.welcome:app
 
 test: lint
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+# Nothing left out on this Python; the core on each of PYTHONS, in an environment under build/.
+test-all: lint
+	PYTHONDONTWRITEBYTECODE= TEST_AMOUNTS=full $(BIN)/python -m pytest $(PYTEST_FLAGS)
+	@missing=; for python in $(PYTHONS); do \
+		$$python -c pass 2>/dev/null || { missing="$$missing $$python"; continue; }; \
+		echo "the core on $$python"; place=build/$${python##*/}; \
+		$$python -m venv $$place && \
+		$$place/bin/python -m pip install --quiet --upgrade 'pip>=25.1' && \
+		$$place/bin/python -m pip install --quiet --editable . --group test && \
+		$$place/bin/python hatch_build.py && \
+		TEST_AMOUNTS=full $$place/bin/python -m pytest $(PYTEST_FLAGS) $(CORE) || exit 1; \
+	done; echo "not found, not tested:$${missing:- none}"
 
 # The C functions under AddressSanitizer and UndefinedBehaviorSanitizer, in a tree of their own.
 sanitize: $(VENV)/test

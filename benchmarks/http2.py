@@ -16,11 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["ADDRESS", "command", "exchange", "missing", "parse", "split"]
+__all__ = ["ADDRESS", "OPENING", "Frames", "command", "exchange", "missing", "parse", "split"]
 
 ADDRESS = "http://127.0.0.1:{port}"
 CONNECTION_FIELDS = ("host", "connection")
 """Fields that HTTP/2 has otherwise, or not at all."""
+
+SETTINGS, ACK = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)), bytes((0, 0, 0, 4, 1, 0, 0, 0, 0))
+OPENING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS + ACK
+"""What a client sends first: the preface, empty SETTINGS, and that it has those of the server."""
 
 REQUESTS = re.compile(
     r"^requests: .*?(?P<done>\d+) done, (?P<succeeded>\d+) succeeded, (?P<failed>\d+) failed, "
@@ -45,6 +49,34 @@ def split(request: bytes) -> tuple[str, list[tuple[str, str]]]:
     pairs = [line.split(":", 1) for line in lines]
     fields = [(name.lower(), value.strip()) for name, value in pairs]
     return first.split()[1], [field for field in fields if field[0] not in CONNECTION_FIELDS]
+
+
+class Frames:
+    """What one client sends: requests that are GETs of HTTP/1.1, as frames.
+
+    Its fields are in the table of the connection from the first request on, its paths never.
+    """
+
+    def __init__(self) -> None:
+        from hpack import Encoder
+
+        self._encoder = Encoder()
+        self._stream = 1
+
+    def request(self, request: bytes) -> bytes:
+        """Return the frame of the next request."""
+        path, fields = split(request)
+        block = self._encoder.encode(
+            [
+                (":method", "GET"),
+                (":scheme", "http"),
+                (":authority", "127.0.0.1"),
+                (":path", path, True),
+                *fields,
+            ]
+        )
+        stream, self._stream = self._stream, self._stream + 2
+        return len(block).to_bytes(3) + bytes((1, 5)) + stream.to_bytes(4) + block
 
 
 def command(

@@ -25,7 +25,8 @@ from time import perf_counter
 from types import MappingProxyType
 from typing import Any, cast
 
-from benchmarks.apps.plain import app
+from benchmarks import http2
+from benchmarks.apps.plain import GREETING, app
 from benchmarks.messages import DIFFERENT, REQUESTS
 from katana_asgi import Config, Server, StaticRoute
 
@@ -45,10 +46,15 @@ USUAL = ("proxied", "plain", "varied", "api")
 class MemoryTransport(asyncio.Transport):
     """Counts what is written; a peer that reads everything at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, protocol: asyncio.Protocol) -> None:
         super().__init__({"peername": PEER, "sockname": ("127.0.0.1", 8000), "socket": None})
+        self.protocol = protocol
         self.written: list[bytes] = []
         self.ended = False
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Hand the connection over, from HTTP/1.1 to HTTP/2."""
+        self.protocol = cast("asyncio.Protocol", protocol)
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         """Keep a write."""
@@ -114,12 +120,11 @@ class Inside:
         self.log = log
         """The file of the access log, empty where there is none."""
 
-    def connect(self) -> tuple[asyncio.Protocol, MemoryTransport]:
-        """Return a new connection of the server and its transport."""
-        transport = MemoryTransport()
-        protocol = self.loop.factory()
-        protocol.connection_made(transport)
-        return protocol, transport
+    def connect(self) -> MemoryTransport:
+        """Return the transport of a new connection of the server."""
+        transport = MemoryTransport(self.loop.factory())
+        transport.protocol.connection_made(transport)
+        return transport
 
     def turn(self, function: Callable[[], None]) -> None:
         """Call a function as the loop calls a protocol, outside of any task, and end the turn."""
@@ -149,6 +154,7 @@ class Case:
 
     ``request`` names one of ``REQUESTS``, of which each is a read that gets ``responses``.
     ``static`` asks for the static route instead; ``churn`` makes a connection for each request.
+    ``http2`` sends them over HTTP/2, ``responses`` in each read.
     ``settings`` are what the server needs beside those of ``serving``.
     """
 
@@ -157,10 +163,13 @@ class Case:
     responses: int = 1
     static: bool = False
     churn: bool = False
+    http2: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def reads(self, first: int, count: int) -> list[bytes]:
         """Return so many reads; each new bytes, since those that were hashed know their hash."""
+        if self.http2:
+            return self._reads_of_frames(first, count)
         made, source = _made(self.request)
         numbers = [number % DIFFERENT for number in range(first, first + count)]
         made.extend(islice(source, max(max(numbers) + 1 - len(made), 0)))
@@ -172,6 +181,19 @@ class Case:
             ]
         return [bytes(bytearray(data)) for data in reads]
 
+    def _reads_of_frames(self, first: int, count: int) -> list[bytes]:
+        """The same over HTTP/2: the first reads of each connection begin it."""
+        over_http1 = Case(self.name, self.request)
+        requests = iter(over_http1.reads(first * self.responses, count * self.responses))
+        clients = [http2.Frames() for _ in range(CONNECTIONS)]
+        reads = []
+        for number in range(count):
+            client = clients[number % CONNECTIONS]
+            frames = [client.request(each) for each in islice(requests, self.responses)]
+            opening = http2.OPENING if number < CONNECTIONS else b""
+            reads.append(opening + b"".join(frames))
+        return reads
+
     def send(self, inside: Inside, first: int, count: int) -> list[MemoryTransport]:
         """Send requests; return the transports with what was answered."""
         return self.send_reads(inside, self.reads(first, count))
@@ -181,20 +203,20 @@ class Case:
 
         So each response is a write of its own, as it is where clients wait for theirs.
         """
-        connections: list[tuple[asyncio.Protocol, MemoryTransport]] = []
+        connections: list[MemoryTransport] = []
         transports: list[MemoryTransport] = []
 
         def connect() -> None:
             connections[:] = [inside.connect() for _ in range(CONNECTIONS)]
-            transports.extend(transport for _, transport in connections)
+            transports.extend(connections)
 
         def disconnect() -> None:
-            for protocol, _ in connections:
-                protocol.connection_lost(None)
+            for transport in connections:
+                transport.protocol.connection_lost(None)
 
         def receive(data: Sequence[bytes]) -> None:
-            for (protocol, _), read in zip(connections, data, strict=False):
-                protocol.data_received(read)
+            for transport, read in zip(connections, data, strict=False):
+                transport.protocol.data_received(read)
 
         inside.turn(connect)
         for first in range(0, len(reads), CONNECTIONS):
@@ -210,7 +232,7 @@ class Case:
     def check(self, transports: Sequence[MemoryTransport], count: int) -> None:
         """Raise ``AssertionError`` unless each of so many requests was answered with 200."""
         written = b"".join(data for each in transports for data in each.written)
-        answered = written.count(b"HTTP/1.1 200 OK\r\n")
+        answered = written.count(GREETING if self.http2 else b"HTTP/1.1 200 OK\r\n")
         assert answered == count * self.responses, f"{self.name}: {written[:200]!r}"
 
 
@@ -247,13 +269,15 @@ CASES: dict[str, Case] = {
         Case("logged-json", "proxied", settings=_logged("json")),
         Case("logged-static", "proxied-static", static=True, settings=_logged("short")),
         Case("identified", "proxied", settings={"request_id": "trust"}),
+        Case("http2", "browsing", http2=True),
+        Case("http2-8", "browsing", responses=8, http2=True),
         Case("measured", "proxied", settings=MEASURED),
         Case("measured-static", "proxied-static", static=True, settings=MEASURED),
     )
 }
 
 
-def serving(**settings: Any) -> Iterator[Inside]:
+def serving(application: Any = app, **settings: Any) -> Iterator[Inside]:
     """Yield a started server once, then stop it; ``settings`` are those of ``Config``.
 
     Its access log, if it has one, goes to a file.
@@ -261,7 +285,7 @@ def serving(**settings: Any) -> Iterator[Inside]:
     loop = _Loop()
     given = {"port": 0, "access_log": False, "loop": "asyncio", **settings}
     server = Server(
-        cast("Any", app), static_route=(StaticRoute("/static", "Hello, World!"),), **given
+        cast("Any", application), static_route=(StaticRoute("/static", "Hello, World!"),), **given
     )
     with tempfile.NamedTemporaryFile(prefix="katana-access-") as file:
         if given["access_log"]:

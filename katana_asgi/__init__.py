@@ -27,13 +27,15 @@ def run(app: ASGIApplication | str | Config, **settings: Any) -> None:
     """Serve ``app`` until SIGINT or SIGTERM; ``settings`` are those of ``Config``.
 
     With ``workers`` above 1, ``app`` must be text (``"module:attribute"``), because every
-    worker imports it for itself.
+    worker imports it for itself. With ``reload`` the process becomes a new one, and the call does
+    not return.
 
     Raises ``ConfigurationError`` for settings that are not allowed, ``RuntimeError`` where an
     event loop is running already, and ``SystemExit`` with the status when the service could not
     start or gave up.
     """
     from katana_asgi.config.env_file import load_env_file
+    from katana_asgi.fresh import begin_again
     from katana_asgi.launch import launch, refuse_in_loop
 
     refuse_in_loop()
@@ -41,6 +43,8 @@ def run(app: ASGIApplication | str | Config, **settings: Any) -> None:
     config = app.replace(**settings) if isinstance(app, Config) else Config(app=app, **settings)
     if config.env_file is not None:
         load_env_file(config.env_file)
+    if config.reload:
+        begin_again(config)
     status = launch(config)
     if status:
         sys.exit(status)

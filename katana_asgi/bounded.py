@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Bounded"]
+__all__ = ["COPIED_UP_TO", "Bounded"]
+
+COPIED_UP_TO: Final = 4 * 1024
+"""Bytes of content of which a protocol version may keep a copy behind a rendered head. Whoever
+bounds a memory of responses counts such content twice."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -27,7 +31,8 @@ _LARGEST_SHARE: Final = 8
 _MOST_HITS: Final = 3
 
 _MOST_GHOSTS: Final = 4096
-"""Keys remembered after their values have gone, against endless new ones."""
+"""Hashes of keys remembered after their values have gone, against endless new ones; the keys
+themselves may be long."""
 
 
 class _Entry(Generic[V]):
@@ -50,7 +55,7 @@ class Bounded(Generic[K, V]):
         self._entries: dict[K, _Entry[V]] = {}
         self._small: OrderedDict[K, None] = OrderedDict()
         self._main: OrderedDict[K, None] = OrderedDict()
-        self._ghosts: OrderedDict[K, None] = OrderedDict()
+        self._ghosts: OrderedDict[int, None] = OrderedDict()
         self._small_weight = 0
         self.weight = 0
 
@@ -84,8 +89,9 @@ class Bounded(Generic[K, V]):
             self.pop(key)
             if weight > self._most // _LARGEST_SHARE:
                 return False
-            known = _Entry(value, weight, key in self._ghosts)
-            self._ghosts.pop(key, None)
+            ghost = hash(key)
+            known = _Entry(value, weight, ghost in self._ghosts)
+            self._ghosts.pop(ghost, None)
             self._entries[key] = known
             (self._main if known.main else self._small)[key] = None
             self._add(known, weight)
@@ -121,7 +127,7 @@ class Bounded(Generic[K, V]):
             if entry.hits:
                 self._promote(key, entry)
                 return
-            self._ghosts[key] = None
+            self._ghosts[hash(key)] = None
             if len(self._ghosts) > _MOST_GHOSTS:
                 self._ghosts.popitem(last=False)
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -36,7 +37,7 @@ __all__ = ["main"]
 COMMANDS: Final = {
     "serve": "Serve APP; the default.",
     "status": "Show what a running server does.",
-    "top": "Show that in a terminal, once a second (top extra).",
+    "top": "Show the same in a terminal, once a second (top extra).",
     "profile": "Sample the Python stacks of running workers.",
     "dump": "Print the stacks of all threads and tasks of running workers.",
     "exec": "Run a program that starts uvicorn, with katana-asgi in its place.",
@@ -46,6 +47,9 @@ COMMANDS: Final = {
 
 WRONG_SETTINGS: Final = 2
 """Exit status for settings and arguments that cannot be used."""
+
+FAILED: Final = 1
+"""Exit status of a command that has not found a service, or cannot do what it should."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -70,9 +74,17 @@ def _run(arguments: Sequence[str] | None) -> int:
     if words and words[0] == name:
         del words[0]
     if name == "serve":
+        _look_for_a_command(words)
         return _run_serve(words)
     status = _command(name).main(words, f"{PROGRAM} {name}", standalone_mode=False)
     return status if isinstance(status, int) else 0
+
+
+def _look_for_a_command(words: list[str]) -> None:
+    """Refuse what can only be the name of a command with a slip in it."""
+    name = words[0] if words else ""
+    if name.isalpha() and (near := get_close_matches(name, COMMANDS, n=1, cutoff=0.8)):
+        raise ConfigurationError(f"{name!r} is no command; did you mean {near[0]}?")
 
 
 def _command(name: str) -> click.Command:
@@ -134,11 +146,12 @@ def _texts(value: str | Sequence[str] | bool) -> Sequence[str] | bool:
 
 
 def _refuse(error: Exception) -> int:
+    usage = isinstance(error, ConfigurationError | click.UsageError)
     message = error.format_message() if isinstance(error, click.ClickException) else str(error)
     if not isinstance(error, ForeignLine):  # whose lines are meant to be copied
         message = " ".join(message.splitlines())
     click.echo(f"{PROGRAM}: error: {message}", err=True)
-    return WRONG_SETTINGS
+    return WRONG_SETTINGS if usage else FAILED
 
 
 def _serve(config: Config, reload: Callable[[], Config]) -> int:
@@ -163,7 +176,8 @@ def _check(config: Config) -> None:
     _check_routes(config)
     _check_certificates(config)
     back_end(config.http)
-    loop_factory(config.loop)
+    if ":" not in config.loop:  # else it is code of the application
+        loop_factory(config.loop)
     check_extras(config)
     check_socket_directories(config)
     _check_log_config(config)

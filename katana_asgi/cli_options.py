@@ -258,7 +258,7 @@ def completion_command(commands: Mapping[str, str]) -> click.Command:
     return click.Command(
         "completion",
         callback=completion,
-        params=[click.Argument(["shell"], type=click.Choice(SHELLS))],
+        params=[click.Argument(["shell"], type=click.Choice(SHELLS), metavar="SHELL")],
         help=completion.__doc__,
         context_settings={"help_option_names": ["-h", "--help"]},
     )

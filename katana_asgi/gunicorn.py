@@ -65,7 +65,9 @@ class KatanaWorker(Worker):  # type: ignore[misc] # it comes without types
         self._set_logs()
         try:
             config = Config(self.wsgi, **self.settings())
-            run_to_end(partial(self._serve, Server(config)), loop_factory(config.loop))
+            run_to_end(
+                partial(self._serve, Server(config)), loop_factory(config.loop, config.app_dir)
+            )
         except (StartupError, ConfigurationError) as error:
             logging.getLogger(ERROR).error("%s", error)
             sys.exit(Arbiter.WORKER_BOOT_ERROR)

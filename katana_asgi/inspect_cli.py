@@ -62,7 +62,7 @@ def _workers(control_dir: str, pid: int | None) -> dict[int, Path]:
     try:
         directory = control_directory(control_dir)
         if directory is None:
-            raise click.ClickException("there are no control sockets with control-dir off")
+            raise ConfigurationError("there are no control sockets with control-dir off")
         return find_workers(directory, pid)
     except (ControlError, OSError) as error:
         raise click.ClickException(str(error)) from None
@@ -98,7 +98,7 @@ def profile(control_dir: str, pid: int | None, seconds: float, rate: float, outp
     permitted.
     """
     if output.suffix not in (".svg", ".txt"):
-        raise click.ClickException(f"-o {output}: allowed are names that end in .svg or .txt")
+        raise ConfigurationError(f"-o {output}: allowed are names that end in .svg or .txt")
     workers = _workers(control_dir, pid)
     with ThreadPoolExecutor(len(workers)) as pool:
         profiles = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,7 @@ def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
             ReloadSupervisor(config) if config.reload else Supervisor(config, reload=reload)
         )
         identity.prepare_process(config)
-        configure_logging(config)  # in that directory
+        configure_logging(config, forget=True)  # in that directory
         log_notes(config)
         with _shared(config):
             return supervisor.run()
@@ -59,13 +60,23 @@ def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
 
 
 def refuse_in_loop() -> None:
-    """Raise ``RuntimeError`` where an event loop is running, which a service cannot wait for."""
+    """Raise ``RuntimeError`` where an event loop is running, which a service cannot wait for.
+
+    Called by ``run``; a worker that imports a module which calls ``run`` has such a loop.
+    """
     import asyncio
 
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return
+    caller = sys._getframe(2)
+    name = caller.f_globals.get("__name__")
+    if caller.f_code.co_name == "<module>" and name != "__main__":
+        raise RuntimeError(
+            f"run() was called while {name} was imported; put the call below "
+            "if __name__ == '__main__':"
+        )
     raise RuntimeError(
         "run() cannot be called from a running event loop; use await katana_asgi.serve(app)"
     )

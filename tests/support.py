@@ -249,8 +249,13 @@ class ServerProcess:
         port: bool = True,
         pass_fds: Sequence[int] = (),
     ) -> None:
-        # Lines without the time, wherever the tests run.
-        ours = {"PYTHONUNBUFFERED": "1", "KATANA_LOG_FORMAT": "text"}
+        # Lines without the time, wherever the tests run. Without compiled files of applications:
+        # two versions of one size within a second would look the same.
+        ours = {
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "KATANA_LOG_FORMAT": "text",
+        }
         environment = {**os.environ, **ours, **(env or {})}
         environment["PYTHONPATH"] = os.pathsep.join(
             filter(None, (str(ROOT), environment.get("PYTHONPATH")))

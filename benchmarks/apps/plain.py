@@ -1,4 +1,4 @@
-"""A bare ASGI application: a greeting for any path, an echo, a sink and a large download.
+"""A bare ASGI application: a greeting for any path, an echo, a sink and large downloads.
 
 It does as little as it can, so that what is measured is the server.
 """
@@ -15,6 +15,8 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 GREETING = b"Hello, World!"
 LARGE = b"0123456789abcdef" * 65536
 """One MiB, the content of ``GET /large``."""
+STREAMED = 100
+"""MiB of ``GET /stream``."""
 
 GREETING_FIELDS = [(b"content-type", b"text/plain"), (b"content-length", b"13")]
 LARGE_FIELDS = [
@@ -90,6 +92,16 @@ async def large(receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": LARGE})
 
 
+async def stream(receive: Receive, send: Send) -> None:
+    """Send 100 MiB in pieces of 64 KiB."""
+    length = STREAMED * len(LARGE)
+    fields = [LARGE_FIELDS[0], (b"content-length", str(length).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": fields})
+    piece = LARGE[: 64 * 1024]
+    for left in range(length - len(piece), -1, -len(piece)):
+        await send({"type": "http.response.body", "body": piece, "more_body": left > 0})
+
+
 async def lifespan(receive: Receive, send: Send) -> None:
     """Complete startup and shutdown at once."""
     while True:
@@ -104,4 +116,5 @@ OTHERS: dict[str, Callable[[Receive, Send], Awaitable[None]]] = {
     "/sink": sink,
     "/orders": orders,
     "/large": large,
+    "/stream": stream,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["duration", "summary"]
+__all__ = ["duration", "head_of", "summary"]
 
 
 def duration(seconds: float) -> str:
@@ -25,9 +25,10 @@ def summary(status: dict[str, Any]) -> str:
         " ".join(f"{name} {count}" for name, count in sorted(status["classes"].items()))
         or "no responses yet",
     ]
+    lines += _spread(status)
     lines += [
         f"worker {each['number']} [{each['pid']}]: {each['requests']} requests, "
-        + (f"p99 {duration(each['p99'])}, " if each["requests"] else "")
+        + (f"p99 {duration(each['p99'])}, " if each["p99"] else "")
         + f"{each['rss'] // 2**20} MiB"
         + (", draining" if each["draining"] else "")
         for each in status["workers"]
@@ -35,8 +36,31 @@ def summary(status: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def head_of(status: dict[str, Any]) -> str:
+    """The summary without the lines of workers."""
+    return "\n".join(summary({**status, "workers": []}).splitlines() + _spread(status))
+
+
+def _spread(status: dict[str, Any]) -> list[str]:
+    """How evenly several workers are loaded, and what was done about it."""
+    workers = status["workers"]
+    if len(workers) < 2:
+        return []
+    open_connections = [
+        sum(each.get(kind, 0) for kind in ("idle", "active", "websocket")) for each in workers
+    ]
+    calls = [each.get("concurrency", 0) for each in workers]
+    lag = max(each.get("lag", 0.0) for each in workers)
+    counters = status["counters"]
+    told = " ".join(f"{name} {counters.get(name, 0)}" for name in ("handed", "moved", "kept"))
+    return [
+        f"spread: connections {min(open_connections)}-{max(open_connections)}, "
+        f"calls {min(calls)}-{max(calls)}, lag up to {duration(lag)}; {told}"
+    ]
+
+
 def _quantiles(times: dict[str, float], *names: str) -> str:
     if not times["count"]:
-        return "no requests"
+        return "no calls of the application"
     shown = {"p999": "p99.9"}
     return ", ".join(f"{shown.get(name, name)} {duration(times[name])}" for name in names)

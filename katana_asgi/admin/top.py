@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from katana_asgi.admin.commands import duration, summary
+from katana_asgi.admin.commands import duration, head_of
 
 try:
     import termios
@@ -38,9 +38,6 @@ PERIOD: Final = 1.0
 
 WORKERS: Final = ("no", "pid", "requests", "p99", "lag p99", "idle", "busy", "ws", "MiB", "cpu s")
 """Columns, short enough for a terminal of 80."""
-
-HEAD_LINES: Final = 4
-"""Lines of the summary above the table of workers."""
 
 QUIT: Final = frozenset({"q", "Q"})
 
@@ -92,12 +89,12 @@ def _view(status: dict[str, Any]) -> Group:
     for name in WORKERS:
         workers.add_column(name, justify="right", no_wrap=True, overflow="ellipsis")
     for each in status["workers"]:
-        asked = each["requests"] > 0
+        timed = each["p99"] > 0  # not where only static routes were asked for
         workers.add_row(
             str(each["number"]),
             str(each["pid"]),
             str(each["requests"]),
-            duration(each["p99"]) if asked else "-",
+            duration(each["p99"]) if timed else "-",
             duration(each["lag_p99"]),
             str(each.get("idle", 0)),
             str(each.get("active", 0)),
@@ -113,5 +110,4 @@ def _view(status: dict[str, Any]) -> Group:
         request = f"{each['method']} {each['path']}"
         shown = "".join(char if char.isprintable() else "?" for char in request)
         slow.add_row(duration(each["seconds"]), str(each["status"]), Text(shown))
-    head = "\n".join(summary(status).splitlines()[:HEAD_LINES])
-    return Group(Text(head), workers, slow)
+    return Group(Text(head_of(status)), workers, slow)

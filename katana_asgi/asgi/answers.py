@@ -123,7 +123,7 @@ def _of_cache(answer: CachedAnswer) -> StaticResponse:
     if made is None:
         own = _OWN.intersection([name for name, _ in answer.fields])
         made = StaticResponse(
-            answer.status, tuple(answer.fields), answer.content, own, lasting=False
+            answer.status, tuple(answer.fields), answer.content, own, lasting=False, cache="hit"
         )
         answer.rendered = made
     return made

@@ -17,6 +17,8 @@ from katana_asgi.net.admission import Admission
 from katana_asgi.net.outbox import Outbox
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from katana_asgi.asgi.answers import Answers
     from katana_asgi.asgi_types import ASGIApplication
     from katana_asgi.config.model import Config
@@ -36,8 +38,7 @@ class WorkerContext:
     """One per worker; lives as long as its event loop serves."""
 
     __slots__ = (
-        "_idle",
-        "_idle_means_closed",
+        "_ended",
         "admission",
         "application",
         "clock",
@@ -111,39 +112,35 @@ class WorkerContext:
         self.shutdown_notice = asyncio.Event()  # for the application to await
         self.running = 0  # exchanges whose application call has not returned
         self.requests = 0  # requests that came, whatever answered them
-        self._idle: asyncio.Event | None = None
-        self._idle_means_closed = True
+        # Called when a call or a connection has ended, while the worker comes to its end.
+        self._ended: Callable[[], object] | None = None
 
     def exchange_finished(self) -> None:
         """An application call has returned."""
         self.running -= 1
-        if self._idle is not None:
-            self._check_idle(self._idle)
+        if self._ended is not None:
+            self._ended()
 
     def connection_closed(self, connection: Watched) -> None:
         """A connection is gone."""
         self.clock.watched.discard(connection)
         if self.admission.counts_clients:
             self.admission.left(connection)
-        if self._idle is not None:
-            self._check_idle(self._idle)
+        if self._ended is not None:
+            self._ended()
 
-    @property
-    def _is_idle(self) -> bool:
-        return not self.running and not (self._idle_means_closed and self.clock.watched)
-
-    def _check_idle(self, idle: asyncio.Event) -> None:
-        if self._is_idle:
-            idle.set()
+    def watch(self, ended: Callable[[], object] | None) -> None:
+        """Have ``ended`` called whenever a call or a connection has ended; ``None``: no more."""
+        self._ended = ended
 
     async def wait_idle(self, *, closed: bool = True) -> None:
         """Wait until no application call is running and, with ``closed``, no connection open."""
-        idle = self._idle = asyncio.Event()
-        self._idle_means_closed = closed
-        while not self._is_idle:
-            # One that came out of a TLS handshake has gone for a moment: it is another object.
-            idle.clear()
-            await idle.wait()
+        ended = asyncio.Event()
+        self.watch(ended.set)
+        # One that came out of a TLS handshake has gone for a moment: it is another object.
+        while self.running or (closed and self.clock.watched):
+            ended.clear()
+            await ended.wait()
 
 
 def _no_one(address: str | None) -> bool:

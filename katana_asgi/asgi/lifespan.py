@@ -42,6 +42,7 @@ class Lifespan:
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
         self._complete = False
+        self._said = ""  # the message of a startup or shutdown that failed
         self._task: asyncio.Task[None] | None = None
 
     async def startup(self) -> None:
@@ -90,7 +91,9 @@ class Lifespan:
             self._stopped.set()
 
     def _raised(self, error: BaseException) -> None:
-        if self._started.is_set():
+        if type(error).__name__ in self._said:  # frameworks say what failed, and raise it again
+            logger.debug("It raised after that", exc_info=error)
+        elif self._started.is_set():
             logger.error("Exception in ASGI lifespan", exc_info=error)
         elif self._mode == "on":
             logger.error("Exception in ASGI lifespan", exc_info=error)
@@ -114,12 +117,16 @@ class Lifespan:
             self.variables = self._entered.copy()
             self._started.set()
         elif kind == "lifespan.startup.failed" and not self._started.is_set():
-            self._failure = f"application startup failed: {message.get('message', '')}".rstrip(": ")
+            text = str(message.get("message", "")).strip()
+            self._failure = f"application startup failed: {text}".rstrip(": ")
+            self._said = text
             self._started.set()
         elif kind == "lifespan.shutdown.complete" and self._stopping.is_set():
             self._stopped.set()
         elif kind == "lifespan.shutdown.failed" and self._stopping.is_set():
-            logger.error("Application shutdown failed: %s", message.get("message", ""))
+            text = str(message.get("message", "")).strip()
+            logger.error("Application shutdown failed: %s", text)
+            self._said = text
             self._stopped.set()
         else:
             raise LocalProtocolError(f"unexpected message type {kind!r}")

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from katana_asgi.asgi_types import ASGIApplication
     from katana_asgi.config.model import Config
 
-__all__ = ["ApplicationImportError", "find_application", "is_factory", "load_application"]
+__all__ = [
+    "ApplicationImportError",
+    "find_application",
+    "import_reference",
+    "is_factory",
+    "load_application",
+]
 
 logger = logging.getLogger("katana_asgi.error")
 
@@ -42,7 +48,7 @@ def find_application(config: Config) -> Any:
     """Import and make the application, as it is; raises as ``load_application`` does."""
     application: Any = config.app
     if isinstance(application, str):
-        application = _import(application, config.app_dir)
+        application = import_reference(application, config.app_dir)
     if not config.factory and is_factory(application):
         logger.warning(
             "%s is a factory and was called; add --factory to say so", config.application_name
@@ -77,7 +83,11 @@ def is_factory(application: Any) -> bool:
     )
 
 
-def _import(name: str, app_dir: str) -> Any:
+def import_reference(name: str, app_dir: str) -> Any:
+    """What ``module:attribute`` names; ``app_dir`` is put on the import path.
+
+    Raises as ``load_application`` does.
+    """
     directory = os.path.abspath(app_dir or ".")
     if directory not in sys.path:
         sys.path.insert(0, directory)
@@ -105,11 +115,14 @@ def _import(name: str, app_dir: str) -> Any:
 
 
 def _wrap(message: str, error: BaseException) -> ApplicationImportError:
-    """Keep the user's frames of the traceback, without ours and importlib's above them."""
+    """Keep the user's frames of the traceback, without ours and importlib's above them.
+
+    Of a module that cannot be compiled there are none, and the error says where it is.
+    """
     traceback: TracebackType | None = error.__traceback__
     while traceback is not None and _is_machinery(traceback):
         traceback = traceback.tb_next
-    error.__traceback__ = traceback or error.__traceback__
+    error.__traceback__ = traceback
     return ApplicationImportError(message)
 
 

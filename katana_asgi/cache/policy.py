@@ -96,6 +96,8 @@ def storage_terms(
         known.setdefault(name.lower(), []).append(value)
     if status < 200 or status in _OF_CONDITIONS or status >= 500:
         return "status"
+    if known.get(b"content-type", [b""])[0].strip().lower().startswith(b"text/event-stream"):
+        return "event-stream"  # it may have no end
     if b"set-cookie" in known or b"set-cookie2" in known:
         return "set-cookie"
     targeted = targeted_directives(known.get(b"cdn-cache-control", ()))

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 from katana_asgi.cache.flights import Outcome
 from katana_asgi.cache.policy import REASONS_OF_REQUEST, Terms, storage_terms, stored_fields
 from katana_asgi.cache.stored import StoredResponse, merged_fields
+from katana_asgi.codec import check_fields
 from katana_asgi.http.dates import http_date
+from katana_asgi.http.status import NO_CONTENT
 
 if TYPE_CHECKING:
     from katana_asgi.asgi_types import Message, Send
@@ -104,7 +106,7 @@ class Recorder:
 
     async def _start(self, message: Message) -> None:
         status = message["status"]
-        fields = [(name.lower(), value) for name, value in message.get("headers", ())]
+        fields = _checked(message.get("headers", ()))
         stale = self.stale
         if stale is not None and status == 304 and self._validating:
             self._confirm(stale, fields)
@@ -186,11 +188,15 @@ class Recorder:
         fields = [field for field in stored_fields(self._fields) if field[0] not in _TAG_FIELDS]
         known = dict(fields)
         promised = known.get(b"content-length")
-        if promised is not None and promised != b"%d" % len(content):
+        if self._status in NO_CONTENT:
+            # What came with it all the same would be taken for the next response.
+            content = b""
+            fields = [field for field in fields if field[0] != b"content-length"]
+        elif promised is None:
+            fields.append((b"content-length", b"%d" % len(content)))
+        elif promised != b"%d" % len(content):
             self._give_up(_PASS_AFTER_ERROR)
             return
-        if promised is None and self._status != 204:
-            fields.append((b"content-length", b"%d" % len(content)))
         if b"date" not in known:
             # The first response's, as all others were made of it; Age says the rest.
             fields.append((b"date", http_date(self._cache.wall())))
@@ -232,6 +238,23 @@ class Recorder:
 
     def _now(self) -> float:
         return self._cache.monotonic()
+
+
+def _checked(headers: Any) -> list[Field]:
+    """The fields as a server sends them, which raises ``LocalProtocolError`` as a server does.
+
+    It does not see what a refresh or a validation brings, and what is stored is sent as it is.
+    """
+    given = list(headers)
+    check_fields(given)
+    fields = []
+    lengths = 0
+    for name, value in given:
+        lowered = name.lower()
+        lengths += lowered == b"content-length"
+        if lowered != b"content-length" or lengths == 1:  # if there are more, they are equal
+            fields.append((lowered, value.strip(b" \t")))
+    return fields
 
 
 def _tags(fields: Any) -> frozenset[bytes]:

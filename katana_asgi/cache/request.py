@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from katana_asgi.cache.unkeyed import chooses_beside_the_key
 from katana_asgi.http.cache_control import LONGEST, Directives, directives, seconds
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.http.message import Field
 
-__all__ = ["CONDITIONAL", "CacheRequest", "cache_key"]
+__all__ = ["CONDITIONAL", "CacheRequest", "cache_key", "cache_outcome_of", "note_outcome"]
 
 CONDITIONAL: Final = frozenset(
     {
@@ -25,9 +26,6 @@ CONDITIONAL: Final = frozenset(
 )
 
 _DEFAULT_PORTS: Final = {"http": b":80", "https": b":443"}
-
-_REWRITING: Final = frozenset({b"x-original-url", b"x-rewrite-url", b"x-http-method-override"})
-"""Fields by which some applications choose another resource than the one in the key."""
 
 _SPECIAL: Final = CONDITIONAL | {
     b"cache-control",
@@ -43,6 +41,21 @@ _SPECIAL: Final = CONDITIONAL | {
 _DEMANDS: Final = frozenset({b"no-cache", b"max-age", b"min-fresh"})
 
 _NO_DIRECTIVES: Final[Directives] = {}
+
+
+_OUTCOME: Final = "katana_asgi.cache"
+"""Where a scope holds what the cache did for its request, for the access log."""
+
+
+def note_outcome(scope: Any, outcome: str) -> None:
+    """Note what became of a request: hit, collapsed, stale, revalidated, miss or bypass."""
+    scope[_OUTCOME] = outcome
+
+
+def cache_outcome_of(scope: Any) -> str | None:
+    """What was noted of a request; ``None`` where no cache has seen it."""
+    outcome: str | None = scope.get(_OUTCOME)
+    return outcome
 
 
 def cache_key(scheme: str, host: bytes, raw_path: bytes, query: bytes) -> bytes:
@@ -154,18 +167,8 @@ class CacheRequest:
         A proxy's fields are harmless where they say what the key says. Anything else could
         store a response under an address that others ask for.
         """
-        fields = self.fields
-        if not _REWRITING.isdisjoint(fields):
-            return True
-        forwarded = fields.get(b"forwarded", b"").lower()
-        return (
-            fields.get(b"x-forwarded-host", self.host).lower() != self.host.lower()
-            or fields.get(b"x-forwarded-proto", self.scheme.encode()) != self.scheme.encode()
-            or fields.get(b"x-forwarded-scheme", self.scheme.encode()) != self.scheme.encode()
-            or fields.get(b"x-forwarded-prefix", self.root_path.encode("utf-8"))
-            != self.root_path.encode("utf-8")
-            or (b"host=" in forwarded and self.host.lower() not in forwarded)
-        )
+        target = self.key[self.key.find(b"/", self.key.find(b"://") + 3) :]
+        return chooses_beside_the_key(self.fields, self.scheme, self.host, target, self.root_path)
 
     @property
     def demanding(self) -> bool:

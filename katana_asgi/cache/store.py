@@ -18,7 +18,8 @@ _MOST_VARIANTS: Final = 16
 """Variants of one key, against clients that send ever new values of what Vary names."""
 
 _MOST_PASSES: Final = 4096
-"""Keys remembered as not worth waiting for, against endless new ones."""
+"""Hashes of keys remembered as not worth waiting for, against endless new ones; the keys
+themselves may be long. Two keys with one hash would only not wait."""
 
 
 class ResponseStore:
@@ -28,7 +29,7 @@ class ResponseStore:
 
     def __init__(self, most: int, monotonic: Callable[[], float]) -> None:
         self._responses: Bounded[bytes, list[StoredResponse]] = Bounded(most)
-        self._passes: Bounded[bytes, float] = Bounded(_MOST_PASSES)
+        self._passes: Bounded[int, float] = Bounded(_MOST_PASSES)
         self._monotonic = monotonic
 
     def __len__(self) -> int:
@@ -58,7 +59,7 @@ class ResponseStore:
         others = self._responses.peek(key) or []
         kept = [other for other in others if not other.same_variant(response)]
         variants = [response, *kept][:_MOST_VARIANTS]
-        self._passes.pop(key)
+        self._passes.pop(hash(key))
         while not self._responses.put(key, variants, sum(each.weight for each in variants)):
             if len(variants) == 1:
                 return False
@@ -75,11 +76,11 @@ class ResponseStore:
 
     def pass_for(self, key: bytes, duration: float) -> None:
         """Remember for ``duration`` seconds that requests need not wait for each other."""
-        self._passes.put(key, self._monotonic() + duration, 1)
+        self._passes.put(hash(key), self._monotonic() + duration, 1)
 
     def passes(self, key: bytes) -> bool:
         """Whether the last response for the key could not be stored."""
-        until = self._passes.get(key)
+        until = self._passes.get(hash(key))
         return until is not None and self._monotonic() < until
 
     def forget_key(self, key: bytes) -> None:

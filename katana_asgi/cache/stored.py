@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from katana_asgi.bounded import COPIED_UP_TO
 from katana_asgi.cache.request import CONDITIONAL
+from katana_asgi.http.codings import accepted_codings
 from katana_asgi.http.conditional import failed_precondition, if_range_holds
 from katana_asgi.http.dates import parse_http_date
 from katana_asgi.http.ranges import content_range, select_spans, unsatisfied_range
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from katana_asgi.cache.policy import Terms
     from katana_asgi.cache.request import CacheRequest
@@ -37,11 +39,21 @@ _NOT_UPDATED: Final = frozenset(
 )
 """What a 304 does not change, because it describes the stored content (RFC 9111 §3.2)."""
 
-_OVERHEAD: Final = 1536
-"""Bytes of an entry besides its content and its fields: objects, dictionaries, queues."""
+_CODINGS: Final = (b"br", b"zstd", b"gzip", b"deflate")
+"""Content codings by which Accept-Encoding is told apart; all others it may name are not in use."""
 
-_PER_FIELD: Final = 160
-"""Bytes of a field's two objects and their places in a list."""
+_OVERHEAD: Final = 3072
+"""Bytes of an entry besides its content and its fields: objects, dictionaries, queues, and what
+the protocol versions make of it."""
+
+_PER_FIELD: Final = 224
+"""Bytes of a field's two objects and their places in a list and a tuple."""
+
+_PER_WORD: Final = 128
+"""Bytes of a tag, or of a member of the variant, besides its text."""
+
+_COPIES: Final = 5
+"""Of a field's text: itself, and for each protocol version its rendered form and the head."""
 
 
 class CachedAnswer:
@@ -65,6 +77,7 @@ class StoredResponse:
 
     __slots__ = (
         "_born",
+        "_coding",
         "_variant",
         "_whole",
         "_whole_age",
@@ -99,20 +112,48 @@ class StoredResponse:
         self.tags = tags
         self.etag = known.get(b"etag", b"")
         self.modified = parse_http_date(known.get(b"last-modified", b""))
+        self._coding = known.get(b"content-encoding", b"").lower()
         self._variant = tuple([(name, request.fields.get(name)) for name in terms.vary])
-        sizes = sum(len(name) + len(value) + _PER_FIELD for name, value in fields)
-        self.weight = _OVERHEAD + sizes + len(content) + len(request.key)
+        size = len(content)
+        text = sum(len(name) + len(value) for name, value in fields)
+        words = [*tags, *(value for _, value in self._variant if value is not None)]
+        self.weight = (
+            _OVERHEAD
+            + size * (2 if size <= COPIED_UP_TO else 1)
+            + text * _COPIES
+            + len(fields) * _PER_FIELD
+            + sum(map(len, words))
+            + (len(tags) + len(self._variant)) * _PER_WORD
+            + len(request.key)
+        )
 
     def matches(self, request: CacheRequest) -> bool:
         """Whether it was selected by what the request says too (RFC 9111 §4.1)."""
         if not self._variant:
             return True
-        fields = request.fields
-        return all(fields.get(name) == value for name, value in self._variant)
+        return self._fits(request.fields)
 
     def same_variant(self, other: StoredResponse) -> bool:
         """Whether both would answer the same requests."""
-        return self._variant == other._variant
+        fields = dict(other._variant)
+        return self.terms.vary == other.terms.vary and self._fits(fields)
+
+    def _fits(self, fields: Mapping[bytes, bytes | None]) -> bool:
+        """Whether the fields that Vary names say what those of its own request said."""
+        for name, value in self._variant:
+            given = fields.get(name)
+            if given == value:
+                continue
+            if name != b"accept-encoding" or given is None or value is None:
+                return False
+            # However it is spelt: else each spelling, and each coding that a client invents,
+            # would be a variant.
+            liked = accepted_codings(given, _CODINGS)
+            if self._coding and self._coding not in liked:
+                return False
+            if liked != accepted_codings(value, _CODINGS):
+                return False
+        return True
 
     def age(self, now: float) -> int:
         """Seconds on the monotonic clock since the response was made, as far as is known."""

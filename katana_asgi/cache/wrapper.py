@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from katana_asgi.cache.flights import Outcome
 from katana_asgi.cache.invalidation import Invalidation, publish
 from katana_asgi.cache.recorder import Recorder
-from katana_asgi.cache.request import CONDITIONAL, CacheRequest, cache_key
+from katana_asgi.cache.request import CONDITIONAL, CacheRequest, cache_key, note_outcome
 from katana_asgi.cache.stored import CachedAnswer
 
 if TYPE_CHECKING:
@@ -63,10 +63,12 @@ class Cached:
             return
         request = CacheRequest.of(scope)
         if not request.readable:
+            note_outcome(scope, "bypass")
             await self._pass(scope, receive, send, request)
             return
         answer = self._cache.answer(request)
         if answer is not None:
+            note_outcome(scope, "hit")
             await _send_answer(send, answer)
             return
         stale = self._cache.store.find(request)
@@ -77,9 +79,11 @@ class Cached:
             and not request.unkeyed  # it must not choose what others get
         ):
             self._cache.counts.stale_hits += 1
+            note_outcome(scope, "stale")
             self._refresh(scope, request, stale)
             await self._send_stored(send, stale, request, "hit; detail=stale-while-revalidate")
         elif b"only-if-cached" in request.directives:  # RFC 9111 §5.2.1.7
+            note_outcome(scope, "miss")
             await _send_answer(send, CachedAnswer(504, [(b"content-length", b"0")], b""))
         else:
             await self._fetch(scope, receive, send, request, stale)
@@ -121,9 +125,12 @@ class Cached:
         answer, leads = await self._collapse(request, shareable=_is_shareable(request, stale))
         if answer is not None:
             cache.counts.collapsed += 1
+            note_outcome(scope, "collapsed")
             await _send_answer(send, answer)
             return
         stale = cache.store.find(request)
+        note_outcome(scope, "miss")
+        asked = scope
         validators = []
         if stale is not None and not request.head and not request.unkeyed:
             validators = stale.validators()
@@ -144,10 +151,11 @@ class Cached:
         )
         await self._call(scope, receive, recorder, flight)
         if recorder.answer is not None:
-            detail = "hit; detail=validated"
+            detail, outcome = "hit; detail=validated", "revalidated"
             if recorder.answer is stale:
                 cache.counts.stale_hits += 1
-                detail = "hit; detail=stale-if-error"
+                detail, outcome = "hit; detail=stale-if-error", "stale"
+            note_outcome(asked, outcome)
             await self._send_stored(send, recorder.answer, request, detail)
 
     async def _collapse(
@@ -189,8 +197,8 @@ class Cached:
         key = request.key
         if key in self._refreshing or len(self._refreshing) >= _MOST_REFRESHES:
             return
-        headers = [field for field in scope["headers"] if field[0] not in CONDITIONAL]
-        scope = {**scope, "method": "GET", "headers": [*headers, *stale.validators()]}
+        headers = _with_validators(scope["headers"], stale.validators())
+        scope = {**scope, "method": "GET", "headers": headers}
         plain = CacheRequest.of(scope)
         self._refreshing[key] = asyncio.create_task(self._refreshed(scope, plain, stale))
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from katana_asgi.compress.eligible import coded_fields, eligibility, type_filter, with_vary
 from katana_asgi.compress.encoders import available_codings, new_encoder
+from katana_asgi.errors import LocalProtocolError
 from katana_asgi.http.cache_control import directives
 from katana_asgi.http.codings import accepted_codings
 
@@ -83,6 +84,7 @@ class _Response:
         "_length",
         "_minimum",
         "_passing",
+        "_seen",
         "_send",
         "_wanted",
     )
@@ -97,6 +99,7 @@ class _Response:
         self._held: Message | None = None
         self._encoder: Encoder | None = None
         self._length: int | None = None
+        self._seen = 0  # bytes of content
         self._flushing = True
         self._passing = False
 
@@ -145,6 +148,7 @@ class _Response:
             await self.end()
             await self._send(message)
             return
+        self._count(body, more)
         held = self._held
         self._held = None
         encoder = self._encoder = new_encoder(self._coding)
@@ -162,11 +166,19 @@ class _Response:
         more = message.get("more_body", False)
         if encoder is None:
             return
+        self._count(message.get("body", b""), more)
         coded = await _coded(encoder, message.get("body", b""), self._last_step(encoder, more))
         if not more:
             self._passing = True  # a further message is a mistake that the server reports
         if coded or not more:
             await self._send({**message, "body": coded})
+
+    def _count(self, body: Any, more: bool) -> None:
+        """Compare with what was announced: the server cannot, and coded it would look complete."""
+        self._seen += len(body)
+        length = self._length
+        if length is not None and (self._seen > length or (not more and self._seen < length)):
+            raise LocalProtocolError(f"content-length is {length}, {self._seen} bytes were sent")
 
     def _last_step(self, encoder: Encoder, more: bool) -> Callable[[], bytes] | None:
         if not more:

@@ -29,7 +29,7 @@ ATOMS: Final = frozenset("hlutrmUqHsbBfaTDMLp")
 FIELDS: Final = (
     "time", "request_id", "trace_id", "client", "method", "target", "path", "query", "protocol",
     "status", "duration", "bytes_in", "bytes_out", "tls", "pid", "messages_in", "messages_out",
-    "remark", "host", "referer", "user_agent",
+    "remark", "cache", "host", "referer", "user_agent",
 )  # fmt: skip
 """The longer names."""
 

@@ -39,16 +39,16 @@ def check_mode(value: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class BindSettings:
-    """Listening places."""
+    """Addresses to listen on, and how."""
 
-    theme = "Listening places"
+    theme = "Addresses"
 
     bind: tuple[str, ...] = setting(
         (),
         "binds",
         "Address to listen on instead of host and port; repeatable: HOST:PORT, [IPV6]:PORT, "
         "unix:PATH, unix:@NAME, fd://NUMBER, systemd or systemd:NAME.",
-        metavar="PLACE",
+        metavar="ADDRESS",
         check=check_bind,
     )
     uds_mode: str = setting(

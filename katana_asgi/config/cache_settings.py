@@ -26,7 +26,7 @@ class CacheSettings:
         minimum=0,
     )
     cache_max_object: int = setting(
-        1024 * 1024, "size", "Largest content of a response that is stored.", minimum=1
+        1024 * 1024, "size", "Largest response body that is stored.", minimum=1
     )
     cache_lock_timeout: float = setting(
         5.0,
@@ -37,6 +37,6 @@ class CacheSettings:
     cache_status: bool = setting(
         False,
         "boolean",
-        "Say in a Cache-Status field how the cache handled a request; it also tells what others "
-        "have asked for.",
+        "Add a Cache-Status header that describes how the cache handled a request; it also "
+        "reveals what others have requested.",
     )

@@ -22,6 +22,7 @@ __all__ = [
     "check_field",
     "check_file_route",
     "check_forwarded_field",
+    "check_host",
     "check_origin",
     "check_proxy",
     "check_readable",
@@ -62,9 +63,29 @@ def check_application(value: object) -> None:
 def _meant(value: str) -> str:
     """The right form of what was probably meant; empty where that cannot be known."""
     module, _, attribute = value.partition(":")
-    module = module.removesuffix(".py").strip("./").replace("/", ".")
-    example = f"{module}:{attribute or 'app'}"
-    return example if example != value and _match_reference(example) else ""
+    if module.endswith(".py") or "/" in module:
+        module = module.removesuffix(".py").strip("./").replace("/", ".")
+    called = attribute.endswith(")")
+    attribute = attribute.partition("(")[0]
+    usual = "application" if module.endswith(("wsgi", "asgi")) else "app"
+    package, _, last = module.rpartition(".")
+    example = f"{module}:{attribute or usual}"
+    if example == value or _match_reference(example) is None:
+        return ""
+    if called:
+        return f"{example} --factory"
+    if package and not attribute and last in ("app", "application"):
+        return f"{package}:{last} or {example}"
+    return example
+
+
+def check_host(value: str) -> None:
+    """An address or a name, without what else a URL has."""
+    host, colon, port = value.rpartition(":")
+    if colon and ":" not in host.removeprefix("[").split("]")[0] and port.isdecimal():
+        raise NotAllowed(value, f"host {host} and port {port}, or bind {value}")
+    if "/" in value or value.startswith("["):
+        raise NotAllowed(value, "an address or a host name, such as 0.0.0.0, ::1 or localhost")
 
 
 def check_root_path(value: str) -> None:

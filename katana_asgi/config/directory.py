@@ -7,13 +7,15 @@ that turns a symbolic link (``current -> releases/2``) is found by the name and 
 from __future__ import annotations
 
 import os
+import sys
+import sysconfig
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
-__all__ = ["absolute", "current_directory", "in_directory"]
+__all__ = ["absolute", "current_directory", "forget_modules", "in_directory"]
 
 
 def current_directory() -> str:
@@ -33,6 +35,24 @@ def current_directory() -> str:
 def absolute(path: str) -> str:
     """``path`` from the root, links included; empty stays empty."""
     return os.path.join(current_directory(), path) if path else path
+
+
+def forget_modules(directory: str, kept: Collection[str] = ()) -> None:
+    """Have the modules in ``directory`` imported anew by whoever imports them next.
+
+    Those named in ``kept`` stay, and so do installed packages, which may lie below it. For a
+    process that forks: its workers must not start with code that has changed since.
+    """
+    below = os.path.join(os.path.realpath(directory or "."), "")
+    installed = tuple(
+        os.path.join(os.path.realpath(each), "")
+        for each in (sys.prefix, sysconfig.get_path("purelib"))
+    )
+    for name, module in list(sys.modules.items()):
+        place = os.path.realpath(getattr(module, "__file__", None) or os.devnull)
+        theirs = place.startswith(below) and not place.startswith(installed)
+        if theirs and name not in kept and name != "__main__":
+            del sys.modules[name]
 
 
 @contextmanager

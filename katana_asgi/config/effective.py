@@ -46,7 +46,7 @@ def as_toml(config: Config, origins: Mapping[str, str]) -> str:
 def to_toml(setting: Setting, value: Any) -> str:
     """One value in TOML."""
     match setting.kind:
-        case "integer" | "boolean":
+        case "integer" | "processes" | "boolean":
             return to_text(setting, value)
         case "list" | "binds":
             return _array(value)

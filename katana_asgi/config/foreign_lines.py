@@ -6,12 +6,16 @@ Used where a line has options that are none of ours: all of them are named at on
 from __future__ import annotations
 
 import ast
+import os
 import shlex
 import tomllib
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from katana_asgi.config.foreign_options import SERVERS, Foreign
+from katana_asgi.config.model import SETTINGS
+from katana_asgi.config.uvicorn_names import substitute
+from katana_asgi.config.values import from_texts
 from katana_asgi.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -21,6 +25,9 @@ __all__ = ["ForeignLine", "check_line"]
 
 CONFIG_NAMES: Final = ("-c", "--config")
 """What names the configuration file of all three; gunicorn's is a Python program."""
+
+USUAL_FILES: Final = {"gunicorn": "gunicorn.conf.py"}
+"""Configuration files that are read without being named."""
 
 _NO_MORE_OPTIONS: Final = "--"
 
@@ -45,10 +52,13 @@ def check_line(words: Sequence[str], known: Mapping[str, bool]) -> None:
     """
     parts = list(_parse(words, known))
     unknown = [part for part in parts if part.name and part.name not in known]
-    python_file = [
-        part for part in parts if part.name == "--config" and (part.value or "").endswith(".py")
+    theirs_as_well = [
+        part
+        for part in parts
+        if (part.name == "--config" and (part.value or "").endswith(".py"))
+        or (part.name in _VALUES and part.value in _VALUES[part.name])
     ]
-    names = list(dict.fromkeys(part.name for part in (*unknown, *python_file)))
+    names = list(dict.fromkeys(part.name for part in (*unknown, *theirs_as_well)))
     if not names:
         return
     server = max(SERVERS, key=lambda each: sum(_knows(each, name) for name in names))
@@ -70,6 +80,13 @@ _TABLES: Final = {
 _SWITCHES: Final = {
     name: option.switch for table in _TABLES.values() for name, option in table.items()
 }
+
+_VALUES: Final = {
+    name: option.values for table in _TABLES.values() for name, option in table.items()
+}
+"""The values that make an option theirs, though one of ours has the same name."""
+
+_BY_FLAG: Final = {setting.flag: setting for setting in SETTINGS.values()}
 
 
 def _parse(words: Sequence[str], known: Mapping[str, bool]) -> Iterator[Given]:
@@ -94,6 +111,8 @@ def _parse(words: Sequence[str], known: Mapping[str, bool]) -> Iterator[Given]:
 def _takes_value(name: str, known: Mapping[str, bool], rest: Sequence[str]) -> bool:
     if not rest:
         return False
+    if rest[0] in _VALUES.get(name, ()):
+        return True
     if name in known:
         return known[name]
     if name in CONFIG_NAMES:
@@ -114,9 +133,14 @@ def _complaint(names: Sequence[str], known: Mapping[str, bool]) -> str:
 def _rewritten(
     server: str, parts: Sequence[Given], theirs: Sequence[str], known: Mapping[str, bool]
 ) -> str:
-    line = _Line(server, known)
+    given = {part.name for part in parts}
+    line = _Line(server, known, given)
     for part in parts:
         line.add(part)
+    usual = USUAL_FILES.get(server, "")
+    if usual and os.path.isfile(usual) and given.isdisjoint(CONFIG_NAMES):
+        line.add(Given("-c", usual, []))
+    line.keep_access_log()
     listed = ", ".join(theirs)
     are = "are options" if len(theirs) > 1 else "is an option"
     lines = [f"{listed} {are} of {server}; the same service with katana-asgi:", "", f"    {line}"]
@@ -128,8 +152,9 @@ def _rewritten(
 class _Line:
     """Our line, put together part by part, and what has to be said about it."""
 
-    def __init__(self, server: str, known: Mapping[str, bool]) -> None:
+    def __init__(self, server: str, known: Mapping[str, bool], given: set[str]) -> None:
         self._server = server
+        self._given = given  # flags, which take precedence over what a file says
         self._table = _TABLES[server]
         self._known = known
         self._application: list[str] = []
@@ -158,6 +183,16 @@ class _Line:
         else:
             self.notes.append(f"{part.name}: not known to {self._server} either")
 
+    def keep_access_log(self) -> None:
+        """Their level has no effect on the access log; here it has none on one with a format."""
+        options = {each.lower() for each in self._options}
+        if (
+            options & {"warning", "error", "critical"}
+            and options & {"--access-log-file", "--access-logfile"}
+            and not options & {"--access-log-format", "--access-logformat"}
+        ):
+            self._options += ["--access-log-format", "combined"]
+
     def _add_argument(self, word: str) -> None:
         if self._application:
             self._application.append(word)
@@ -168,8 +203,11 @@ class _Line:
             self._options += ["--interface", "wsgi"] if interface == "wsgi" else []
         module, colon, attribute = word.partition(":")
         if attribute.endswith(")"):
-            word = f"{module}:{attribute.partition('(')[0]}"
+            name, _, arguments = attribute.partition("(")
+            word = f"{module}:{name}"
             self._options.append("--factory")
+            if arguments != ")":
+                self.notes.append(f"{attribute}: a factory is called without arguments here")
         elif not colon:
             word = f"{module}:{'application' if self._server == 'gunicorn' else 'app'}"
         self._application.append(word)
@@ -177,8 +215,13 @@ class _Line:
             self._options += ["--interface", "wsgi"]
 
     def _add_option(self, option: Foreign, name: str, value: str) -> None:
-        words = option.words(value)
         given = f"{name} {value}".strip()
+        try:
+            words = option.words(value)
+            _check(words)
+        except (ConfigurationError, ValueError) as error:
+            self.notes.append(f"{given}: left out: {error}")
+            return
         if name in ("-e", "--env"):
             self._environment.append(shlex.quote(value))
         elif words[:1] == ["2>>"]:
@@ -193,9 +236,11 @@ class _Line:
 
     def _add_file(self, path: str) -> None:
         kind, colon, rest = path.partition(":")
-        place = rest if colon and kind in ("file", "toml") else path
+        place = rest if colon and kind in ("file", "toml", "python") else path
+        if kind == "python":
+            place = f"{place.replace('.', os.sep)}.py"
         try:
-            settings, unclear = _settings_of(place)
+            settings, unclear = _settings_of(place, self._server)
         except (OSError, SyntaxError, ValueError) as error:
             self.notes.append(f"{place}: its settings could not be read ({error})")
             return
@@ -203,9 +248,11 @@ class _Line:
         for key, value in settings.items():
             option = keys.get(key)
             if key in ("wsgi_app", "application_path"):
-                self._add_argument(str(value))
+                if not self._application:
+                    self._add_argument(str(value))
             elif option is not None:
-                self._add_setting(option, key, value)
+                if self._given.isdisjoint(option.names):
+                    self._add_setting(option, key, value)
             else:
                 self.notes.append(f"{key} in {place}: no option here")
         self.notes += [f"{key} in {place}: computed there, so set it here" for key in unclear]
@@ -213,7 +260,7 @@ class _Line:
     def _add_setting(self, option: Foreign, key: str, value: object) -> None:
         if option.switch:
             if value:
-                self._add_option(option, option.names[-1], "")
+                self._add_option(option, option.names[-1], value if isinstance(value, str) else "")
             return
         for each in value if isinstance(value, list | tuple) else [value]:
             if each is not None:
@@ -224,26 +271,48 @@ def _key(option: Foreign) -> str:
     return option.key or option.names[-1].strip("-").replace("-", "_")
 
 
-def _settings_of(path: str) -> tuple[dict[str, object], list[str]]:
+def _check(words: Sequence[str]) -> None:
+    """Raise ``ConfigurationError`` for a value that our option would refuse.
+
+    Files are not looked for: they may be those of another machine.
+    """
+    setting = _BY_FLAG.get(words[0]) if len(words) > 1 else None
+    if setting is not None and setting.kind not in ("path", "log-config", "list"):
+        value, _ = substitute(setting.name, words[1], words[0])
+        if isinstance(value, str):
+            from_texts(setting, [value], words[0])
+
+
+def _settings_of(path: str, server: str) -> tuple[dict[str, object], list[str]]:
     """The settings of a file, and the names of those that a program would have to compute.
 
-    A Python file is parsed and not run.
+    A Python file is parsed and not run; names that are none of the server's are its own variables.
     """
     with open(path, encoding="utf-8") as file:
         text = file.read()
     if not path.endswith(".py"):
         return dict(tomllib.loads(text)), []
+    known = {_key(option) for option in SERVERS[server]} | {"wsgi_app", "application_path"}
     settings: dict[str, object] = {}
     unclear = []
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            name = node.targets[0].id
-            try:
-                settings[name] = ast.literal_eval(node.value)
-            except ValueError:
-                unclear.append(name)
+    for name, value in _assignments(ast.parse(text)):
+        if name not in known:
+            continue
+        try:
+            settings[name] = ast.literal_eval(value) if value is not None else ""
+        except (ValueError, TypeError):
+            unclear.append(name)
+    return settings, unclear
+
+
+def _assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr | None]]:
+    """What gets a value at the top of a program; a function has none."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            yield from (
+                (each.id, node.value) for each in node.targets if isinstance(each, ast.Name)
+            )
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+            yield node.target.id, node.value
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            unclear.append(node.name)
-    known = {_key(option) for options in SERVERS.values() for option in options}
-    hooks = {"on_starting", "post_fork", "pre_fork", "when_ready", "worker_exit", "on_exit"}
-    return settings, [name for name in unclear if name in known | hooks]
+            yield node.name, None

@@ -21,7 +21,9 @@ class Foreign(NamedTuple):
 
     ``ours`` is the flag that takes the same value, or with ``convert`` what the page shows.
     Without both the option is left out, and ``note`` says why. A ``switch`` has no value.
-    ``key`` is its name in a configuration file, where that is not the flag's.
+    ``key`` is its name in a configuration file, where that is not the flag's; a name without
+    hyphens is that of a setting that only files have. ``values`` are those that a switch may have,
+    or that the option of the same name here has not.
     """
 
     names: tuple[str, ...]
@@ -30,6 +32,7 @@ class Foreign(NamedTuple):
     convert: Convert | None = None
     switch: bool = False
     key: str = ""
+    values: tuple[str, ...] = ()
 
     def words(self, value: str) -> Words:
         """What stands in our line instead."""
@@ -42,6 +45,7 @@ class Foreign(NamedTuple):
 
 def _bind(value: str) -> Words:
     """An address; gunicorn and Hypercorn have 8000 as the default port."""
+    value = value.removeprefix("tcp://")
     alone = ":" not in value and not value.startswith(("unix:", "fd:"))
     return ["--bind", f"{value}:8000" if alone else value]
 
@@ -67,7 +71,19 @@ def _verify_mode(value: str) -> Words:
 
 def _interface(value: str) -> Words:
     """granian's interfaces; its own protocol, RSGI, is not one of ours."""
+    if value == "rsgi":
+        raise ValueError("RSGI is not available")
     return {"asginl": ["--lifespan", "off"], "wsgi": ["--interface", "wsgi"]}.get(value, [])
+
+
+def _mode(value: str) -> Words:
+    """A mask, which is octal here whatever it was there."""
+    number = int(value, 8) if value.startswith("0") and value.isdecimal() else int(value, 0)
+    return ["--umask", f"{number:03o}"]
+
+
+def _proxy_protocol(value: str) -> Words:
+    return ["--proxy-protocol"] if value.lower() != "off" else []
 
 
 def _first_directory(value: str) -> Words:
@@ -91,7 +107,8 @@ def _level(value: str) -> Words:
 
 
 def _loop(value: str) -> Words:
-    return ["--loop", value if value in ("asyncio", "uvloop") else "auto"]
+    known = value in ("asyncio", "uvloop") or ":" in value
+    return ["--loop", value if known else "auto"]
 
 
 def _local_port(value: str) -> Words:
@@ -102,6 +119,9 @@ def _not_alone(_: str) -> Words:
     return ["--limit-keep-alive-requests", "1"]
 
 
+_HTTP2: Final = "HTTP/2 needs no tuning here"
+_STRICT: Final = "requests are parsed strictly"
+_DIRTY: Final = "dirty workers are not available"
 _THREADS: Final = "an event loop serves all connections; it needs no threads"
 _MANAGER: Final = "let a service manager run it, such as systemd"
 _TITLE: Final = "process titles name the application (extra titles)"
@@ -140,7 +160,7 @@ GUNICORN: Final = (
     Foreign(("--worker-tmp-dir",), note="not needed: heartbeats go through a socket"),
     Foreign(("-u", "--user"), "--user"),
     Foreign(("-g", "--group"), "--group"),
-    Foreign(("-m", "--umask"), "--umask"),
+    Foreign(("-m", "--umask"), "--umask", convert=_mode),
     Foreign(("--initgroups",), note="always done", switch=True),
     Foreign(("--forwarded-allow-ips",), "--forwarded-allow-ips"),
     Foreign(("--access-logfile",), "--access-log-file", key="accesslog"),
@@ -167,7 +187,13 @@ GUNICORN: Final = (
         "the first directory; PYTHONPATH takes more",
         _first_directory,
     ),
-    Foreign(("--proxy-protocol",), "--proxy-protocol", switch=True),
+    Foreign(
+        ("--proxy-protocol",),
+        "--proxy-protocol",
+        convert=_proxy_protocol,
+        switch=True,
+        values=("off", "v1", "v2", "auto"),
+    ),
     Foreign(
         ("--proxy-allow-from",),
         note="forwarded-allow-ips is for PROXY headers too",
@@ -188,9 +214,46 @@ GUNICORN: Final = (
     Foreign(("--root-path",), "--root-path"),
     Foreign(("--http-parser",), note="chosen by --http"),
     Foreign(("--http-protocols",), note="see --http2"),
-    Foreign(("--control-socket",), note="--control-dir"),
+    Foreign(("--http2-cleartext",), note="on by default, see --http2"),
+    Foreign(("--http2-max-concurrent-streams",), "--limit-streams"),
+    Foreign(("--http2-initial-window-size",), note=_HTTP2),
+    Foreign(("--http2-max-frame-size",), note=_HTTP2),
+    Foreign(("--http2-max-header-list-size",), "--limit-header-size"),
+    Foreign(("--protocol",), note="HTTP only; uWSGI's protocol is not available"),
+    Foreign(("--uwsgi-allow-from",), note="uWSGI's protocol is not available"),
+    Foreign(("--header-map",), note="WSGI drops headers with an underscore, ASGI passes them"),
+    Foreign(("--forwarder-headers",), note="see --forwarded-fields"),
+    Foreign(("--strip-header-spaces",), note=_STRICT, switch=True),
+    Foreign(("--permit-obsolete-folding",), note=_STRICT, switch=True),
+    Foreign(("--permit-unconventional-http-method",), note=_STRICT, switch=True),
+    Foreign(("--permit-unconventional-http-version",), note=_STRICT, switch=True),
+    Foreign(("--casefold-http-method",), note=_STRICT, switch=True),
+    Foreign(("--paste", "--paster"), note="name the application as MODULE:ATTRIBUTE"),
+    Foreign(("--paste-global",), note="name the application as MODULE:ATTRIBUTE"),
+    Foreign(("--disable-redirect-access-to-syslog",), note="the default", switch=True),
+    Foreign(("--dogstatsd-tags",), note="not available"),
+    Foreign(("--enable-backlog-metric",), note="not available", switch=True),
+    Foreign(("--dirty-app",), note=_DIRTY, key="dirty_apps"),
+    Foreign(("--dirty-workers",), note=_DIRTY),
+    Foreign(("--dirty-threads",), note=_DIRTY),
+    Foreign(("--dirty-timeout",), note=_DIRTY),
+    Foreign(("--dirty-graceful-timeout",), note=_DIRTY),
+    Foreign(("--control-socket",), note="see --control-dir"),
+    Foreign(("--control-socket-mode",), note="see --control-dir"),
     Foreign(("--no-control-socket",), "--control-dir off", switch=True),
-)
+    Foreign(("secure_scheme_headers",), note="X-Forwarded-Proto of trusted proxies is used"),
+    Foreign(("logconfig_dict",), note="write it into a JSON file for --log-config"),
+    Foreign(("tmp_upload_dir",), note="not needed"),
+    Foreign(("ssl_context",), note="not called; use the --ssl options"),
+    *(
+        Foreign((hook,), note="not called; use the application's lifespan")
+        for hook in (
+            "on_starting", "on_reload", "when_ready", "pre_fork", "post_fork", "post_worker_init",
+            "worker_int", "worker_abort", "pre_exec", "pre_request", "post_request", "child_exit",
+            "worker_exit", "nworkers_changed", "on_exit",
+        )
+    ),
+)  # fmt: skip
 
 HYPERCORN: Final = (
     Foreign(("-b", "--bind"), "--bind", convert=_bind),
@@ -225,13 +288,32 @@ HYPERCORN: Final = (
     Foreign(("-p", "--pid"), "--pid-file", key="pid_path"),
     Foreign(("-u", "--user"), "--user"),
     Foreign(("-g", "--group"), "--group"),
-    Foreign(("-m", "--umask"), "--umask"),
+    Foreign(("-m", "--umask"), "--umask", convert=_mode),
     Foreign(("--reload",), "--reload", switch=True, key="use_reloader"),
     Foreign(("--root-path",), "--root-path"),
-    Foreign(("--server-name",), note="check the Host header in the application or the proxy"),
+    Foreign(
+        ("--server-name",),
+        note="check the Host header in the application or the proxy",
+        key="server_names",
+    ),
     Foreign(("--statsd-host",), "--statsd"),
     Foreign(("--statsd-prefix",), note="not available"),
     Foreign(("--websocket-ping-interval",), "--ws-ping-interval"),
+    Foreign(("websocket_max_message_size",), "--ws-max-size"),
+    Foreign(("keep_alive_max_requests",), "--limit-keep-alive-requests"),
+    Foreign(("h11_max_incomplete_size",), "--limit-header-size"),
+    Foreign(("h2_max_concurrent_streams",), "--limit-streams"),
+    Foreign(("h2_max_header_list_size",), "--limit-header-size"),
+    Foreign(("h2_max_inbound_frame_size",), note=_HTTP2),
+    Foreign(("startup_timeout",), "--timeout-startup"),
+    Foreign(("shutdown_timeout",), "--timeout-lifespan-shutdown"),
+    Foreign(("ssl_handshake_timeout",), "--ssl-handshake-timeout"),
+    Foreign(("wsgi_max_body_size",), "--limit-body-size"),
+    Foreign(("max_app_queue_size",), note="not needed"),
+    Foreign(("logconfig_dict",), note="write it into a JSON file for --log-config"),
+    Foreign(("dogstatsd_tags",), note="not available"),
+    Foreign(("alpn_protocols",), note="see --http2"),
+    Foreign(("alt_svc_headers",), note="use --header alt-svc:VALUE"),
 )
 
 GRANIAN: Final = (
@@ -239,8 +321,13 @@ GRANIAN: Final = (
     Foreign(("--port",), "--port"),
     Foreign(("--uds",), "--uds"),
     Foreign(("--uds-permissions",), "--uds-mode"),
-    Foreign(("--interface",), "--interface", "RSGI is not available", _interface),
-    Foreign(("--http",), note="HTTP versions are negotiated, see --http2"),
+    Foreign(
+        ("--interface",),
+        "--interface",
+        convert=_interface,
+        values=("asgi", "asginl", "rsgi"),
+    ),
+    Foreign(("--http",), note="HTTP versions are negotiated, see --http2", values=("1", "2")),
     Foreign(("--ws",), note="on by default", switch=True),
     Foreign(("--no-ws",), "--ws none", switch=True),
     Foreign(("--workers",), "--workers"),
@@ -249,7 +336,7 @@ GRANIAN: Final = (
     Foreign(("--runtime-threads",), note=_THREADS),
     Foreign(("--runtime-blocking-threads",), note=_THREADS),
     Foreign(("--runtime-mode",), note=_THREADS),
-    Foreign(("--loop",), "--loop", convert=_loop),
+    Foreign(("--loop",), "--loop", convert=_loop, values=("rloop", "winloop")),
     Foreign(("--task-impl",), note="tasks are asyncio's"),
     Foreign(("--backlog",), "--backlog"),
     Foreign(("--backpressure",), "--limit-concurrency"),
@@ -263,6 +350,16 @@ GRANIAN: Final = (
         switch=True,
     ),
     Foreign(("--http1-pipeline-flush", "--no-http1-pipeline-flush"), note="always so", switch=True),
+    *(
+        Foreign((f"--http2-{name}",), note=_HTTP2)
+        for name in (
+            "initial-connection-window-size", "initial-stream-window-size", "keep-alive-interval",
+            "keep-alive-timeout", "max-frame-size", "max-send-buffer-size",
+        )
+    ),
+    Foreign(("--http2-adaptive-window", "--no-http2-adaptive-window"), note=_HTTP2, switch=True),
+    Foreign(("--http2-max-concurrent-streams",), "--limit-streams"),
+    Foreign(("--http2-max-headers-size",), "--limit-header-size"),
     Foreign(("--log",), note="on by default", switch=True),
     Foreign(("--no-log",), "--log-level critical", switch=True),
     Foreign(("--log-level",), "--log-level", convert=_level),
@@ -307,7 +404,11 @@ GRANIAN: Final = (
     Foreign(("--reload-ignore-patterns",), note="--reload-exclude takes file name patterns"),
     Foreign(("--reload-ignore-paths",), "--reload-exclude"),
     Foreign(("--reload-tick",), note="not needed"),
-    Foreign(("--reload-ignore-worker-failure",), note="always so", switch=True),
+    Foreign(
+        ("--reload-ignore-worker-failure", "--no-reload-ignore-worker-failure"),
+        note="always so",
+        switch=True,
+    ),
     Foreign(("--process-name",), note=_TITLE),
     Foreign(("--pid-file",), "--pid-file"),
 )  # fmt: skip

@@ -16,6 +16,7 @@ from configparser import Error as ConfigError
 from configparser import RawConfigParser
 from typing import TYPE_CHECKING, Any, Final
 
+from katana_asgi.config.processors import usable_processors
 from katana_asgi.config.refusal import NotAllowed
 from katana_asgi.config.units import format_duration, format_size, parse_duration, parse_size
 
@@ -29,7 +30,9 @@ __all__ = [
     "DurationKind",
     "IntegerKind",
     "LogConfigKind",
+    "LoopKind",
     "PathKind",
+    "ProcessesKind",
     "SizeKind",
     "TextKind",
     "ValueKind",
@@ -41,6 +44,7 @@ LONGEST_DURATION: Final = 7 * 24 * 3600  # seconds; epoll_wait takes 2**31 ms at
 
 _find_control: Final = re.compile(r"[\x00-\x1f\x7f]").search
 _match_integer: Final = re.compile(r"\s*[+-]?[0-9]{1,20}\s*", re.ASCII).fullmatch
+_match_reference: Final = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*").fullmatch
 
 _WORDS: Final = {
     "1": True, "true": True, "yes": True, "on": True,
@@ -109,6 +113,10 @@ class PathKind(ValueKind):
     def allowed(self, setting: Setting) -> str:
         return "a path"
 
+    def from_python(self, setting: Setting, value: Any) -> Any:
+        """As it is; a program has an empty one from a variable that is not set."""
+        return None if value == "" and setting.default is None else value
+
     def checked(self, setting: Setting, value: Any) -> str:
         path = os.fspath(value) if isinstance(value, os.PathLike) else value
         empty = path == "" != setting.default
@@ -154,6 +162,21 @@ class ChoiceKind(ValueKind):
         if not isinstance(value, str) or value not in setting.choices:
             raise NotAllowed(value, self.allowed(setting))
         return value
+
+
+class LoopKind(ChoiceKind):
+    """An event loop by its name, or what makes one as ``MODULE:FACTORY``."""
+
+    def allowed(self, setting: Setting) -> str:
+        return f"{', '.join(setting.choices)} or MODULE:FACTORY"
+
+    def from_text(self, setting: Setting, text: str) -> str:
+        return text.strip() if ":" in text else super().from_text(setting, text)
+
+    def checked(self, setting: Setting, value: Any) -> str:
+        if isinstance(value, str) and _match_reference(value):
+            return value
+        return super().checked(setting, value)
 
 
 class BooleanKind(ValueKind):
@@ -207,6 +230,23 @@ class IntegerKind(ValueKind):
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise NotAllowed(value, self.allowed(setting))
         return value
+
+
+class ProcessesKind(IntegerKind):
+    """A number of processes; ``auto``: one for each processor that may be used."""
+
+    word = "integer or auto"
+
+    def allowed(self, setting: Setting) -> str:
+        return f"{super().allowed(setting)}, or auto"
+
+    def from_text(self, setting: Setting, text: str) -> int:
+        if text.strip().lower() == "auto":
+            return usable_processors()
+        return super().from_text(setting, text)
+
+    def from_toml(self, setting: Setting, value: object) -> Any:
+        return usable_processors() if value == "auto" else value
 
 
 class SizeKind(IntegerKind):

@@ -53,6 +53,14 @@ class ListKind(MembersKind):
     def allowed(self, setting: Setting) -> str:
         return "words, separated by commas"
 
+    def from_python(self, setting: Setting, value: Any) -> Any:
+        """As it is; directories may be ``os.PathLike``, and one of them may stand alone."""
+        one = isinstance(value, os.PathLike)
+        members = [value] if one else value if isinstance(value, list | tuple | set) else None
+        if members is None:
+            return value
+        return [os.fspath(each) if isinstance(each, os.PathLike) else each for each in members]
+
     def checked(self, setting: Setting, value: Any) -> tuple[Any, ...]:
         return super().checked(setting, _split(value) if isinstance(value, str) else value)
 

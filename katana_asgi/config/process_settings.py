@@ -142,7 +142,12 @@ class RecyclingSettings:
         "Import the application once, before workers are forked: memory is shared, but SIGHUP "
         "does not load new code.",
     )
-    cpu_affinity: bool = setting(False, "boolean", "Bind each worker to one CPU, in turn (Linux).")
+    cpu_affinity: bool = setting(
+        False,
+        "boolean",
+        "Bind each worker to one CPU of the cpuset, in turn (Linux); not where a cgroup quota "
+        "allows the time of fewer.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,8 +159,8 @@ class IdentitySettings:
     chdir: str = setting(
         "",
         "path",
-        "Directory to change to before anything else: all other paths begin there, but for those "
-        "of --config and --env-file. A reload finds it by its name again.",
+        "Directory to change to before anything else: all other paths begin there, except "
+        "those of --config and --env-file. A reload finds it by its name again.",
         metavar="DIR",
         check=check_directory,
     )

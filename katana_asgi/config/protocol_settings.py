@@ -29,15 +29,14 @@ class HttpSettings:
     http: str = setting(
         "auto",
         "choice",
-        "Parser of HTTP/1.1 request heads; auto uses the native one if it was built, else "
-        "httptools.",
+        "Parser of HTTP/1.1 requests; auto uses the native one if it was built, else httptools.",
         choices=("auto", "native", "httptools", "h11"),
     )
     http2: str = setting(
         "auto",
         "choice",
-        "HTTP/2; auto speaks it over TLS by ALPN and without TLS with clients that begin with it, "
-        "tls over TLS only.",
+        "HTTP/2: auto serves it over TLS (ALPN), and without TLS to clients that start with it; "
+        "tls serves it over TLS only.",
         choices=("auto", "tls", "off"),
     )
     header: tuple[tuple[str, str], ...] = setting(
@@ -60,8 +59,8 @@ class LimitSettings:
     timeout_header: float = setting(
         10.0,
         "duration",
-        "Time for a client to send a request head, from its first byte, or from accept on a new "
-        "connection.",
+        "Time for a client to send the headers of a request, from its first byte on; for the "
+        "first one, from accept on.",
         minimum=0.1,
     )
     timeout_body: float = setting(
@@ -121,9 +120,9 @@ class LimitSettings:
     limit_unread_body: int = setting(
         65536,
         "size",
-        "Body bytes that the application left unread which are read and dropped to keep the "
-        "connection; where more are announced the response says close. Chunked bodies are "
-        "bounded by time.",
+        "How much of a body that the application has not read is discarded to keep the "
+        "connection; with more announced, the response says close. A chunked body is bounded "
+        "by time.",
         minimum=0,
     )
     limit_concurrency: int = setting(

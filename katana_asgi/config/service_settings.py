@@ -13,6 +13,7 @@ from katana_asgi.config.checks import (
     check_directory,
     check_file_route,
     check_forwarded_field,
+    check_host,
     check_proxy,
     check_readable,
     check_root_path,
@@ -98,7 +99,10 @@ class SocketSettings:
     theme = "Sockets"
 
     host: str = setting(
-        "127.0.0.1", "text", "Address or host name to listen on; empty means all interfaces."
+        "127.0.0.1",
+        "text",
+        "Address or host name to listen on; empty means all interfaces.",
+        check=check_host,
     )
     port: int = setting(
         8000, "integer", "Port to listen on; 0 picks a free one.", minimum=0, maximum=65535
@@ -122,8 +126,9 @@ class ProcessSettings:
 
     workers: int = setting(
         1,
-        "integer",
-        "Number of worker processes, each with its own event loop and listening socket.",
+        "processes",
+        "Number of worker processes, each with its own event loop and listening socket; auto is "
+        "one for each processor that cpuset and cgroup quota leave.",
         minimum=1,
         maximum=1024,
         aliases=("-w",),
@@ -131,9 +136,16 @@ class ProcessSettings:
     )
     loop: str = setting(
         "auto",
-        "choice",
-        "Event loop; auto uses uvloop if it is installed.",
+        "loop",
+        "Event loop; auto uses uvloop if it is installed. MODULE:FACTORY is a custom one.",
         choices=("auto", "uvloop", "asyncio"),
+    )
+    balance: str = setting(
+        "off",
+        "choice",
+        "Even load over workers: auto passes new connections on to workers that have clearly less "
+        "to do, and idle ones before a worker is replaced.",
+        choices=("auto", "off"),
     )
     timeout_startup: float = setting(
         0.0,
@@ -209,9 +221,9 @@ class ProxySettings:
     forwarded_fields: tuple[str, ...] = setting(
         ("for", "proto"),
         "list",
-        "Fields to believe of a trusted proxy: for, proto, host, port and prefix "
-        "(X-Forwarded-*), forwarded (RFC 7239), all or none. Name those that the proxy sets, "
-        "or removes where its clients send them.",
+        "Headers of a trusted proxy that are used: for, proto, host, port and prefix "
+        "(X-Forwarded-*), forwarded (RFC 7239), all or none. Name only those that the proxy "
+        "sets or removes.",
         check=check_forwarded_field,
     )
 
@@ -225,7 +237,8 @@ class LogSettings:
     log_level: str = setting(
         "info",
         "choice",
-        "Log level of the server.",
+        "Log level of the server; above info, requests are not logged either, unless the access "
+        "log has a file or a format of its own.",
         choices=("critical", "error", "warning", "info", "debug", "trace"),
     )
     access_log: bool = setting(True, "boolean", "Log each request.")

@@ -17,6 +17,8 @@ Kind: TypeAlias = Literal[
     "integer",
     "boolean",  # --name / --no-name
     "choice",  # one of ``choices``
+    "processes",  # a number, or "auto": as many as there are processors
+    "loop",  # one of ``choices``, or "MODULE:FACTORY"
     "duration",  # seconds as float; "500ms", "30s", "5m", "1h" accepted
     "size",  # bytes as int; "16KiB", "1MiB", "64kB" accepted
     "fraction",  # 0 to 1 as float; "5%" accepted

@@ -53,9 +53,9 @@ import katana_asgi as uvicorn  # or: import katana_asgi.uvicorn as uvicorn
 ```
 
 `katana_asgi.run`, `Config` and `Server` take uvicorn's keywords and values. `katana_asgi.uvicorn`
-is closer still: its `Config` has attributes that can be changed, and its `Server` can be subclassed
-(`startup`, `shutdown`, `handle_exit`, `install_signal_handlers`) and run in a thread. Keywords that
-differ:
+is closer still: its `Config` has uvicorn's attributes, which can be changed, and methods such as
+`load`; its `Server` has `servers` and `server_state`, and can be subclassed (`startup`,
+`main_loop`, `on_tick`, `shutdown`, `handle_exit`, `install_signal_handlers`). Keywords that differ:
 
 {keywords}
 
@@ -68,8 +68,9 @@ katana-asgi exec litestar --app main:app run
 katana-asgi exec python gradio_app.py
 ```
 
-The start commands of FastAPI, Litestar, mcp, FastMCP, Gradio, NiceGUI, Chainlit, Datasette, Shiny,
-marimo and FastHTML are tested.
+Litestar has a [plugin](guide/frameworks.md#litestar), Django a
+[command](guide/frameworks.md#django). The start commands of FastAPI, Litestar, mcp, FastMCP,
+Gradio, NiceGUI, Chainlit, Datasette, Shiny, marimo and FastHTML are tested.
 
 ### Logs
 

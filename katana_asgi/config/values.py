@@ -16,7 +16,9 @@ from katana_asgi.config.kinds import (
     DurationKind,
     IntegerKind,
     LogConfigKind,
+    LoopKind,
     PathKind,
+    ProcessesKind,
     SizeKind,
     TextKind,
     ValueKind,
@@ -45,6 +47,8 @@ KINDS: Final[Mapping[Kind, ValueKind]] = {
     "integer": IntegerKind(),
     "boolean": BooleanKind(),
     "choice": ChoiceKind(),
+    "processes": ProcessesKind(),
+    "loop": LoopKind(),
     "duration": DurationKind(),
     "size": SizeKind(),
     "fraction": FractionKind(),
@@ -99,9 +103,12 @@ def from_python(setting: Setting, value: Any, origin: str) -> Any:
     """
     kind = KINDS[setting.kind]
     with at(origin):
-        if value is None and setting.kind != "application":
+        if setting.kind == "application":
+            return _checked(setting, value)
+        if value is None:
             return 0 if setting.unlimited else setting.default
-        return _checked(setting, kind.from_python(setting, value))
+        meant = kind.from_python(setting, value)
+        return setting.default if meant is None else _checked(setting, meant)
 
 
 def to_text(setting: Setting, value: Any) -> str:

@@ -109,6 +109,16 @@ class Disk:
         # Less than asked for is the end of the file, or the end of what is in the cache.
         return bytes(buffer) if count == size else None
 
+    def is_cold(self, opened: int, offset: int) -> bool:
+        """Whether reading this byte would wait for the disk; false where that cannot be known."""
+        if not _NOWAIT:
+            return False
+        try:
+            os.preadv(opened, [bytearray(1)], offset, _NOWAIT)
+        except OSError as error:
+            return error.errno == errno.EAGAIN
+        return False
+
     def read(self, opened: int, size: int, offset: int) -> bytes:
         """Up to ``size`` bytes; nothing at the end of the file. Waits for the disk."""
         return os.pread(opened, size, offset)

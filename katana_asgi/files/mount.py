@@ -14,7 +14,7 @@ import stat
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from katana_asgi.bounded import Bounded
+from katana_asgi.bounded import COPIED_UP_TO, Bounded
 from katana_asgi.config.static_files import APPLICATION, NOT_FOUND
 from katana_asgi.files.disk import Disk
 from katana_asgi.files.listing import render_listing
@@ -53,8 +53,9 @@ MOST_IN_MEMORY: Final = 64 * 1024
 _MEMORY: Final = 16 * 1024 * 1024
 """Bytes of files that a worker keeps in memory."""
 
-_OVERHEAD: Final = 2048
-"""Bytes of an entry besides its content."""
+_OVERHEAD: Final = 6 * 1024
+"""Bytes of an entry besides its content and its key: objects, fields, and what the protocol
+versions make of them."""
 
 _TRUSTED_FOR: Final = 1.0
 """Seconds for which what is in memory is not compared with the disk."""
@@ -256,12 +257,18 @@ class FileMount:
         representation.hold(content)
         if now - found.state.st_ctime > _SETTLED:
             entry = _Remembered(representation, signature(found.state), self._monotonic())
-            self._memory.put(key, entry, len(content) + len(key[1]) + _OVERHEAD)
+            size = len(content) * (2 if len(content) <= COPIED_UP_TO else 1)
+            self._memory.put(key, entry, size + len(key[1]) + _OVERHEAD)
 
     def _read_small(self, found: _Found) -> bytes | None:
-        """The whole content, where that waits for nothing and nothing changed meanwhile."""
+        """The whole content, unless that is known to wait, or something changed meanwhile."""
         size = found.state.st_size
-        content = self._disk.read_now(found.file.descriptor, size, 0) if size else b""
+        descriptor = found.file.descriptor
+        content = self._disk.read_now(descriptor, size, 0) if size else b""
+        if content is None and not self._disk.is_cold(descriptor, size - 1):
+            # Overlay file systems, so all images of containers, and tmpfs cannot say what they
+            # have in memory. Reading once, to keep it, waits no longer than opening does.
+            content = self._disk.read(descriptor, size, 0)
         if content is None or len(content) != size:
             return None
         after = self._disk.stat(found.file.descriptor)

@@ -4,6 +4,9 @@ sendfile goes through a duplicate of the transport's descriptor, because uvloop 
 on one that belongs to a transport. That is sound while nothing else writes to the transport:
 what it has buffered must go first, and what comes later waits until this is done.
 
+What is not in the page cache is first read by a thread, so a slow disk holds up its own response
+only.
+
 A file may shrink or vanish while it is sent. The promised length cannot be kept then, so
 ``FileShrank`` is raised and the connection has to break.
 """
@@ -13,22 +16,32 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import socket
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from katana_asgi.errors import ClientDisconnected, KatanaError
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Awaitable, Callable
 
     from katana_asgi.files.disk import Disk
-    from katana_asgi.files.response import FileRange
+    from katana_asgi.files.response import FileRange, OpenFile
 
 __all__ = ["CHUNK", "FileShrank", "RangeReader", "SendfileUnsupported", "Sending", "send_in_chunks"]
 
-_AT_ONCE: Final = 1024 * 1024
+_AT_ONCE: Final = 2 * 1024 * 1024
 """Bytes of one sendfile, after which other connections have their turn."""
+
+_READS_ON: Final = 1024 * 1024
+"""Bytes after which a client is one that reads, so that more may wait in its socket. With the
+bound that a listener sets against clients that do not, 100 MiB took 1.4 times the CPU time."""
+
+_WAITING: Final = 2 * 1024 * 1024
+"""Bytes that wait in the socket of such a client; they are pages of the file, not copies."""
+
+_NOTSENT_LOWAT: Final = getattr(socket, "TCP_NOTSENT_LOWAT", 0)
 
 CHUNK: Final = 256 * 1024
 """Bytes of one read; with more, slow clients hold more memory."""
@@ -56,14 +69,18 @@ class Sending:
     """
 
     __slots__ = (
+        "_bound",
         "_count",
         "_done",
         "_duplicate",
         "_loop",
         "_offset",
         "_progress",
+        "_reader",
+        "_reading",
         "_source",
         "_transport",
+        "_warm",
         "sent",
     )
 
@@ -72,8 +89,14 @@ class Sending:
         transport: asyncio.WriteTransport,
         part: FileRange,
         progress: Callable[[int], None] | None = None,
+        reader: RangeReader | None = None,
     ) -> None:
+        """``reader`` reads what is not in the page cache; without one, sendfile waits for it."""
         self._transport = transport
+        self._reader = reader
+        self._reading: asyncio.Future[None] | None = None
+        self._warm = 0  # so much of the part has been read for sendfile
+        self._bound: int | None = None  # what may wait in the socket otherwise
         self._source = part.file
         self._offset = part.offset
         self._count = part.length
@@ -98,11 +121,16 @@ class Sending:
         self._duplicate = os.dup(sock.fileno())
         try:
             # Once without asking: most sockets are writable, and most files fit into them.
-            if self._transport.get_write_buffer_size() or not self._advance():
+            waits = self._transport.get_write_buffer_size() or self._is_cold()
+            if waits or not self._advance():
                 self._loop.add_writer(self._duplicate, self._writable)
                 await self._done
         finally:
             self._loop.remove_writer(self._duplicate)
+            if self._bound is not None:
+                self._let_wait(self._bound)
+            if self._reading is not None:  # the thread still uses the file
+                await asyncio.wait([self._reading])
             os.close(self._duplicate)
             self._duplicate = -1
 
@@ -126,10 +154,43 @@ class Sending:
         if self._transport.get_write_buffer_size():
             return  # the transport writes first; the same socket wakes us again
         try:
-            if self._advance():
+            if self._is_cold():
+                self._read_ahead()
+            elif self._advance():
                 done.set_result(None)
         except OSError as error:
             done.set_exception(error)
+
+    def _next_size(self) -> int:
+        return min(self._count - self.sent, _AT_ONCE)
+
+    def _is_cold(self) -> bool:
+        """Whether the next sendfile would wait for the disk; its last byte stands for the others,
+        because files are read from front to back."""
+        last = self.sent + self._next_size()
+        if self._reader is None or last <= self._warm:
+            return False
+        return self._reader.is_cold(self._source, self._offset + last - 1)
+
+    def _read_ahead(self) -> None:
+        """Let a thread read what comes next, and go on when it has."""
+        assert self._reader is not None  # noqa: S101 - else nothing is cold
+        self._loop.remove_writer(self._duplicate)
+        position, size = self._offset + self.sent, self._next_size()
+        self._reading = self._reader.read_ahead(self._source, position, size)
+        self._reading.add_done_callback(self._was_read)
+
+    def _was_read(self, reading: asyncio.Future[None]) -> None:
+        self._reading = None
+        done = self._done
+        error = None if reading.cancelled() else reading.exception()
+        if done is None or done.done():
+            return
+        if error is not None:
+            done.set_exception(error)
+            return
+        self._warm = self.sent + self._next_size()
+        self._loop.add_writer(self._duplicate, self._writable)
 
     def _advance(self) -> bool:
         """Let the kernel accept what it can, up to a limit; whether that was the rest."""
@@ -139,7 +200,7 @@ class Sending:
                 self._duplicate,
                 self._source.descriptor,
                 self._offset + self.sent,
-                min(left, _AT_ONCE),
+                self._next_size(),
             )
         except BlockingIOError:
             return False
@@ -154,7 +215,21 @@ class Sending:
         self.sent += count
         if self._progress is not None:
             self._progress(count)
+        if self._bound is None and count < left and self.sent >= _READS_ON:
+            self._bound = self._let_wait(_WAITING)
         return count == left
+
+    def _let_wait(self, size: int) -> int:
+        """Set how many bytes may wait in the socket until they can be sent; what it was before."""
+        sock = socket.socket(fileno=self._duplicate)
+        before = 0
+        try:
+            with suppress(OSError):  # no TCP
+                before = sock.getsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT)
+                sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, size)
+        finally:
+            sock.detach()
+        return before
 
 
 class RangeReader:
@@ -176,10 +251,10 @@ class RangeReader:
         size = min(size, part.length - position)
         data = self._disk.read_now(descriptor, size, offset)
         if not data:
-            if self._threads is None:
-                self._threads = ThreadPoolExecutor(_READERS, "katana-files")
             loop = asyncio.get_running_loop()
-            reading = loop.run_in_executor(self._threads, self._disk.read, descriptor, size, offset)
+            reading = loop.run_in_executor(
+                self._executor(), self._disk.read, descriptor, size, offset
+            )
             try:
                 data = await asyncio.shield(reading)
             except asyncio.CancelledError:
@@ -189,6 +264,28 @@ class RangeReader:
         if not data:
             raise FileShrank(f"the file ended {part.length - position} bytes early")
         return data
+
+    def is_cold(self, file: OpenFile, offset: int) -> bool:
+        """Whether this byte is not in the page cache."""
+        return self._disk.is_cold(file.descriptor, offset)
+
+    def read_ahead(self, file: OpenFile, offset: int, size: int) -> asyncio.Future[None]:
+        """Have a thread read ``size`` bytes into the page cache; fails with ``OSError``."""
+        return asyncio.get_running_loop().run_in_executor(
+            self._executor(), self._read_all, file.descriptor, offset, offset + size
+        )
+
+    def _read_all(self, descriptor: int, position: int, end: int) -> None:
+        while position < end:
+            data = self._disk.read(descriptor, min(CHUNK, end - position), position)
+            if not data:
+                return  # sendfile finds out
+            position += len(data)
+
+    def _executor(self) -> ThreadPoolExecutor:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_READERS, "katana-files")
+        return self._threads
 
     def close(self) -> None:
         """End the threads; what they read is waited for."""

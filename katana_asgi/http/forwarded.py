@@ -15,7 +15,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from functools import partial
-from socket import AF_INET, AF_INET6, inet_pton
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from urllib.parse import unquote_to_bytes
 
@@ -111,7 +111,7 @@ class TrustedProxies:
     Raises ``ConfigurationError`` for anything else.
     """
 
-    __slots__ = ("_addresses", "_everyone", "_networks", "_unix", "_verdicts", "believed")
+    __slots__ = ("_addresses", "_everyone", "_networks", "_texts", "_unix", "_verdicts", "believed")
 
     def __init__(self, entries: Iterable[str], fields: Iterable[str] = ("for", "proto")) -> None:
         self.believed: frozenset[bytes] = _believed(fields)
@@ -119,6 +119,7 @@ class TrustedProxies:
         self._everyone = "*" in names
         self._unix = self._everyone or "unix" in names
         self._addresses: set[bytes] = set()  # packed: 4 bytes, or 16
+        self._texts: set[str] = set()  # those of IPv4; they have one spelling only
         self._networks: list[tuple[int, int, int]] = []  # bytes of an address, mask, first address
         self._verdicts: dict[str, bool] = {}
         for name in sorted(names - {"*", "unix", ""}):
@@ -134,7 +135,10 @@ class TrustedProxies:
         if "%" in name:  # trusting the address without its zone would trust more than that
             raise ValueError(name)
         if "/" not in name:
-            self._addresses.add(_unmapped(ipaddress.ip_address(name).packed))
+            packed = _unmapped(ipaddress.ip_address(name).packed)
+            self._addresses.add(packed)
+            if len(packed) == 4:
+                self._texts.add(inet_ntop(AF_INET, packed))
             return
         network = ipaddress.ip_network(name)
         first = network.network_address.packed
@@ -152,8 +156,10 @@ class TrustedProxies:
         """Whether the peer at this address is trusted; ``None`` is a peer of a Unix socket."""
         if host is None:
             return self._unix
-        if self._everyone:
+        if self._everyone or host in self._texts:
             return True
+        if not self._networks and host.find(":") < 0:
+            return False
         verdict = self._verdicts.get(host)
         if verdict is None:
             verdict = self._judge(host)

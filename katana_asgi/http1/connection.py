@@ -14,10 +14,11 @@ that it has announced, for ``LINGER_LONG`` at most; anything else for ``LINGER``
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from katana_asgi.asgi.dispatch import begin, end_call, open_exchange, refusal_for
 from katana_asgi.asgi.exchange import HIGH_WATER, STREAMING, Exchange
+from katana_asgi.balance.idle import Idle
 from katana_asgi.codec import EXPECT_CONTINUE, KEEP_ALIVE, TRAILERS, UPGRADE
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http.refusal import TOO_MANY_CONNECTIONS, Blame, Refusal, refusal_of
@@ -526,9 +527,10 @@ class Http1Connection(asyncio.Protocol):
             self._watch_departure(exchange)
 
     def write_failed(self) -> None:
-        """The transport is closing under an exchange."""
+        """The transport is closing under an exchange, whose application may end it before
+        ``connection_lost`` comes: what is not whole by now will never be."""
         if self._exchange is not None:
-            self._exchange.disconnect()
+            self._abandon(self._exchange, aborted=self.state == CLOSED)
 
     def _abandon(self, exchange: Exchange, *, aborted: bool = False) -> None:
         """The peer has gone, or we have had enough of it."""
@@ -746,6 +748,52 @@ class Http1Connection(asyncio.Protocol):
             self._context.loop.call_later(grace, self._end_grace)
         elif exchange is None or not exchange.on_the_wire:
             self.shutdown()
+
+    # -- to another worker ---------------------------------------------------------------------
+
+    @property
+    def movable(self) -> bool:
+        """Whether another worker could go on with it, once it is idle: not over TLS."""
+        plain = self.peer.connection_scheme == "http" and self._settings.redirect is None
+        return plain and self.state < LINGERING
+
+    @property
+    def descriptor(self) -> int:
+        """Of its socket."""
+        sock: Any = self._transport.get_extra_info("socket")
+        return int(sock.fileno())
+
+    def idle(self) -> Idle | None:
+        """What another worker has to know to go on; ``None`` while anything is under way here."""
+        reading, transport = self.reading, self._transport
+        if (
+            self.state != READY
+            or self.deadline == NEVER
+            or self._eof
+            or self._timer is not None
+            or reading.paused
+            or not (reading.fresh and reading.complete and self.writing.quiet)
+            or transport.is_closing()
+            or transport.get_write_buffer_size()
+        ):
+            return None
+        remaining = self.deadline - self._context.clock.now
+        if self._context.draining and self._used:
+            remaining = self._settings.timeout_keep_alive  # it may stay for less here
+        return Idle(self._used, self._requests_left, remaining, *self.peer.carried)
+
+    def let_go(self) -> None:
+        """Another process has the connection: close it here without touching it."""
+        self.abort()
+
+    def resume(self, idle: Idle) -> None:
+        """Go on where another worker has stopped."""
+        self._used = idle.used
+        self._requests_left = idle.requests_left or self._requests_left
+        if self.state == READY:
+            deadline = self._context.clock.now + idle.remaining
+            draining = self._context.draining
+            self.deadline = min(self.deadline, deadline) if draining else deadline
 
     def _end_grace(self) -> None:
         if self.state == READY:

@@ -14,7 +14,7 @@ from katana_asgi.errors import ClientDisconnected
 from katana_asgi.files.sending import CHUNK, SendfileUnsupported, Sending
 from katana_asgi.http.status import NO_CONTENT
 from katana_asgi.http1.default_lines import CLOSE, KEEP_ALIVE, PERSISTENT
-from katana_asgi.http1.static_bytes import static_bytes
+from katana_asgi.http1.static_bytes import static_bytes, static_head
 from katana_asgi.http1.status_lines import (
     LAST_CHUNK,
     STATUS_LINES,
@@ -102,6 +102,12 @@ class Http1Writer:
         self._head = head
         self._chunked = False
         self.keep_alive = keep_alive
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing waits to be written here."""
+        waits = self._outgoing is not None or self._batch is not None or bool(self._queue)
+        return not waits and self.sending is None and not self.write_paused
 
     def close_behind(self) -> None:
         """The present response, or the next, is the connection's last."""
@@ -208,7 +214,7 @@ class Http1Writer:
         connection, transport = self._connection, self._transport
         if connection is None or transport.get_extra_info("ssl_object") is not None:
             return False
-        sending = self.sending = Sending(transport, part, progress)
+        sending = self.sending = Sending(transport, part, progress, self._context.reader)
         connection.file_waits()
         try:
             await sending.run()
@@ -344,6 +350,11 @@ class Http1Writer:
         end = CLOSE
         if self.keep_alive:
             end = PERSISTENT if head.version == "1.1" else KEEP_ALIVE
+        if len(response.content) > JOIN_UP_TO and not response.lasting:
+            self.flush_all()
+            parts = (static_head(response, self._defaults, end), response.content)
+            write_parts(self._transport, parts)
+            return
         data = static_bytes(response, self._defaults, end)
         if alone and not self.batched:
             self._write(data)

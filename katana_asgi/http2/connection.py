@@ -47,6 +47,7 @@ from katana_asgi.http2.frames import (
     HEADER_SIZE,
     LARGEST_ID,
     MAX_FRAME_SIZE,
+    PADDED,
     PING,
     PREFACE,
     PRIORITY_FLAG,
@@ -65,6 +66,7 @@ from katana_asgi.http2.settings import PeerSettings
 from katana_asgi.http2.stalls import Stalls
 from katana_asgi.http2.states import (
     CONNECTION_STATES,
+    FIRST_STATES,
     FRAME_RULES,
     Change,
     ConnectionEvent,
@@ -92,15 +94,27 @@ __all__ = ["Http2Connection"]
 REMEMBERED_STREAMS: Final = 128
 """Streams that are over and whose end is known: frames on them may still be on their way."""
 
+FRAMES_PER_TURN: Final = 256
+"""Frames that are handled before other connections have their turn: one read may have 20,000."""
+
+FRAMES_OF_REQUEST: Final = 8
+"""What the head of a request counts as: a turn begins 32 requests."""
+
 TIMEOUT_SETTINGS_ACK: Final = 10.0
 LINGER: Final = 1.0
 """Seconds a failed connection is read on, so that the GOAWAY is not lost to a reset."""
+READ_ON: Final = 1.0
+"""Seconds that an upload may go on behind its whole response before it is reset. Most end sooner;
+curl before version 8 loses a response together with which its stream is reset."""
 ANNOUNCED_FOR: Final = 1.0
 """Seconds that a client has to read the first GOAWAY of a drain where it does not answer PING."""
 
 _DRAIN_PING: Final = b"draining"
 
-_PREFACE, _FAILED = ConnectionState.PREFACE, ConnectionState.FAILED
+# Bound here, because an attribute of an enumeration costs a seventh of a microsecond.
+_PREFACE, _SETTINGS = ConnectionState.PREFACE, ConnectionState.SETTINGS
+_LEAVING, _FAILED = ConnectionState.LEAVING, ConnectionState.FAILED
+_OPEN, _LOCAL_END = StreamState.OPEN, Change.LOCAL_END
 _HEADERS, _DATA = Received.HEADERS, Received.DATA
 _RST_STREAM, _WINDOW_UPDATE = Received.RST_STREAM, Received.WINDOW_UPDATE
 
@@ -129,6 +143,7 @@ class Http2Connection(asyncio.Protocol):
         "_streams",
         "_tail",
         "_transport",
+        "_turn",
         "_uploads",
         "allowance",
         "context",
@@ -146,8 +161,9 @@ class Http2Connection(asyncio.Protocol):
         self.context = context
         self.settings = settings
         self.peer = peer
-        self._state = ConnectionState.PREFACE
+        self._state = _PREFACE
         self._tail = b""
+        self._turn = 0  # frames in this turn
         self._blocks = BlockReader(settings)
         self._peer_settings = PeerSettings()
         self._priorities = Priorities()
@@ -218,12 +234,24 @@ class Http2Connection(asyncio.Protocol):
             return
         if self._tail:
             data = self._tail + data
+        self._turn = 0
         try:
             at = self._read(data)
         except ConnectionFault as fault:
             self._fail(fault)
             return
         self._tail = data[at:]
+        if self._turn >= FRAMES_PER_TURN and self._tail:
+            self._transport.pause_reading()
+            self.context.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Handle what was put off so that others had a turn."""
+        if self._transport.is_closing():
+            return
+        if not self.sender.laid_off:
+            self._transport.resume_reading()
+        self._handle(b"")
 
     def eof_received(self) -> bool:
         """The client sends no more; a connection without it cannot go on."""
@@ -256,11 +284,13 @@ class Http2Connection(asyncio.Protocol):
     def _read(self, data: bytes) -> int:
         """Handle frames; returns where the first one begins that is not whole."""
         at = 0
-        if self._state is ConnectionState.PREFACE:
+        if self._state is _PREFACE:
             at = self._read_preface(data)
         end = len(data)
         unpack = FRAME_HEADER.unpack_from
-        while end - at >= HEADER_SIZE and _PREFACE < self._state < _FAILED:
+        while end - at >= HEADER_SIZE and self._turn < FRAMES_PER_TURN:
+            if not _PREFACE < self._state < _FAILED:
+                break
             high, low, kind, flags, number = unpack(data, at)
             size = high << 8 | low
             if size > MAX_FRAME_SIZE:
@@ -270,7 +300,8 @@ class Http2Connection(asyncio.Protocol):
                 break
             at = begin + size
             number &= LARGEST_ID
-            if self._state is ConnectionState.SETTINGS:
+            self._turn += 1
+            if self._state is _SETTINGS:
                 self._first_frame(kind, flags)
             partial = self._blocks.partial
             if partial is not None and (kind != CONTINUATION or number != partial.stream):
@@ -313,14 +344,15 @@ class Http2Connection(asyncio.Protocol):
         increment = self._inbound.taken(size)
         if increment:
             self.sender.append(window_update(0, increment))
-        stream = self._stream(number, _DATA)
-        if stream is None:
-            return
-        data = strip_padding(payload, flags)
+        # First: wrong padding is an error whatever the stream is.
+        data = strip_padding(payload) if flags & PADDED else payload
         ends = flags & END_STREAM
         tiny = not ends and len(data) < abuse.TINY
         if tiny:
             self._overhead.spend()
+        stream = self._stream(number, _DATA)
+        if stream is None:
+            return
         stream.data_received(data, size - len(data), tiny)
         if ends and stream.live:  # what came may have been too much for the exchange
             self._end_received(stream)
@@ -338,7 +370,8 @@ class Http2Connection(asyncio.Protocol):
     def _on_headers(self, flags: int, number: int, payload: bytes) -> None:
         if not number & 1:  # zero, or a number of ours
             raise ConnectionFault(PROTOCOL_ERROR, "HEADERS on a stream no client can open")
-        payload = strip_padding(payload, flags)
+        if flags & PADDED:
+            payload = strip_padding(payload)
         if flags & PRIORITY_FLAG:  # RFC 9113 §5.3.2: deprecated, and ignored
             if len(payload) < 5:
                 raise ConnectionFault(FRAME_SIZE_ERROR, "HEADERS too short for its priority")
@@ -363,12 +396,14 @@ class Http2Connection(asyncio.Protocol):
     def _on_block(self, number: int, ends: bool, block: bytes) -> None:
         """A header block is complete: a request, or trailers."""
         decoded = self._blocks.decode(block)
+        self._turn += FRAMES_OF_REQUEST - 1
         if number > self._last:
             self._last = number
             self._open(number, ends, decoded)
             return
         stream = self._stream(number, _HEADERS)
         if stream is None:
+            self._overhead.spend()
             return
         # Trailers: checked and dropped, as in HTTP/1.1 (RFC 9113 §8.1).
         if not ends or decoded[2] or decoded[4]:
@@ -495,7 +530,7 @@ class Http2Connection(asyncio.Protocol):
     def _open(self, number: int, ends: bool, decoded: Decoded) -> None:
         """A request has begun."""
         limit = self.settings.limit_streams
-        if self._state >= ConnectionState.LEAVING:
+        if self._state >= _LEAVING:
             self._remember(number, StreamState.RESET)  # the client will repeat it elsewhere
             return
         if len(self._streams) >= limit or self._orphans >= limit:
@@ -518,9 +553,6 @@ class Http2Connection(asyncio.Protocol):
                 self.shutdown()
         stream = self._new_stream(number, ends, checked)
         self.answer(stream, checked)
-        if not ends and stream.live:
-            self._uploads.add(stream)
-            self.deadline = EVERY_TICK
 
     def answer(self, stream: Http2Stream, checked: CheckedHead) -> None:
         """Answer the request that opened a stream, or have the application answer it."""
@@ -532,11 +564,11 @@ class Http2Connection(asyncio.Protocol):
             head = checked.head
             priority = self._priorities.of(number, checked.priority, checked.mixed)
         window = self._peer_settings.initial_window
-        stream = Http2Stream(self, number, head, priority, window)
-        stream.change(Change.OPENED)
-        if ends:
-            stream.change(Change.REMOTE_END)
+        stream = Http2Stream(self, number, head, priority, window, FIRST_STATES[ends])
         self._streams[number] = stream
+        if not ends:
+            self._uploads.add(stream)
+            self.deadline = EVERY_TICK
         return stream
 
     def response_begun(self, stream: Http2Stream) -> None:
@@ -548,15 +580,16 @@ class Http2Connection(asyncio.Protocol):
         """END_STREAM was sent."""
         if self.context.observer is not None and stream.exchange is not None:
             self.context.observer.done(stream.exchange)
-        if stream.tunnel is not None and stream.tunnel.open and stream.state is StreamState.OPEN:
-            stream.change(Change.LOCAL_END)
+        if stream.tunnel is not None and stream.tunnel.open and stream.state is _OPEN:
+            stream.change(_LOCAL_END)
             return  # the client has yet to end its side (RFC 8441 §5)
-        if stream.state is StreamState.OPEN:
-            # RFC 9113 §8.1: what the client would still upload is not needed.
-            self.sender.append(rst_stream(stream.id, NO_ERROR))
-            stream.change(Change.LOCAL_RESET)
-        else:
-            stream.change(Change.LOCAL_END)
+        if stream.state is _OPEN:
+            stream.change(_LOCAL_END)
+            stream.exchange = None
+            stream.read_until = self.context.clock.after(READ_ON)
+            self._resets.earn()
+            return  # the client has yet to end its side, or we reset it (RFC 9113 §8.1)
+        stream.change(_LOCAL_END)
         self._resets.earn()
         self._forget(stream)
 
@@ -629,7 +662,7 @@ class Http2Connection(asyncio.Protocol):
         if not self._streams:
             self._idle_due = self.context.clock.idle_deadline
             self.deadline = min(self.deadline, self._idle_due)
-            if self._state is ConnectionState.LEAVING or self._peer_leaves:
+            if self._state is _LEAVING or self._peer_leaves:
                 self._close(NO_ERROR)
 
     def _remember(self, number: int, state: StreamState) -> None:
@@ -714,7 +747,7 @@ class Http2Connection(asyncio.Protocol):
 
     def _end(self, code: int, reason: str) -> None:
         """Send the last GOAWAY; then read on for a moment, or a reset would overtake it."""
-        if self._state >= ConnectionState.FAILED:
+        if self._state >= _FAILED:
             return
         self.sender.append(goaway(self._last, code, reason))
         self.sender.flush_all()
@@ -726,7 +759,7 @@ class Http2Connection(asyncio.Protocol):
 
     def _close(self, code: int) -> None:
         """Say goodbye, and end: nothing is under way."""
-        if self._state >= ConnectionState.FAILED:
+        if self._state >= _FAILED:
             return
         self._end(code, "")
         self._transport.close()
@@ -758,9 +791,15 @@ class Http2Connection(asyncio.Protocol):
         self.deadline = EVERY_TICK if self._uploads else due
 
     def _check_content(self, stream: Http2Stream, now: float) -> None:
-        """Refuse content that comes too slowly; what the application delays is not the peer's."""
+        """Refuse content that comes too slowly; what the application delays is not the peer's.
+
+        Content that is not needed any more has its time, and then is reset.
+        """
         if stream.tunnel is not None:
             stream.tunnel.check_deadline(now)
+            return
+        if stream.read_until <= now:
+            self.reset_stream(stream, NO_ERROR)
             return
         exchange = stream.exchange
         if exchange is None or exchange.buffered or exchange.continue_due:
@@ -771,6 +810,7 @@ class Http2Connection(asyncio.Protocol):
         stream.pace.add(exchange.received, self.context.clock.elapsed)
         if stream.pace.too_slow(self.settings.timeout_body, self.settings.limit_body_rate):
             self.refuse(stream, Refusal(408, "request body timeout"))
+            stream.read_until = min(stream.read_until, now)
 
     def check_writing(self) -> None:
         """End what has waited too long for the client; called at every tick while it waits."""

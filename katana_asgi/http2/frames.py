@@ -121,10 +121,8 @@ def header_frames(stream: int, block: bytes, end: bool, largest: int) -> bytes:
     return b"".join(parts)
 
 
-def strip_padding(payload: bytes, flags: int) -> bytes:
-    """The payload of DATA or HEADERS without its padding (RFC 9113 §6.1, §6.2)."""
-    if not flags & PADDED:
-        return payload
+def strip_padding(payload: bytes) -> bytes:
+    """The payload of a padded DATA or HEADERS without its padding (RFC 9113 §6.1, §6.2)."""
     if not payload:
         raise ConnectionFault(FRAME_SIZE_ERROR, "padded frame without a pad length")
     end = len(payload) - payload[0]

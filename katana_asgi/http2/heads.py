@@ -130,8 +130,9 @@ class CheckedHead:
         if len(cookies) > 1:
             fields[cookies[0]] = (b"cookie", b"; ".join([fields[index][1] for index in cookies]))
             superfluous += cookies[1:]
-        for index in sorted(superfluous, reverse=True):
-            del fields[index]
+        if superfluous:
+            for index in sorted(superfluous, reverse=True):
+                del fields[index]
         fields[:leading] = [(b"host", host)]
         return host
 

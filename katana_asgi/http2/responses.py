@@ -23,6 +23,8 @@ _CONNECTION_SPECIFIC: Final = frozenset({b"connection", b"upgrade"})
 """Fields of refusals that HTTP/2 does not have (RFC 9113 §8.2.2)."""
 
 _CONTENT_LENGTH: Final = NAME_CODES[b"content-length"]
+_SIZES: Final = [bytes((size,)) for size in range(24)]
+"""Of a number's digits, as RFC 7541 §5.2 has them."""
 
 
 class HeaderBlock(bytes):
@@ -68,11 +70,13 @@ def response_block(
     wire = fields.wire
     if type(wire) is not HeaderBlock:
         wire = fields.wire = HeaderBlock(encode_fields(fields.pairs, NAME_CODES))
-    first = encode_status(status)
-    if length is not None:
-        digits = b"%d" % length
-        first = b"%b%b%c%b" % (first, _CONTENT_LENGTH, len(digits), digits)
-    return b"".join((first, wire, defaults.variants[fields.own]))
+    last = defaults.variants[fields.own]
+    if length is None:
+        return b"".join((encode_status(status), wire, last))
+    digits = b"%d" % length
+    return b"".join(
+        (encode_status(status), _CONTENT_LENGTH, _SIZES[len(digits)], digits, wire, last)
+    )
 
 
 def refusal_block(refusal: Refusal, defaults: DefaultBlocks) -> bytes:

@@ -28,6 +28,7 @@ from katana_asgi.http2.faults import PROTOCOL_ERROR, STREAM_CLOSED
 __all__ = [
     "ACCEPT",
     "CONNECTION_STATES",
+    "FIRST_STATES",
     "FRAME_RULES",
     "IGNORE",
     "STREAM_STATES",
@@ -111,6 +112,9 @@ STREAM_STATES: Final[tuple[tuple[StreamState | None, ...], ...]] = (
 )  # fmt: skip
 """Where each change leads, by the state of the stream; ``None`` would be a fault of ours. What is
 over does not change any more."""
+
+FIRST_STATES: Final = (_OPEN, _REMOTE_ENDED)
+"""Behind HEADERS, by whether they end the stream."""
 
 
 class ConnectionState(IntEnum):

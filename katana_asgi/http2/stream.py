@@ -31,6 +31,7 @@ from katana_asgi.http2.responses import (
 )
 from katana_asgi.http2.states import STREAM_STATES, Change, StreamState
 from katana_asgi.http2.tunnel import Http2Tunnel
+from katana_asgi.net.clock import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -51,6 +52,8 @@ __all__ = ["HIGH_WATER", "Http2Stream", "StreamOwner"]
 
 HIGH_WATER: Final = 64 * 1024
 """Bytes that wait on one stream before ``send`` waits."""
+
+_CAN_SEND: Final = (StreamState.OPEN, StreamState.REMOTE_ENDED)
 
 
 class StreamOwner(Protocol):
@@ -100,6 +103,7 @@ class Http2Stream:
         "priority",
         "progress",
         "queued",
+        "read_until",
         "scheduled",
         "send_window",
         "sent",
@@ -114,11 +118,12 @@ class Http2Stream:
         head: RequestHead | None,
         priority: Priority,
         send_window: int,
+        state: StreamState,
     ) -> None:
         self._owner = owner
         self.id = number
         self.head = head
-        self.state = StreamState.IDLE
+        self.state = state
         self.exchange: Exchange | None = None
         self.tunnel: Http2Tunnel | None = None
         # what is sent
@@ -134,6 +139,7 @@ class Http2Stream:
         self._writable: asyncio.Event | None = None
         # what is received
         self.pace: BodyPace | None = None
+        self.read_until = NEVER  # when content behind a whole response has had its time
         self._inbound: ReceiveWindow | None = None
         # content bytes still to come; None: unknown
         self._expected = None if head is None else head.content_length
@@ -154,7 +160,7 @@ class Http2Stream:
     @property
     def can_send(self) -> bool:
         """Whether END_STREAM has not been sent, nor is to be."""
-        return self.state in (StreamState.OPEN, StreamState.REMOTE_ENDED) and not self.finishing
+        return self.state in _CAN_SEND and not self.finishing
 
     # -- what is received ------------------------------------------------------------------------
 
@@ -184,6 +190,8 @@ class Http2Stream:
                 self.exchange.content_received(data)
             except RemoteProtocolError as error:
                 self._owner.refuse(self, refusal_of(error))
+        else:
+            self._give_back(size)  # it has been answered: what still comes is dropped
 
     def end_received(self) -> None:
         """END_STREAM came: the content is complete (RFC 9113 §8.1.1)."""

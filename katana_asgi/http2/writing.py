@@ -50,7 +50,6 @@ class Http2Sender:
     """One per connection."""
 
     __slots__ = (
-        "_laid_off",
         "_out",
         "_outbox",
         "_overhead",
@@ -58,6 +57,7 @@ class Http2Sender:
         "_registered",
         "_size",
         "_transport",
+        "laid_off",
         "queued",
         "scheduler",
         "sent",
@@ -79,7 +79,7 @@ class Http2Sender:
         self._out: list[bytes | memoryview] = []
         self._size = 0
         self._registered = False  # in the outbox: flush() will be called in this turn
-        self._laid_off = False  # reading is paused
+        self.laid_off = False  # reading is paused
         self.scheduler = Scheduler()
         self.window = 65_535  # of the connection
         self.queued = 0  # bytes of content that wait on all streams
@@ -102,8 +102,8 @@ class Http2Sender:
         self._size += len(frames)
         if not self._registered:
             self._register()
-        if self.write_paused and self._size > UNREAD_ANSWERS and not self._laid_off:
-            self._laid_off = True
+        if self.write_paused and self._size > UNREAD_ANSWERS and not self.laid_off:
+            self.laid_off = True
             self._transport.pause_reading()
 
     def _register(self) -> None:
@@ -244,8 +244,8 @@ class Http2Sender:
     def resume_writing(self) -> None:
         """The transport's buffer is below its low water again."""
         self.write_paused = False
-        if self._laid_off:
-            self._laid_off = False
+        if self.laid_off:
+            self.laid_off = False
             self._transport.resume_reading()
         if not self._registered and (self._out or self.scheduler):
             self._register()

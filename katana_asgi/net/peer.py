@@ -29,7 +29,8 @@ class Peer:
 
     ``server`` is the address that the listener knows, ``False`` where each connection has its
     own. ``origin`` is a PROXY header that is believed; raises ``ProxyHeaderError`` where its
-    details are malformed. ``connected`` has to come before anything is asked.
+    details are malformed. ``client`` and ``proxy`` are what another process knew of the same peer
+    (``carried``). ``connected`` has to come before anything is asked.
     """
 
     __slots__ = (
@@ -44,14 +45,22 @@ class Peer:
 
     _transport: asyncio.BaseTransport
 
-    def __init__(self, server: Endpoint | bool, scheme: str, origin: Origin | None = None) -> None:
+    def __init__(
+        self,
+        server: Endpoint | bool,
+        scheme: str,
+        origin: Origin | None = None,
+        *,
+        client: Client | bool = False,
+        proxy: dict[str, Any] | None = None,
+    ) -> None:
         self.connection_scheme = scheme  # of the connection itself: http or https
         # What a scope needs of it, read at the first request; see ``read``.
         self.facts: Facts | None = None
         self._server = server  # False, here and below: not read yet
-        self._client: Client | bool = False
+        self._client = client
         self._tls: dict[str, Any] | None = None
-        self._proxy: dict[str, Any] | None = None
+        self._proxy = proxy
         if origin is not None:
             self._believe(origin)
 
@@ -66,6 +75,11 @@ class Peer:
             self._client = source if isinstance(source, tuple) else None
         if destination is not None:
             self._server = destination if isinstance(destination, tuple) else (destination, None)
+
+    @property
+    def carried(self) -> tuple[Client | bool, Endpoint | bool, dict[str, Any] | None]:
+        """What cannot be asked of the connection in another process: client, server, proxy."""
+        return self._client, self._server, self._proxy
 
     def read(self, trusted: TrustedProxies | None) -> Facts:
         """Client, server, scheme, whether there are extensions, and whether the peer is one of

@@ -67,6 +67,7 @@ class TlsListener:
     """Accepts from a bound socket until it is closed; ``factory`` makes the protocols.
 
     ``arrive`` makes what a connection is until it has one: ``Arrival`` or a kind of it.
+    ``diverts`` tells of a connection whether it has gone to another worker.
     """
 
     def __init__(
@@ -76,7 +77,9 @@ class TlsListener:
         sock: socket.socket,
         backlog: int,
         arrive: Callable[[Arrivals, ConnectionFactory, socket.socket], Arrival],
+        diverts: Callable[[socket.socket], bool] | None = None,
     ) -> None:
+        self._diverts = diverts
         self._arrivals = arrivals
         self._arrive = arrive
         self._factory = factory
@@ -100,7 +103,6 @@ class TlsListener:
         self._arrivals.loop.add_reader(self._sock.fileno(), self._accept)
 
     def _accept(self) -> None:
-        arrivals = self._arrivals
         for _ in range(self._at_once):
             try:
                 sock, _ = self._sock.accept()
@@ -109,10 +111,16 @@ class TlsListener:
             except OSError as error:
                 self._failed(error)
                 return
-            if len(arrivals.clock.watched) > arrivals.admission.at_all:
-                sock.close()  # too many even to be told
-            else:
-                self._arrive(arrivals, self._factory, sock)
+            if self._diverts is None or not self._diverts(sock):
+                self.take(sock)
+
+    def take(self, sock: socket.socket) -> None:
+        """Go on with an accepted connection."""
+        arrivals = self._arrivals
+        if len(arrivals.clock.watched) > arrivals.admission.at_all:
+            sock.close()  # too many even to be told
+        else:
+            self._arrive(arrivals, self._factory, sock)
 
     def _failed(self, error: OSError) -> None:
         """Say it as asyncio does, and try again later: the socket stays readable."""

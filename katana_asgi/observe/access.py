@@ -97,6 +97,7 @@ class AccessLog:
         "_said",
         "_selection",
         "due",
+        "reads_cache",
         "reads_fields",
         "reads_ids",
         "reads_sent",
@@ -121,6 +122,7 @@ class AccessLog:
         self._handle: asyncio.TimerHandle | None = None
         self._format = form or AccessFormat("short")
         self._selection = selection or Selection()
+        self.reads_cache = self._format.reads_cache
         self.reads_fields = self._format.reads_fields
         self.reads_sent = self._format.reads_sent
         self.reads_ids = self._format.reads_ids
@@ -134,7 +136,8 @@ class AccessLog:
         Exchanges that have begun already did not note when.
         """
         if not self._is_plain():
-            self.reads_fields = self.reads_ids = self.timed = self.varies = True
+            self.reads_cache = self.reads_fields = self.reads_ids = True
+            self.timed = self.varies = True
 
     def _is_plain(self) -> bool:
         """Whether nothing but the server's own handlers gets the lines."""
@@ -280,7 +283,7 @@ def _is_plain(handler: logging.Handler) -> bool:
 def _is_twin(logger: logging.Logger, twin: logging.Logger) -> bool:
     """Whether uvicorn's logger is as ``configure_logging`` left it."""
     return twin.handlers == logger.handlers and not (
-        twin.filters or twin.disabled or twin.level > logging.INFO
+        twin.filters or twin.disabled or twin.propagate or twin.level > logging.INFO
     )
 
 

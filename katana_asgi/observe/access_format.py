@@ -84,7 +84,8 @@ class AccessFormat:
 
     ``text`` is a format or the name of one, ``keys`` are those of JSON lines. ``reads_fields``
     says that a line needs fields of the request, ``reads_sent`` those of the response,
-    ``reads_ids`` that it has the request id, ``timed`` that it tells durations or milliseconds:
+    ``reads_cache`` what the response cache did, ``reads_ids`` that it has the request id,
+    ``timed`` that it tells durations or milliseconds:
     else the time of day is that of the batch. Where it has neither an id nor is timed, it does
     not vary:
     outcomes are all that it needs.
@@ -119,6 +120,7 @@ class AccessFormat:
         atoms = {part.name for part in parts if isinstance(part, Atom)}
         self.reads_ids = "request_id" in atoms
         self.reads_sent = "o" in atoms
+        self.reads_cache = "cache" in atoms
         self.timed = bool(atoms & {*_DURATIONS, "time"})
         self.varies = self.timed or self.reads_ids
         self._render, self._vary = self._compile(parts)
@@ -229,6 +231,8 @@ class AccessFormat:
                 return "{plain(request_id) if request_id else nothing}"
             case "remark":
                 return self._memo("remark", lambda remark: remark or None)
+            case "cache":
+                return self._memo("cache", lambda cache: cache)
             case "tls":
                 return self._memo("scheme", lambda scheme: scheme in ("https", "wss"))
         return self._of_head(atom)

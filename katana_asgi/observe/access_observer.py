@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from katana_asgi.cache.request import cache_outcome_of
 from katana_asgi.http.forwarded import resolve
 from katana_asgi.http.refusal import Blame
 from katana_asgi.observe.record import NO_HEAD
@@ -53,6 +54,7 @@ class AccessObserver:
             exchange.received,
             "",
             None,
+            cache_outcome_of(exchange.scope) if log.reads_cache else None,
         )
         if log.varies:
             ended = perf_counter() if log.timed else 0.0
@@ -74,6 +76,7 @@ class AccessObserver:
             exchange.received,
             remark,
             None,
+            cache_outcome_of(exchange.scope),
         )
         self._add(outcome, exchange)
 
@@ -91,6 +94,7 @@ class AccessObserver:
             0 if exchange is None else exchange.received,
             "" if refusal.blame is Blame.APPLICATION else refusal.reason,
             None,
+            None if exchange is None else cache_outcome_of(exchange.scope),
         )
         self._add(outcome, exchange)
 
@@ -105,6 +109,7 @@ class AccessObserver:
             0,
             "",
             None,
+            response.cache,
         )
         self._add(outcome, None)
 
@@ -124,6 +129,7 @@ class AccessObserver:
             received,
             remark,
             messages,
+            None,
         )
         now = perf_counter()
         self._log.add((outcome, now, now - messages[2], request_id_of(exchange.scope)))

@@ -5,6 +5,7 @@ Made only where such a thing is set: the server's own handlers write lines in ba
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,17 +24,21 @@ MESSAGE: Final = '%s - "%s %s HTTP/%s" %d'
 
 ACCESS_ATTRIBUTES: Final = (
     "client", "method", "target", "path", "query", "protocol", "status", "duration", "bytes_in",
-    "bytes_out", "messages_in", "messages_out", "tls", "remark", "host", "referer", "user_agent",
-    "request_id", "trace_id",
+    "bytes_out", "messages_in", "messages_out", "tls", "remark", "cache", "host", "referer",
+    "user_agent", "request_id", "trace_id",
 )  # fmt: skip
 """What a record says of the request; the names are those of access log formats."""
+
+CHANGEABLE: Final = ("client", "method", "target", "path", "query", "status")
+"""Attributes that ``args`` say as well."""
 
 
 class AccessRecord(logging.LogRecord):
     """One request. ``args`` are uvicorn's: client, method, target, HTTP version, status.
 
-    ``getMessage`` returns the line as the settings of the access log want it. Text of the client
-    is escaped everywhere, so that no formatter can be fooled.
+    ``getMessage`` returns the line as the settings of the access log want it; a filter may change
+    ``line``, or ``args`` and ``msg`` as it did with uvicorn. Text of the client is escaped
+    everywhere, so that no formatter can be fooled.
     """
 
     def __init__(
@@ -46,7 +51,7 @@ class AccessRecord(logging.LogRecord):
         ended: float,
     ) -> None:
         """``times`` are end and begin by ``perf_counter``, ``ended`` is the time of day."""
-        whom, scheme, head, status, _, sent, received, remark, messages = outcome
+        whom, scheme, head, status, _, sent, received, remark, messages, cache = outcome
         client = _text(values.client(whom))
         method = "WebSocket" if messages is not None else head.method
         target = _text(values.redaction.target(head.target)) or "-"
@@ -54,6 +59,11 @@ class AccessRecord(logging.LogRecord):
         version = protocol.removeprefix("HTTP/")
         arguments = (client or "-", method, target, version, status)
         super().__init__(ACCESS, logging.INFO, "", 0, MESSAGE, arguments, None)
+        self._known: Any = arguments
+        factory = logging.getLogRecordFactory()
+        if factory is not logging.LogRecord:  # which a program has set to add what it wants to see
+            made = factory(ACCESS, logging.INFO, "", 0, MESSAGE, arguments, None)
+            vars(self).update({**vars(made), **vars(self)})
         self.line = line
         self.created = ended
         self.msecs = int(ended * 1000) % 1000 + 0.0
@@ -71,6 +81,7 @@ class AccessRecord(logging.LogRecord):
         self.messages_out = messages[1] if messages else None
         self.tls = scheme in ("https", "wss")
         self.remark = remark or None
+        self.cache = cache
         fields = dict(head.fields)
         self.host = _text(fields.get(b"host"))
         self.referer = _text(values.request_field(b"referer")(fields.get(b"referer")))
@@ -79,8 +90,44 @@ class AccessRecord(logging.LogRecord):
         self.trace_id = values.trace_id(fields.get(b"traceparent"))
 
     def getMessage(self) -> str:  # noqa: N802 - the library's name
-        """The line."""
+        """The line, without what a filter has masked in ``args``."""
+        if self.args is not self._known or self.msg != MESSAGE:
+            self._adopt_changes()
         return self.line
+
+    def _adopt_changes(self) -> None:
+        """A filter has set ``args`` or ``msg``: line and attributes say what they say."""
+        arguments = self.args
+        same = isinstance(arguments, tuple) and len(arguments) == len(self._known)
+        if self.msg != MESSAGE or not same:
+            self.line = super().getMessage()
+            return
+        values: Any = arguments
+        before = (self.client or "-", self.target, self.query)
+        self._known = self.args
+        self.client, self.method, self.target, _, self.status = values
+        self.path, _, self.query = str(self.target).partition("?")
+        self.line = self._as_json() or self._replaced(*before) or super().getMessage()
+
+    def _as_json(self) -> str:
+        """A line in JSON with the values of now; empty where it is none."""
+        if not self.line.startswith("{"):
+            return ""
+        entry = json.loads(self.line)
+        entry |= {name: getattr(self, name) for name in CHANGEABLE if name in entry}
+        return json.dumps(entry)
+
+    def _replaced(self, client: str, target: str, query: str | None) -> str:
+        """The line with another client and target; empty where a part of those before stays."""
+        line = self.line
+        secrets = []
+        if self.target != target:
+            line = line.replace(target, str(self.target))
+            secrets += [query or target]
+        if self.client != client:
+            line = line.replace(client, str(self.client))
+            secrets += [client.rpartition(":")[0] or client]
+        return "" if any(each in line for each in secrets) else line
 
 
 def _text(value: Any) -> str | None:

@@ -41,7 +41,15 @@ COUNTERS: Final = {
     "cache_hits": ("cache_hits", "Requests that a fresh stored response answered."),
     "cache_stale_hits": ("cache_stale_hits", "Requests that a stale stored response answered."),
     "cache_misses": ("cache_misses", "Requests that the cache passed on to the application."),
+    "cache_collapsed": ("cache_collapsed", "Requests that another request's call answered."),
+    "cache_bypassed": ("cache_bypassed", "Requests that are none for a cache."),
     "cache_stored": ("cache_stored_responses", "Responses that were stored."),
+    "handed": (
+        "connections_handed",
+        "New connections that were passed on to a worker with less to do.",
+    ),
+    "moved": ("connections_moved", "Idle connections that were passed on to another worker."),
+    "kept": ("connections_kept", "New connections that could not be passed on."),
     "cpu": ("cpu_seconds", "Processor time of the workers."),
     "gc_pauses": ("gc_pauses", "Runs of the garbage collector."),
     "gc_seconds": ("gc_pause_seconds", "Time that the garbage collector took."),
@@ -52,6 +60,7 @@ GAUGES: Final = {
     "queue": ("queued_connections", "Connections with requests that wait for the one before."),
     "http2": ("http2_connections", "Connections that speak HTTP/2."),
     "streams": ("http2_streams", "Requests and WebSockets that are open on them."),
+    "cache_bytes": ("cache_bytes", "Memory of the stored responses."),
     "rss": ("resident_memory_bytes", "Resident memory."),
     "descriptors": ("open_descriptors", "Open file descriptors."),
 }
@@ -181,6 +190,14 @@ def _per_worker(workers: list[dict[str, Any]]) -> Iterator[Metric]:
             labels = (str(each["number"]), str(each["pid"]))
             family.add_metric(labels, each["gauges"].get(key, 0))
         yield family
+    late = GaugeMetricFamily(
+        f"{PREFIX}worker_loop_lag_seconds",
+        "How late the event loop was at the last tick.",
+        labels=("worker", "pid"),
+    )
+    for each in workers:
+        late.add_metric((str(each["number"]), str(each["pid"])), each.get("late", 0.0))
+    yield late
     connections = GaugeMetricFamily(
         f"{PREFIX}connections", "Open connections.", labels=("worker", "pid", "state")
     )

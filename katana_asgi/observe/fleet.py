@@ -175,6 +175,8 @@ def _row(worker: dict[str, Any]) -> dict[str, Any]:
         "requests": sum(worker["requests"].values()) + worker["counters"]["static"],
         "p99": round(duration.quantile(0.99), 7),
         "lag_p99": round(Histogram.unpacked(worker["lag"]).quantile(0.99), 7),
+        "lag": worker.get("late", 0.0),
         "cpu": worker["counters"]["cpu"],
+        **{name: worker["counters"].get(name, 0) for name in ("handed", "moved", "kept")},
         **worker["gauges"],
     }

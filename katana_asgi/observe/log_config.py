@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import json
 import logging.config
+import os
+import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from configparser import Error as ConfigError
 from configparser import RawConfigParser
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from katana_asgi.config.directory import forget_modules
 from katana_asgi.config.reading import read_file
 from katana_asgi.errors import ConfigurationError
 
-__all__ = ["apply_log_config", "read_log_config"]
+__all__ = ["apply_log_config", "importing_from", "read_log_config"]
 
 INI: Final = (".ini", ".conf", ".cfg")
 """Suffixes of files in the format of ``logging.config.fileConfig``."""
@@ -46,6 +50,24 @@ def apply_log_config(given: str | Mapping[str, Any] | RawConfigParser) -> None:
     ) as error:  # fmt: skip
         reasons = filter(None, (str(error), str(error.__cause__ or "")))
         raise ConfigurationError(f"{label}: {': '.join(reasons)}") from error
+
+
+@contextmanager
+def importing_from(app_dir: str, *, forget: bool) -> Iterator[None]:
+    """Within the block, import from the application's directory first, as the application does.
+
+    With ``forget`` what was imported from there is imported anew by others: a supervisor must
+    not keep code that its next workers find changed.
+    """
+    directory = os.path.abspath(app_dir or ".")
+    before = set(sys.modules)
+    sys.path.insert(0, directory)
+    try:
+        yield
+    finally:
+        sys.path.remove(directory)
+        if forget:
+            forget_modules(directory, before)
 
 
 def read_log_config(path: str) -> dict[str, Any] | RawConfigParser:

@@ -64,19 +64,19 @@ class ServerLogger(logging.Logger):
                 return
             if isinstance(passed, logging.LogRecord):  # since Python 3.12
                 record = passed
-        found = self._handlers(twin)
-        for handler in found:
-            if record.levelno >= handler.level:
-                handler.handle(record)
-        if not found and logging.lastResort and record.levelno >= logging.lastResort.level:
-            logging.lastResort.handle(record)
+        # A logger of the library's own, because tools such as Sentry replace its callHandlers.
+        both = logging.Logger(self.name)
+        both.handlers = self._handlers(twin)
+        both.callHandlers(record)
 
     def _handlers(self, twin: logging.Logger) -> list[logging.Handler]:
         ours, theirs = list(_chain(self)), list(_chain(twin))
-        found = dict.fromkeys((*ours, *theirs))
+        unused: set[logging.Handler | None] = set()
         if self.own is not None and not (self.own in ours and self.own in theirs):
-            found.pop(self.own, None)
-        return list(found)
+            unused.add(self.own)
+        if self.name == ACCESS:  # the twin hands on to uvicorn's parent, which has this one
+            unused.add(getattr(server_logger(ERROR), "own", None))
+        return [each for each in dict.fromkeys((*ours, *theirs)) if each not in unused]
 
 
 def server_logger(name: str) -> logging.Logger:
@@ -87,6 +87,11 @@ def server_logger(name: str) -> logging.Logger:
         logger.__class__ = ServerLogger
         logger.disabled = silenced
     return logger
+
+
+# From the first import on: what a program configures before it serves must not silence them.
+for _name in TWINS:
+    server_logger(_name)
 
 
 def _chain(logger: logging.Logger) -> Iterator[logging.Handler]:

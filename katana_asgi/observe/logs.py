@@ -19,7 +19,7 @@ from katana_asgi.config.log_checks import syslog_address
 from katana_asgi.errors import ConfigurationError
 from katana_asgi.observe.descriptor import DescriptorStream, FileStream, own_end
 from katana_asgi.observe.json_log import JsonFormatter
-from katana_asgi.observe.log_config import apply_log_config
+from katana_asgi.observe.log_config import apply_log_config, importing_from
 from katana_asgi.observe.loggers import ACCESS, ERROR, TWINS, ServerLogger, server_logger
 from katana_asgi.observe.request_ids import RequestIdFilter
 from katana_asgi.observe.syslog import QuietSysLogHandler
@@ -51,6 +51,8 @@ PLATFORM_VARIABLES: Final = frozenset(
     {"container", "KUBERNETES_SERVICE_HOST", "DYNO", "K_SERVICE", "FLY_APP_NAME", "RENDER"}
 )
 """Set by systemd-nspawn and Podman, Kubernetes, Heroku, Cloud Run, Fly and Render."""
+
+_LEVELS: Final = logging.getLevelNamesMapping()
 
 _COLOURS: Final = {
     TRACE: "34",
@@ -150,23 +152,26 @@ def preset(config: Config) -> str:
     return "short" if config.access_log_file == "-" else "combined"
 
 
-def configure_logging(config: Config) -> None:
+def configure_logging(config: Config, *, forget: bool = False) -> None:
     """Set level and handlers of both loggers, where nothing else has given them handlers.
 
-    Raises ``ConfigurationError`` for a log configuration that cannot be used and a destination
-    that cannot be opened.
+    ``forget`` is for a process that does not serve: see ``importing_from``. Raises
+    ``ConfigurationError`` for a log configuration that cannot be used and a destination that
+    cannot be opened.
     """
     _occupy_standard_descriptors()
     logging.addLevelName(TRACE, "TRACE")
     configured = config.log_config is not None
+    for name in (UVICORN, *TWINS.values()):
+        server_logger(name)  # which a configuration of others does not disable
     if config.log_config:
-        apply_log_config(config.log_config)
-    level = TRACE if config.log_level == "trace" else config.log_level.upper()
+        with importing_from(config.app_dir, forget=forget):
+            apply_log_config(config.log_config)
     for name in (ERROR, ACCESS) if config.access_log else (ERROR,):
         logger = server_logger(name)
         if not logger.handlers:
             if not (configured and logger.level):
-                logger.setLevel(level if name == ERROR else logging.INFO)
+                logger.setLevel(_level(name, config))
             # With a configuration of all loggers at once, records go where it says.
             if not (configured and logger.hasHandlers()):
                 logger.propagate = False
@@ -222,12 +227,24 @@ def prepare_logging(config: Config) -> None:
     Where the root logger has handlers, they get what the server logs.
     """
     if config.log_config is None and logging.getLogger().handlers:
-        level = TRACE if config.log_level == "trace" else config.log_level.upper()
         for name in (ERROR, ACCESS):
             if not logging.getLogger(name).level:
-                server_logger(name).setLevel(level if name == ERROR else logging.INFO)
+                server_logger(name).setLevel(_level(name, config))
         return
     configure_logging(config)
+
+
+def _level(name: str, config: Config) -> int:
+    """The level of one of our loggers.
+
+    Lines of the access log are of level INFO, so a higher level leaves them out, as in uvicorn;
+    not where they have a file or a format of their own.
+    """
+    level: int = TRACE if config.log_level == "trace" else _LEVELS[config.log_level.upper()]
+    own = config.access_log_file != "-" or config.access_log_fields
+    if name == ACCESS and (own or config.access_log_format != "auto"):
+        return logging.INFO
+    return max(level, logging.INFO) if name == ACCESS else level
 
 
 def _error_handler(config: Config) -> logging.Handler:

@@ -23,6 +23,7 @@ __all__ = [
 
 NAMES: Final = (
     "client", "scheme", "head", "status", "fields", "sent", "received", "remark", "messages",
+    "cache",
 )  # fmt: skip
 """The members of an outcome, in their order."""
 
@@ -59,6 +60,7 @@ Outcome: TypeAlias = tuple[
     int,  # content bytes in
     str,  # a remark of the server's own
     "tuple[int, int, float] | None",  # of a WebSocket: messages in and out, seconds it was open
+    "str | None",  # what the response cache did; None where there is none
 ]
 """What an exchange was and came to."""
 

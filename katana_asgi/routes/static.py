@@ -16,10 +16,11 @@ class StaticResponse:
     ``pairs`` are its fields, names lower-cased; ``own`` are the default fields that it replaces.
     ``ready`` says that it states the worker's readiness, ``lasting`` that the same request gets
     the same response as long as the worker serves. ``rendered`` is where each protocol
-    version keeps what it made of the response, under the name of its room.
+    version keeps what it made of the response, under the name of its room. ``cache`` is what the
+    response cache did, ``None`` where it did nothing.
     """
 
-    __slots__ = ("content", "lasting", "own", "pairs", "ready", "rendered", "status")
+    __slots__ = ("cache", "content", "lasting", "own", "pairs", "ready", "rendered", "status")
 
     def __init__(
         self,
@@ -29,6 +30,7 @@ class StaticResponse:
         own: frozenset[bytes] = frozenset(),
         ready: bool = False,
         lasting: bool = True,
+        cache: str | None = None,
     ) -> None:
         self.status = status
         self.pairs = pairs
@@ -36,6 +38,7 @@ class StaticResponse:
         self.own = own
         self.ready = ready
         self.lasting = lasting
+        self.cache = cache
         self.rendered: dict[str, Any] = {}
 
     def while_draining(self) -> StaticResponse:

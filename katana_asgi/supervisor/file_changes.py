@@ -46,7 +46,9 @@ def changed_files(
     try:
         yield from _reported(roots, matters, stop)
     except Exception as error:  # noqa: BLE001 - of a library; the developer goes on working
-        logger.info("Files are polled every %g s: %s", delay, error)
+        missing = isinstance(error, ImportError)
+        reason = "watchfiles is not installed (extra reload)" if missing else error
+        logger.info("Files are polled every %g s: %s", delay, reason)
         yield from _polled(roots, exclude, matters, delay, stop)
 
 

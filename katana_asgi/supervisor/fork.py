@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from signal import Signals
     from typing import NoReturn, TypeAlias
 
+    from katana_asgi.balance.links import Share
     from katana_asgi.config.model import Config
     from katana_asgi.supervisor.slot import Slot
 
@@ -42,11 +43,13 @@ __all__ = ["fork_with_channel", "fork_worker", "preload", "run_worker"]
 logger = logging.getLogger("katana_asgi.error")
 
 
-def run_worker(config: Config, sockets: list[socket.socket], channel: Channel) -> int:
+def run_worker(
+    config: Config, sockets: list[socket.socket], channel: Channel, share: Share | None = None
+) -> int:
     """Run a worker in this process; imported here, so that the supervisor never has it."""
     from katana_asgi.worker import worker
 
-    return worker.run_worker(config, sockets=sockets, channel=channel)
+    return worker.run_worker(config, sockets=sockets, channel=channel, share=share)
 
 
 def preload(config: Config) -> None:

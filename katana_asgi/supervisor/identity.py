@@ -8,6 +8,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from katana_asgi.config.processors import allowed_processors, processor_quota
 from katana_asgi.errors import StartupError
 
 if TYPE_CHECKING:
@@ -106,8 +107,13 @@ def _change(user: str, group: str) -> None:
 def bind_to_cpu(number: int) -> None:
     """Keep this process, worker ``number`` from 1, on one of the CPUs it may use (Linux).
 
-    A sandbox may forbid it: then the worker runs where the system puts it.
+    A sandbox may forbid it: then the worker runs where the system puts it. So it does under a
+    quota for less than these CPUs: others run on them too, and time is short wherever it waits.
     """
+    quota = processor_quota()
+    if quota is not None and quota < allowed_processors():
+        logger.info("Not bound to a CPU: the quota is %g of %d", quota, allowed_processors())
+        return
     if hasattr(os, "sched_setaffinity"):
         try:
             allowed = sorted(os.sched_getaffinity(0))

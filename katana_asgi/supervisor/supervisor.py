@@ -13,6 +13,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from katana_asgi.balance.links import Links
 from katana_asgi.config.directory import current_directory
 from katana_asgi.errors import StartupError
 from katana_asgi.net.notify import Notifier
@@ -38,6 +39,7 @@ from katana_asgi.worker.channel import Budgets
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from katana_asgi.balance.links import Share
     from katana_asgi.config.model import Config
     from katana_asgi.supervisor.fork import Entry
     from katana_asgi.worker.channel import Message
@@ -94,13 +96,16 @@ class Supervisor(Ends):
         self._faulty_until = 0.0
         self._turned_at = time.monotonic()  # when the last turn began
         self._status = 0
+        self._links: Links | None = None
         super().__init__()
 
     @property
     def _budget(self) -> float:
         """Seconds that a worker may take to drain and end."""
         budgets = Budgets.of(self._config)
-        return budgets.longest + budgets.lifespan + SHUTDOWN_GRACE
+        # What moves to other workers does so before the drain.
+        moving = 0.0 if self._links is None else self._config.timeout_drain_idle
+        return moving + budgets.longest + budgets.lifespan + SHUTDOWN_GRACE
 
     def run(self) -> int:
         """Serve until SIGTERM, SIGINT, SIGQUIT or a failure; no child is left when it ends.
@@ -248,7 +253,10 @@ class Supervisor(Ends):
         self._keep_certificates(at_once=True)
         try:
             entry = slot.entry or self._entry
-            release = partial(self._release_in_child, slot)
+            share = self._share(slot, config)
+            if share is not None:
+                entry = partial(run_worker, share=share)
+            release = partial(self._release_in_child, slot, share)
             pid, channel = fork_worker(entry, config, slot, self._directory, release)
         except OSError as error:
             self._not_started(slot, config, reason_of(error))
@@ -273,7 +281,25 @@ class Supervisor(Ends):
         else:
             raise StartupError(f"cannot start a worker process: {reason}")
 
-    def _release_in_child(self, slot: Slot) -> None:
+    def _share(self, slot: Slot, config: Config) -> Share | None:
+        """What the next worker of a slot shares with the others. Raises ``OSError``."""
+        if config.balance == "off" or slot.entry is not None or self._entry is not run_worker:
+            return None
+        if self._links is None and len(self._slots) > 1:
+            self._links = _links(len(self._slots))
+        if self._links is None:
+            return None
+        neighbours = {
+            each.number: [sock for sock in each.sockets if sock not in slot.sockets]
+            for each in self._slots
+            if each is not slot
+        }
+        try:
+            return self._links.share(slot.number, neighbours)
+        except IndexError:
+            return None  # more workers than rows: this one is on its own
+
+    def _release_in_child(self, slot: Slot, share: Share | None) -> None:
         """Close what a new worker has no use for.
 
         Above all the channels: a worker learns of the supervisor's death by end of file,
@@ -286,9 +312,15 @@ class Supervisor(Ends):
         if self._predecessor is not None:
             self._predecessor.close_in_child()
         self._forget_upgrade()
+        if self._links is not None:
+            self._links.close_but(share)
+        kept = list(slot.sockets)
+        if share is not None:
+            for sockets in share.neighbours.values():
+                kept += sockets
         for other in self._all_slots:
             for sock in other.sockets:
-                if sock not in slot.sockets:
+                if sock not in kept:
                     sock.close()
 
     # What workers say
@@ -388,8 +420,19 @@ class Supervisor(Ends):
         if self._admin is not None:
             remove_unix_socket(self._admin.own[0])
         remove_pid_file(self._config.pid_file)
+        if self._links is not None:
+            self._links.close()
         self._selector.close()
         self._notifier.close()
+
+
+def _links(count: int) -> Links | None:
+    """What workers need to balance, where the system has it."""
+    try:
+        return Links(count)
+    except (OSError, AttributeError) as error:
+        logger.warning("The load of workers is not balanced: %s", error)
+        return None
 
 
 def _status(value: object) -> int:

@@ -20,7 +20,7 @@ from katana_asgi.worker.loop import loop_factory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LOGGING_CONFIG", "LOG_LEVELS", "STARTUP_FAILURE", "Config"]
+__all__ = ["LOGGING_CONFIG", "LOG_LEVELS", "STARTUP_FAILURE", "Config", "Lifespan"]
 
 STARTUP_FAILURE: Final = 3
 """Exit status where the application did not start."""
@@ -57,12 +57,29 @@ POSITIONAL: Final = ("host", "port", "uds", "fd", "loop", "http")
 """Keywords that may be given by position, after the application."""
 
 
+class Lifespan:
+    """What programs expect of ``config.lifespan_class``; ``Server.startup`` runs the lifespan."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.should_exit = False
+        self.state: dict[str, Any] = {}
+
+    async def startup(self) -> None:
+        """Nothing."""
+
+    async def shutdown(self) -> None:
+        """Nothing."""
+
+
 class Config:
     """uvicorn's configuration; ``settings`` makes ours of it.
 
     What was not given has our default: an attribute that still has uvicorn's does not count.
     Raises ``TypeError`` for an unknown keyword.
     """
+
+    lifespan_class = Lifespan
 
     reload: bool
     reload_delay: float
@@ -115,6 +132,11 @@ class Config:
         return bool(vars(self)["ssl_certfile"] or vars(self)["ssl_keyfile"])
 
     @property
+    def encoded_headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers that every response gets, without those of the server itself."""
+        return [(name.lower().encode(), value.encode()) for name, value in self.headers]
+
+    @property
     def should_reload(self) -> bool:
         """Whether to reload; only an application with a name can be."""
         return isinstance(self.app, str) and self.reload
@@ -150,7 +172,8 @@ class Config:
 
     def get_loop_factory(self) -> Callable[[], asyncio.AbstractEventLoop]:
         """What makes the event loop."""
-        return loop_factory(self.settings().loop)
+        settings = self.settings()
+        return loop_factory(settings.loop, settings.app_dir)
 
     def setup_event_loop(self) -> None:
         """Nothing: ``Server.run`` makes its loop."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from katana_asgi.fresh import begin_again
 from katana_asgi.launch import launch, refuse_in_loop
 from katana_asgi.uvicorn.config import STARTUP_FAILURE, Config
 from katana_asgi.uvicorn.server import Server
@@ -23,7 +24,10 @@ def run(app: Any, **settings: Any) -> None:
         sys.path.insert(0, str(settings["app_dir"]))
     config = Config(app, **settings)
     if config.use_subprocess:
-        status = launch(config.settings())
+        own = config.settings()
+        if own.reload:
+            begin_again(own)
+        status = launch(own)
         if status:
             sys.exit(status)
         return

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from katana_asgi.errors import ConfigurationError, StartupError
 from katana_asgi.net.sockets import bind_sockets, remove_unix_socket
 from katana_asgi.observe.logs import configure_logging, log_notes
-from katana_asgi.uvicorn.config import STARTUP_FAILURE
+from katana_asgi.uvicorn.config import STARTUP_FAILURE, Lifespan
 from katana_asgi.worker.loop import run_to_end
 from katana_asgi.worker.server import Server as Engine
 
@@ -26,9 +26,12 @@ if TYPE_CHECKING:
 
     from katana_asgi.uvicorn.config import Config
 
-__all__ = ["HANDLED_SIGNALS", "Server"]
+__all__ = ["HANDLED_SIGNALS", "Server", "ServerState"]
 
 HANDLED_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+TICK: Final = 0.1
+"""Seconds between two calls of ``on_tick``."""
 
 logger = logging.getLogger("katana_asgi.error")
 
@@ -50,6 +53,7 @@ class Server:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.started = False
+        self.lifespan = Lifespan(config)
         self.servers: list[Listening] = []
         self._should_exit = False
         self._force_exit = False
@@ -103,13 +107,11 @@ class Server:
         with self.capture_signals():
             await self._serve(sockets)
 
-    async def _serve(self, sockets: list[socket.socket] | None) -> None:
+    async def _serve(self, sockets: list[socket.socket] | None = None) -> None:
         settings = self.config.settings(workers=1, reload=False)
         configure_logging(settings)
         log_notes(settings)
-        self._loop = asyncio.get_running_loop()
-        self._leave = asyncio.Event()
-        self._obey()
+        self._prepare()
         if not self.config.loaded:
             self.config.load()
         try:
@@ -120,8 +122,16 @@ class Server:
             if self._engine is not None:
                 await asyncio.shield(self.shutdown(sockets=sockets))
 
+    def _prepare(self) -> None:
+        """Have attributes that are set from now on noticed by the running loop."""
+        if self._leave is None:
+            self._loop = asyncio.get_running_loop()
+            self._leave = asyncio.Event()
+            self._obey()
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Bind, run lifespan startup, accept. A startup that fails ends in ``should_exit``."""
+        self._prepare()
         settings = self.config.settings(workers=1, reload=False)
         engine = self._engine = Engine(
             settings.replace(app=self.config.loaded_app or settings.app, factory=False)
@@ -132,7 +142,7 @@ class Server:
             await engine.start(sockets)
         except (StartupError, ConfigurationError) as error:
             self._engine = None
-            self.should_exit = True
+            self.should_exit = self.lifespan.should_exit = True
             logger.error("%s", error)
             self._release()
             if not (isinstance(error, StartupError) and error.status == STARTUP_FAILURE):
@@ -151,8 +161,20 @@ class Server:
 
     async def main_loop(self) -> None:
         """Wait until the server is to stop."""
-        if self._leave is not None and not self._should_exit:
+        if type(self).on_tick is not Server.on_tick:
+            await self._tick()
+        elif self._leave is not None and not self._should_exit:
             await self._leave.wait()
+
+    async def _tick(self) -> None:
+        counter = 0
+        while not await self.on_tick(counter):
+            counter += 1
+            await asyncio.sleep(TICK)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether the server is to stop; called ten times a second if it is overridden."""
+        return self._should_exit
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Finish what runs, run lifespan shutdown, release everything."""
@@ -206,13 +228,14 @@ class Server:
     @property
     def server_state(self) -> Any:
         """What uvicorn keeps of the running server, as far as programs read it."""
-        return State(self._engine)
+        return ServerState(self._engine)
 
 
-class State:
+class ServerState:
     """Counts of a running server."""
 
     def __init__(self, engine: Engine | None) -> None:
         self.total_requests = 0 if engine is None else engine.requests
+        self.default_headers: list[tuple[bytes, bytes]] = []
         self.connections: set[object] = set()
         self.tasks: set[object] = set()

@@ -97,7 +97,9 @@ def run_admin(config: Config, sockets: Sequence[socket.socket], channel: Channel
     configure_logging(config)
     for number in (signal.SIGINT, signal.SIGTERM):  # terminals and managers signal everybody
         signal.signal(number, signal.SIG_IGN)
-    run_to_end(lambda: _serve_admin(config, sockets, channel), loop_factory(config.loop))
+    run_to_end(
+        lambda: _serve_admin(config, sockets, channel), loop_factory(config.loop, config.app_dir)
+    )
     return 0
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from katana_asgi.config.model import Config
     from katana_asgi.net.proxy_header import ConnectionFactory
     from katana_asgi.net.tls import Tls
+    from katana_asgi.worker.balancing import Balancer
 
 __all__ = ["Listener", "hsts_field", "listen_for_redirects", "open_door"]
 
@@ -38,11 +39,16 @@ async def open_door(
     factory: ConnectionFactory,
     sock: socket.socket,
     tls: Tls | None,
+    balanced: tuple[Balancer, int] | None = None,
 ) -> Listener:
-    """Accept connections from a bound socket, through TLS where there is ``tls``."""
+    """Accept connections from a bound socket, through TLS where there is ``tls``.
+
+    ``balanced`` is what may pass them on to other workers, and the number of the place.
+    """
     bound_unsent(sock)
     if tls is None:
-        return await listen(context.loop, factory, sock, config.backlog)
+        make = balanced[0].factory(balanced[1], factory) if balanced is not None else factory
+        return await listen(context.loop, make, sock, config.backlog)
     arrivals = Arrivals(
         context.loop,
         tls.context,
@@ -53,7 +59,13 @@ async def open_door(
         config.ssl_shutdown_timeout,
     )
     arrive = ProxiedArrival if config.proxy_protocol else Arrival
-    return TlsListener(arrivals, factory, sock, backlog_for(sock, config.backlog), arrive)
+    backlog = backlog_for(sock, config.backlog)
+    if balanced is None:
+        return TlsListener(arrivals, factory, sock, backlog, arrive)
+    balancer, number = balanced
+    listener = TlsListener(arrivals, factory, sock, backlog, arrive, balancer.diverter(number))
+    balancer.take_with(number, listener.take)
+    return listener
 
 
 async def listen_for_redirects(

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from katana_asgi.asgi.loader import import_reference
 from katana_asgi.errors import ConfigurationError, StartupError
 from katana_asgi.net.sockets import reason_of
 from katana_asgi.worker.faults import run_until_done
@@ -22,11 +23,15 @@ LEFT_BEHIND: Final = 1.0
 logger = logging.getLogger("katana_asgi.error")
 
 
-def loop_factory(loop: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    """What makes the event loop for the setting ``loop``.
+def loop_factory(loop: str, app_dir: str = "") -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes the event loop for the setting ``loop``; one of the application is imported.
 
-    Raises ``ConfigurationError`` when uvloop was asked for by name and is not installed.
+    Raises ``ConfigurationError`` when uvloop was asked for by name and is not installed,
+    ``StartupError`` for a factory that cannot be imported.
     """
+    if ":" in loop:
+        factory: Callable[[], asyncio.AbstractEventLoop] = import_reference(loop, app_dir)
+        return factory
     if loop != "asyncio":
         try:
             import uvloop
@@ -41,8 +46,8 @@ def loop_factory(loop: str) -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 def loop_name(loop: asyncio.AbstractEventLoop) -> str:
-    """ "uvloop" or "asyncio", for the start-up line."""
-    return "uvloop" if type(loop).__module__.partition(".")[0] == "uvloop" else "asyncio"
+    """The package it comes from, such as "uvloop" or "asyncio", for the start-up line."""
+    return type(loop).__module__.partition(".")[0]
 
 
 def run_to_end(

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.observe.fleet import Fleet
     from katana_asgi.observe.metrics import WorkerMetrics
+    from katana_asgi.worker.balancing import Balancer
     from katana_asgi.worker.channel import Channel
     from katana_asgi.worker.server import Server
 
 __all__ = ["Publisher"]
 
 
-def _snapshot(metrics: WorkerMetrics, context: WorkerContext) -> dict[str, Any]:
+def _snapshot(
+    metrics: WorkerMetrics, context: WorkerContext, balancer: Balancer | None
+) -> dict[str, Any]:
     """What the worker has counted, and what its connections do now."""
     gauges = dict.fromkeys(("idle", "active", "websocket", "queue", "http2", "streams"), 0)
     gauges["concurrency"] = context.running
@@ -42,11 +45,15 @@ def _snapshot(metrics: WorkerMetrics, context: WorkerContext) -> dict[str, Any]:
         else:
             gauges["active"] += 1
             gauges["queue"] += isinstance(each, Http1Connection) and each.queued
-    snapshot = metrics.snapshot(gauges, draining=context.draining)
     cache = context.routes.cache if isinstance(context.routes, Answers) else None
+    gauges["cache_bytes"] = cache.store.weight if cache is not None else 0
+    snapshot = metrics.snapshot(gauges, draining=context.draining)
     counts = snapshot["counters"]
-    for name in ("hits", "stale_hits", "misses", "stored"):
+    for name in ("hits", "stale_hits", "misses", "collapsed", "bypassed", "stored"):
         counts[f"cache_{name}"] = getattr(cache.counts, name) if cache is not None else 0
+    for name in ("handed", "moved", "kept"):
+        counts[name] = getattr(balancer, name) if balancer is not None else 0
+    snapshot["late"] = round(context.clock.lag, 6)
     return snapshot
 
 
@@ -79,7 +86,7 @@ class Publisher:
         metrics, context = self._server.metrics, self._server.context
         if metrics is None or context is None:
             return
-        snapshot = _snapshot(metrics, context)
+        snapshot = _snapshot(metrics, context, self._server.balancer)
         if self._channel is not None:
             self._channel.send({"type": "metrics", "snapshot": snapshot})
         if self._fleet is not None:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.asgi_types import ASGIApplication
     from katana_asgi.net.tls import Tls
+    from katana_asgi.worker.balancing import Balancer
 
 __all__ = ["Server", "serve"]
 
@@ -126,6 +127,7 @@ class Server:
         self._force_wanted = False
         self._mode = ShutdownMode.PROMPT
         self._kept_from_forks = ExitStack()
+        self.balancer: Balancer | None = None  # shares the load with other workers
 
     @property
     def started(self) -> bool:
@@ -221,7 +223,7 @@ class Server:
 
         Raises ``RuntimeError`` where a loop is running in this thread, and what ``serve`` raises.
         """
-        run_to_end(lambda: self.serve(sockets), loop_factory(self.config.loop))
+        run_to_end(lambda: self.serve(sockets), loop_factory(self.config.loop, self.config.app_dir))
 
     async def serve(
         self, sockets: Sequence[socket.socket] | None = None, *, signals: bool = True
@@ -331,13 +333,13 @@ class Server:
             fresh = config.reset_contextvars
             context.variables = Context() if fresh else self._lifespan.variables
             context.clock.start()
+            if self.balancer is not None:
+                self.balancer.attach(context, switchboard.plain)
             for sock in sockets:
-                server = fixed_endpoint(sock) or False
-                factory = switchboard.factory(server, context.scheme)
-                self._listeners.append(await open_door(config, context, factory, sock, self._tls))
-                self.addresses.append(address_of(sock))
-                self.places.append(describe(sock, config.scheme))
+                await self._listen(context, switchboard, sock)
             await self._start_tls(context)
+            if self.balancer is not None:
+                self.balancer.serve(self.addresses)
         except BaseException as error:
             self._force.set()
             with anyio.CancelScope(shield=True):
@@ -345,6 +347,22 @@ class Server:
             if isinstance(error, OSError):
                 raise StartupError(f"cannot start: {reason_of(error)}") from error
             raise
+
+    async def _listen(
+        self, context: WorkerContext, switchboard: Switchboard, sock: socket.socket
+    ) -> None:
+        config = self.config
+        factory = switchboard.factory(fixed_endpoint(sock) or False, context.scheme)
+        where = address_of(sock)
+        balanced = None
+        if self.balancer is not None:
+            # The places are in the same order in every worker; sockets of former slots come last.
+            known = self.addresses
+            balanced = self.balancer, known.index(where) if where in known else len(known)
+        door = await open_door(config, context, factory, sock, self._tls, balanced)
+        self._listeners.append(door)
+        self.addresses.append(where)
+        self.places.append(describe(sock, config.scheme))
 
     async def _start_tls(self, context: WorkerContext) -> None:
         """What TLS has beside the listeners: files that change, plain HTTP that is sent on."""
@@ -376,16 +394,21 @@ class Server:
 
     async def _end(self) -> None:
         self._accepting.clear()
+        if self.balancer is not None and self._context is not None:
+            self.balancer.leave()
+            if self._mode is ShutdownMode.HANDOVER:
+                self._close_listeners()
+                await self.balancer.give_away(self._force, self.config.timeout_drain_idle)
         if self._context is not None:
             await self._announce_end(self._context)
-        for listener in self._listeners:
-            listener.close()
-        self._listeners = []
+        self._close_listeners()
         if self._context is not None:
             hint = "; a second signal ends it at once" if self._signals_end_it else ""
             budgets = Budgets.of(self.config)
             await drain(self._context, self._lifespan, self._force, budgets, hint)
             self._context.clock.stop()
+            if self.balancer is not None:
+                self.balancer.close()
             if self._access is not None:
                 self._access.close()
         self._kept_from_forks.close()
@@ -393,6 +416,11 @@ class Server:
             remove_unix_socket(sock)
         self._own_sockets = []
         self._failure = self._failure or StartupError("the server has stopped")
+
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        self._listeners = []
 
     @property
     def _signals_end_it(self) -> bool:

@@ -146,6 +146,10 @@ class Switchboard:
             self._context.connection_closed,
         )
 
+    def plain(self, peer: Peer) -> Http1Connection:
+        """A connection with ``peer`` that is over plain HTTP/1.1 already."""
+        return Http1Connection(self._context, self._http1, peer)
+
     def connection(self, peer: Peer, agreed: str | None = None) -> asyncio.Protocol:
         """A connection with ``peer``, which begins with what TLS has agreed on."""
         if agreed == HTTP2:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
+    from katana_asgi.balance.links import Share
     from katana_asgi.config.model import Config
     from katana_asgi.worker.channel import Channel
     from katana_asgi.worker.signals import Orders
@@ -56,8 +57,9 @@ def run_worker(
     config: Config,
     sockets: Sequence[socket.socket] | None = None,
     channel: Channel | None = None,
+    share: Share | None = None,
 ) -> int:
-    """Serve until told to stop.
+    """Serve until told to stop; with a ``share`` in the load of a service, beside others.
 
     Returns the exit status: 0 after a requested stop, 1 when the application cannot be
     imported or an address cannot be bound, 2 for settings that cannot be had here, 3 when
@@ -76,13 +78,16 @@ def run_worker(
             make_room_for_signals()
     try:
         supervisor = os.getpid() if channel is None else os.getppid()
-        factory = loop_factory(config.loop)
+        factory = loop_factory(config.loop, config.app_dir)
         with (
             orders_obeyed() if channel is None else nullcontext() as orders,
             released_in_forks([*(sockets or ()), *([] if channel is None else [channel])]),
+            released_in_forks([] if share is None else [share.inbox, *share.outboxes]),
         ):
             run_to_end(
-                lambda: inspected(_serve(config, sockets, channel, orders), config, supervisor),
+                lambda: inspected(
+                    _serve(config, sockets, channel, orders, share), config, supervisor
+                ),
                 factory,
             )
     except KeyboardInterrupt:
@@ -102,7 +107,7 @@ def import_application(config: Config) -> None:
 
     Raises ``StartupError``.
     """
-    loop_factory(config.loop)
+    loop_factory(config.loop, config.app_dir)
     try:
         load_application(config)
     except StartupError as error:
@@ -121,8 +126,14 @@ async def _serve(
     sockets: Sequence[socket.socket] | None,
     channel: Channel | None,
     orders: Orders | None,
+    share: Share | None,
 ) -> None:
     server = Server(config)
+    if share is not None:
+        # Not where there is one worker, or a system without the calls for it.
+        from katana_asgi.worker.balancing import Balancer
+
+        server.balancer = Balancer(share)
     alone = channel is None
     # Under a supervisor only its "quit" forces: service managers signal every process, often twice.
     numbers = STOP_SIGNALS if alone else (signal.SIGTERM,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import ssl
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import pytest
 import trustme
 from starlette.responses import FileResponse
 
+from katana_asgi.files.disk import Disk
 from tests.raw_client import RawClient
 from tests.support import Connection, running, within
 
@@ -215,15 +217,21 @@ async def test_starlette_sends_files_by_path_and_parts_of_them(http: str, tmp_pa
     assert head.header(b"content-length") == b"%d" % (3 * 1048576)
 
 
-@pytest.mark.parametrize("size", SIZES)
-async def test_over_tls_the_bytes_are_the_same(http: str, tmp_path: Path, size: int) -> None:
+def certificates(folder: Path) -> tuple[ssl.SSLContext, Path, Path]:
+    """What a client trusts, and a certificate and its key."""
     authority = trustme.CA()
     issued = authority.issue_cert("localhost")
-    certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
+    certificate, key = folder / "c.pem", folder / "k.pem"
     certificate.write_bytes(b"".join(part.bytes() for part in issued.cert_chain_pems))
     key.write_bytes(issued.private_key_pem.bytes())
     trust = ssl.create_default_context()
     authority.configure_trust(trust)
+    return trust, certificate, key
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_over_tls_the_bytes_are_the_same(http: str, tmp_path: Path, size: int) -> None:
+    trust, certificate, key = certificates(tmp_path)
     path = tmp_path / "file"
     path.write_bytes(content_of(size))
     application = sends(start(), {"type": "http.response.pathsend", "path": str(path)})
@@ -236,6 +244,51 @@ async def test_over_tls_the_bytes_are_the_same(http: str, tmp_path: Path, size: 
             await client.send(GET)
             response = await client.response()
     assert response.body == content_of(size)
+
+
+class FailingDisk(Disk):
+    """Nothing is in the page cache, and reads fail behind the first."""
+
+    def read_now(self, opened: int, size: int, offset: int) -> bytes | None:
+        return None
+
+    def is_cold(self, opened: int, offset: int) -> bool:
+        return True
+
+    def read(self, opened: int, size: int, offset: int) -> bytes:
+        if offset:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().read(opened, size, offset)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+async def test_a_disk_that_fails_breaks_the_response_off(
+    http: str, tmp_path: Path, tls: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content_of(4 * 1048576))
+    application = sends(start(), {"type": "http.response.pathsend", "path": str(path)})
+    settings: dict[str, Any] = {"http": http, "lifespan": "off"}
+    trust = None
+    if tls:
+        trust, settings["ssl_certfile"], settings["ssl_keyfile"] = certificates(tmp_path)
+    async with running(application, **settings) as server:
+        context = server.server.context
+        assert context is not None
+        context.reader._disk = FailingDisk()
+        name = "localhost" if tls else None
+        streams = await asyncio.open_connection(
+            server.host, server.port, ssl=trust, server_hostname=name, limit=2**26
+        )
+        async with Connection(*streams) as client:
+            await client.send(GET)
+            assert (await client.head()).header(b"content-length") == b"4194304"
+            content = await client.rest()  # its end comes: nothing hangs
+        assert content == content_of(len(content))
+        assert len(content) <= 256 * 1024
+        links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+        assert str(path) not in [os.path.realpath(link) for link in links]
+    assert "Input/output error" in caplog.text
 
 
 # -- open files

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from katana_asgi import StaticRoute
+from katana_asgi.http1 import connection as http1_connection
 from tests.applications import get, respond, start
 from tests.raw_client import RawClient
 from tests.support import running, talking, within
@@ -305,6 +306,14 @@ async def test_a_client_that_stays_after_the_last_answer_is_let_go(http):
             await within(gone(server))
 
 
+@pytest.fixture
+def little_patience(monkeypatch) -> None:
+    """Half a second for a client that never stops, and not half a minute."""
+    monkeypatch.setattr(http1_connection, "LINGER", 0.5)  # until it is checked for the first time
+    monkeypatch.setattr(http1_connection, "LINGER_LONG", 0.4)
+
+
+@pytest.mark.usefixtures("little_patience")
 async def test_a_client_that_never_stops_after_the_last_answer_is_cut_off(http):
     async with talking(closes, http=http) as client:
         await client.send(get())
@@ -323,6 +332,7 @@ async def test_a_refused_client_may_go_on_sending_without_losing_the_answer(http
         assert await client.closed()
 
 
+@pytest.mark.usefixtures("little_patience")
 async def test_a_refused_client_that_never_stops_is_cut_off(http):
     async with talking(ok, http=http) as client:
         await client.send(b"nonsense\r\n\r\n")

@@ -362,12 +362,12 @@ async def test_an_application_that_swallows_its_cancellation_cannot_stop_the_end
     held = asyncio.Event()
     probe = Probe(app)
     async with running(probe, lifespan="off", timeout_graceful_shutdown=0.05) as server:
-        client = await server.connect()
-        await client.send(get())
-        closed = closing(server)
-        await within(ignored.wait())
-        await within(closed)
-        assert await client.closed()
+        async with await server.connect() as client:
+            await client.send(get())
+            closed = closing(server)
+            await within(ignored.wait())
+            await within(closed)
+            assert await client.closed()
     held.set()
     await probe.end()
 

@@ -135,14 +135,12 @@ async def test_the_time_of_a_slow_application_is_not_the_clients(http, monkeypat
     async with (
         running(app, http=http, lifespan="off", **settings) as server,
         await server.connect() as big,
-        await server.connect() as silent,
     ):
         big.writer.write(get("/big", f"Content-Length: {8 * MIB}", method="PUT") + bytes(8 * MIB))
         for _ in range(3):
-            await silent.send(POST)
-            assert (await silent.response()).status == 408
-            silent = await server.connect()
-        silent.writer.close()
+            async with await server.connect() as silent:
+                await silent.send(POST)
+                assert (await silent.response()).status == 408
         gate.set()
         assert (await big.response()).body == b"%d" % (8 * MIB)
 

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from katana_asgi import StaticRoute
+from tests.amounts import examples
 from tests.applications import respond
 from tests.support import running
 
@@ -81,7 +82,7 @@ async def test_the_answers_do_not_depend_on_the_segments(http):
 
         @given(stream=STREAMS, sizes=CUTS)
         @settings(
-            max_examples=100,
+            max_examples=examples(100),
             deadline=None,
             suppress_health_check=[HealthCheck.function_scoped_fixture],
         )

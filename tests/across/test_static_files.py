@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
 from katana_asgi import StaticFiles, StaticRoute
+from tests.raw_client import RawClient
 from tests.support import Connection, running
 
 
@@ -173,17 +176,114 @@ async def test_requests_with_content_or_an_upgrade_are_not_answered_from_memory(
             assert (await ask(client, b"POST /assets/small.txt")).body == b"application"
 
 
-async def test_files_in_memory_are_in_the_access_log(assets, http, settled, caplog):
+async def test_the_access_log_has_the_bytes_of_each_file(assets, http, settled, caplog):
+    """From memory and by sendfile, whole, in part, not at all, and broken off."""
+    with (assets / "huge.bin").open("wb") as file:
+        file.truncate(64 * 2**20)
     settings = {
         "http": http,
         "static_dir": mounted(assets),
         "access_log": True,
+        "access_log_format": "%(m)s %(s)s %(B)s",
     }
+    large, part = b"GET /assets/large.bin", b"Range: bytes=5-104"
     with caplog.at_level("INFO", "katana_asgi.access"):
         async with running(application, **settings) as server:
             async with await server.connect() as client:
                 for _ in range(2):
                     await ask(client, b"GET /assets/small.txt")
-                await ask(client, b"GET /assets/large.bin", b"Range: bytes=5-104")
-    lines = [record.getMessage() for record in caplog.records if "/assets" in record.getMessage()]
-    assert len(lines) == 3
+                    await ask(client, b"HEAD /assets/small.txt", method="HEAD")
+                    await ask(client, b"GET /assets/small.txt", b"Range: bytes=1-2")
+                    await ask(client, b"GET /assets/small.txt", b"If-None-Match: *")
+                await ask(client, large)
+                await ask(client, large, part)
+                await ask(client, b"HEAD /assets/large.bin", method="HEAD")
+                await ask(client, large, b"Range: bytes=9999999-")
+            async with await RawClient.open(server.host, server.port) as leaving:
+                await leaving.send(b"GET /assets/huge.bin HTTP/1.1\r\nHost: a\r\n\r\n")
+                await leaving.read(100_000)
+    small = ["GET 200 6", "HEAD 200 0", "GET 206 2", "GET 304 0"] * 2
+    lines = [each.getMessage() for each in caplog.records if each.name == "katana_asgi.access"]
+    assert lines[:-1] == [*small, "GET 200 2097152", "GET 206 100", "HEAD 200 0", "GET 416 0"]
+    method, status, sent = lines[-1].split()
+    assert (method, status) == ("GET", "499")
+    assert 0 < int(sent) < 64 * 2**20
+
+
+async def test_field_lines_of_one_name_are_one_list_of_conditions(assets, http, settled):
+    async with running(application, http=http, static_dir=mounted(assets)) as server:
+        async with await server.connect() as client:
+            for name in (b"small.txt", b"large.bin"):
+                line = b"GET /assets/" + name
+                tag = (await ask(client, line)).header(b"etag")
+                several = (b'If-None-Match: "a"', b"If-None-Match: " + tag)
+                assert (await ask(client, line, *several)).status == 304
+                several = (b'If-Match: "a"', b"If-Match: " + tag)
+                assert (await ask(client, line, *several)).status == 200
+                several = (b"Range: bytes=0-0", b"Range: bytes=1-1")
+                assert (await ask(client, line, *several)).status == 200
+
+
+async def test_a_body_and_an_expectation_do_not_disturb_a_file(assets, http, settled):
+    async with running(application, http=http, static_dir=mounted(assets)) as server:
+        async with await server.connect() as client:
+            for name in (b"small.txt", b"large.bin"):
+                size = (assets / name.decode()).stat().st_size
+                line = b"GET /assets/" + name
+                for _ in range(2):
+                    head = line + b" HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+                    await client.send(head)
+                    assert len((await client.response()).body) == size
+                    chunked = b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+                    await client.send(line + b" HTTP/1.1\r\nHost: a\r\n" + chunked)
+                    assert len((await client.response()).body) == size
+            await client.send(
+                b"GET /assets/small.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n"
+                b"Expect: 100-continue\r\n\r\n"
+            )
+            assert (await client.response()).body == b"small\n"
+
+
+@pytest.mark.parametrize("method", [b"POST", b"PUT", b"DELETE", b"OPTIONS"])
+async def test_other_methods_are_the_applications_or_refused(assets, http, method):
+    for fallback, expected in (("application", (200, None)), ("404", (405, b"GET, HEAD"))):
+        mounts = [StaticFiles("/assets", str(assets), fallback=fallback)]
+        async with running(application, http=http, static_dir=mounts) as server:
+            async with await server.connect() as client:
+                answer = await ask(client, method + b" /assets/small.txt", b"Content-Length: 0")
+                assert (answer.status, answer.header(b"allow")) == expected
+
+
+async def test_a_mount_shadows_the_application_and_leaves_it_the_rest(assets, http):
+    (assets / "index.html").write_bytes(b"home")
+    mounts = [StaticFiles("/", str(assets))]
+    async with running(application, http=http, static_dir=mounts) as server:
+        async with await server.connect() as client:
+            for path, body in (
+                (b"/", b"home"),
+                (b"/small.txt", b"small\n"),
+                (b"/x", b"application"),
+            ):
+                assert (await ask(client, b"GET " + path)).body == body
+
+
+async def test_clients_that_do_not_read_cost_no_memory(assets, http):
+    """No more than the kernel holds: nothing of the file is read for them."""
+    with (assets / "huge.bin").open("wb") as file:
+        file.truncate(64 * 2**20)
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(
+            running(application, http=http, static_dir=mounted(assets))
+        )
+        clients = [await RawClient.open(server.host, server.port) for _ in range(20)]
+        before = resident()
+        for client in clients:
+            await stack.enter_async_context(client)
+            await client.send(b"GET /assets/huge.bin HTTP/1.1\r\nHost: a\r\n\r\n")
+            await client.read(100)
+        assert resident() - before < len(clients) * 300_000
+
+
+def resident() -> int:
+    """Bytes of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096

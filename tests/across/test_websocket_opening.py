@@ -550,6 +550,7 @@ async def test_a_client_that_leaves_before_accept_is_told_to_the_application(htt
         assert isinstance(await probe.end(), ClientDisconnected)
         if way == "half_close":
             assert await connection.closed()
+        connection.writer.close()
     assert caplog.records == []
 
 

@@ -132,3 +132,30 @@ async def test_cancel_gives_up_on_an_application_that_stays():
     lifespan.cancel()
     await within(ended.wait())
     await within(lifespan.shutdown())
+
+
+@pytest.mark.parametrize(
+    ("when", "said"), [("startup", True), ("shutdown", True), ("startup", False)]
+)
+async def test_an_exception_that_the_application_has_reported_is_not_reported_again(
+    when, said, caplog
+):
+    """Starlette sends the traceback as the message, and then raises."""
+
+    async def reporting(scope, receive, send):
+        await receive()
+        if when == "shutdown":
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        message = "Traceback: ...\nRuntimeError: no database" if said else "no"
+        await send({"type": f"lifespan.{when}.failed", "message": message})
+        raise RuntimeError("no database")
+
+    lifespan = Lifespan(reporting, "auto")
+    if when == "startup":
+        with pytest.raises(StartupError):
+            await within(lifespan.startup())
+    else:
+        await within(lifespan.startup())
+    await within(lifespan.shutdown())
+    assert any(each.exc_info for each in caplog.records) is not said

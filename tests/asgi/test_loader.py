@@ -132,6 +132,7 @@ def test_a_syntax_error_says_where(place):
     assert isinstance(cause, SyntaxError)
     assert cause.filename == str(place / "broken_module.py")
     assert cause.lineno == 1
+    assert cause.__traceback__ is None  # no frames of the import system
 
 
 def test_an_error_of_a_factory_keeps_its_own_traceback(place):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.http2 import command, exchange, parse, split
+from benchmarks import transfers
+from benchmarks.http2 import Frames, command, exchange, parse, split
 from benchmarks.messages import REQUESTS
 
 SAID = """finished in 1.00s, 42747.00 req/s, 1.22MB/s
@@ -24,6 +25,23 @@ def test_what_h2load_says_is_read() -> None:
     assert parse(text) == (42000, {"errored": 7, "status": 740})
     with pytest.raises(ValueError, match="no result"):
         parse("h2load: error")
+
+
+@pytest.mark.parametrize(("said", "seconds"), [("81.29ms", 0.08129), ("1.05s", 1.05)])
+def test_how_long_a_transfer_took_is_read(said: str, seconds: float) -> None:
+    text = f"finished in {said}, 12.30 req/s, 1.20GB/s\nstatus codes: 1 2xx, 0 3xx\n"
+    assert transfers.parse(text) == pytest.approx(seconds)
+    with pytest.raises(ValueError, match="not answered"):
+        transfers.parse(text.replace("1 2xx", "0 2xx"))
+
+
+def test_only_the_paths_of_a_client_are_new_in_each_request() -> None:
+    client = Frames()
+    requests = [REQUESTS["browsing"].first() for _ in range(2)]
+    first, second = map(client.request, requests)
+    assert [frame[5:9] for frame in (first, second)] == [b"\0\0\0\1", b"\0\0\0\3"]
+    assert len(first) > 250
+    assert len(second) < 100
 
 
 def test_a_request_becomes_a_path_and_fields_that_http2_allows() -> None:

@@ -21,6 +21,7 @@ CASES = (
     "static",
     "static-proxied",
     "logged-combined",
+    "http2",
 )
 
 

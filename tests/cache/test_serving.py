@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from katana_asgi.errors import LocalProtocolError
 from tests.cache.conftest import Site
 
 MODIFIED = -1_000_000
@@ -208,6 +209,18 @@ async def test_a_304_for_the_cache_is_one_for_a_client_that_has_it(site: Site) -
     assert (await site.get()).body == b"call 1"
 
 
+async def test_a_304_with_fields_that_no_server_would_send_confirms_nothing(site: Site) -> None:
+    site.origin.respond("max-age=60", ETag='"1"')
+    site.origin.respond("max-age=60", status=304, X="a\r\nset-cookie: evil=1")
+    site.origin.respond("max-age=60")
+    await site.get()
+    site.clocks.advance(61)
+    with pytest.raises(LocalProtocolError):
+        await site.get()
+    answer = await site.get()
+    assert (answer.body, answer["x"]) == (b"call 3", None)
+
+
 async def test_a_304_that_forbids_storing_answers_once(site: Site) -> None:
     site.origin.respond("max-age=60", ETag='"1"')
     site.origin.respond("no-store", status=304)
@@ -265,6 +278,23 @@ async def test_stale_while_revalidate_answers_at_once_and_refreshes_once(site: S
     answer = await site.get()
     assert (answer.body, answer.age) == (b"call 2", 0)
     assert site.cache.counts.refreshed == 1
+
+
+@pytest.mark.parametrize("validators", [{}, {"ETag": '"1"'}])
+async def test_a_refresh_asks_for_the_whole_whatever_its_request_asked_for(
+    site: Site, validators: Any
+) -> None:
+    """Else one request for a part would put an end to what is stored."""
+    site.origin.respond("max-age=60, stale-while-revalidate=30", b"0123456789", **validators)
+    await site.get()
+    site.clocks.advance(61)
+    fields = {"range": "bytes=0-1", "if_range": '"1"', "if_none_match": '"2"'}
+    assert (await site.get(method="HEAD", **fields)).status == 200
+    await site.in_background()
+    call = site.origin.calls[1]
+    assert not call.keys() & {b"range", b"if-range"}
+    assert call.get(b"if-none-match") == (b'"1"' if validators else None)
+    assert (await site.get()).age == 0
 
 
 async def test_after_the_window_the_client_waits(site: Site) -> None:

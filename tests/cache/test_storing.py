@@ -214,6 +214,24 @@ async def test_what_was_stored_for_strangers_is_not_for_those_known(site: Site, 
         {"x_original_url": "/admin"},
         {"x_rewrite_url": "/admin"},
         {"x_http_method_override": "DELETE"},
+        {"x_http_method": "DELETE"},
+        {"x_method_override": "DELETE"},
+        {"x_original_uri": "/admin"},
+        {"x_original_host": "evil.example"},
+        {"x_host": "evil.example"},
+        {"x_script_name": "/evil"},
+        {"x_forwarded_path": "/admin"},
+        {"x_forwarded_uri": "/admin"},
+        {"x_forwarded_port": "8080"},
+        {"x_forwarded_ssl": "on"},
+        {"front_end_https": "on"},
+        {"x_url_scheme": "https"},
+        {"forwarded": "for=1.2.3.4;proto=https"},
+        {"forwarded": "host=example.org.evil"},
+        {"forwarded": 'host="evil-example.org"'},
+        {"forwarded": "host=example.org, host=evil.example"},
+        {"forwarded": ["host=example.org", "Host=evil.example"]},
+        {"x_forwarded_host": ["example.org", "evil.example"]},
     ],
 )
 async def test_a_field_outside_the_key_stores_nothing(site: Site, fields: dict[str, str]) -> None:
@@ -246,11 +264,42 @@ async def test_a_proxys_fields_that_say_what_the_key_says_do_no_harm(site: Site)
     fields = {
         "x_forwarded_host": "Example.ORG",
         "x_forwarded_proto": "http",
-        "forwarded": "for=1.2.3.4;host=example.org;proto=http",
+        "x_forwarded_port": "80",
+        "x_forwarded_ssl": "off",
+        "x_forwarded_for": "1.2.3.4",
+        "x_real_ip": "1.2.3.4",
+        "forwarded": 'for="[::1]:1";Host="example.org";proto=HTTP, for=1.2.3.4',
     }
     for _ in range(2):
         await site.get(**fields)
     assert site.calls == 1
+
+
+@pytest.mark.parametrize("port", ["443", "8443"])
+async def test_a_port_that_a_proxy_names_is_that_of_the_key(site: Site, port: str) -> None:
+    site.origin.respond("public, max-age=60")
+    host = "example.org" if port == "443" else "example.org:8443"
+    fields = {"host": host, "x_forwarded_port": port, "x_forwarded_ssl": "on"}
+    for _ in range(2):
+        await site.ask({**site.scope(**fields), "scheme": "https"})
+    assert site.calls == 1
+
+
+async def test_a_stream_of_events_is_never_stored_nor_waited_for(site: Site) -> None:
+    """It may have no end, and what is old in it is of no use."""
+    site.origin.respond("public, max-age=60", Content_Type="Text/Event-Stream; charset=utf-8")
+    for _ in range(2):
+        await site.get()
+    assert site.calls == 2
+    assert site.cache.store.passes(b"http://example.org/")
+
+
+@pytest.mark.parametrize("path", ["/account/x.css", "/account;.js", "/account%2f..%2fx.png"])
+async def test_a_name_that_looks_like_a_file_makes_nothing_public(site: Site, path: str) -> None:
+    """Web cache deception: the address is the attacker's, the page is the victim's."""
+    site.origin.respond("max-age=60")
+    await site.get(path, cookie="victim")
+    assert (await site.get(path)).body == b"call 2"
 
 
 # Keys
@@ -312,6 +361,42 @@ async def test_variants(site: Site, vary: str, first: Any, second: Any, same: bo
     await site.get(**first)
     await site.get(**second)
     assert site.calls == (1 if same else 2)
+
+
+@pytest.mark.parametrize(
+    ("coding", "one", "other", "same"),
+    [
+        ("gzip", "gzip, deflate, br", "br,gzip;q=1.0 , DEFLATE", True),
+        ("gzip", "gzip", "x-gzip, unheard-of, junk;;", True),
+        ("gzip", "gzip;q=0.5", "gzip;q=0.3", True),
+        (None, "identity", "", True),
+        (None, "identity", "gzip;q=0", True),
+        ("gzip", "gzip, br", "gzip", False),
+        ("gzip", "gzip, br;q=0.5", "gzip;q=0.5, br", False),
+        ("gzip", "gzip;q=0.5, identity", "gzip;q=0", False),  # it was sent what it likes less
+        ("gzip", "gzip", "identity", False),
+        ("unheard-of", "unheard-of", "identity", False),
+        (None, "gzip", None, False),
+    ],
+)
+async def test_accept_encoding_is_compared_by_what_it_accepts(
+    site: Site, coding: str | None, one: str, other: str | None, same: bool
+) -> None:
+    """However a client spells it, and whatever it invents: else each spelling is a variant."""
+    fields = {} if coding is None else {"Content_Encoding": coding}
+    site.origin.respond("max-age=60", Vary="accept-encoding", **fields)
+    await site.get(accept_encoding=one)
+    await site.get(**({} if other is None else {"accept_encoding": other}))
+    assert site.calls == (1 if same else 2)
+    await site.get(accept_encoding=one)
+    assert site.calls == (1 if same else 2)
+
+
+async def test_invented_codings_drive_out_no_variant(site: Site) -> None:
+    site.origin.respond("max-age=60", Vary="accept-encoding", Content_Encoding="gzip")
+    for number in range(100):
+        await site.get(accept_encoding=f"gzip, x-{number}")
+    assert (site.calls, len(site.cache.store)) == (1, 1)
 
 
 async def test_a_seventeenth_variant_drives_out_the_oldest(site: Site) -> None:
@@ -410,6 +495,14 @@ async def test_fields_of_one_request_or_connection_are_not_stored(site: Site) ->
     assert {name for name, _ in second.pairs} == {
         b"age", b"cache-control", b"content-length", b"content-type", b"date", b"x-test"
     }  # fmt: skip
+
+
+async def test_fields_are_stored_as_a_server_sends_them(site: Site) -> None:
+    """Values without space around them, and one Content-Length."""
+    site.origin.respond("max-age=60", b"abcd", Content_Length=["4", " 4"], X_A=" \ta\t ")
+    await site.get()
+    answer = await site.get()
+    assert (answer["content-length"], answer["x-a"], answer.age) == (b"4", b"a", 0)
 
 
 async def test_a_websocket_and_a_lifespan_pass(site: Site) -> None:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from katana_asgi import codec
 from katana_asgi.codec import masking, nodes
 from katana_asgi.codec.masking import STRIDED_FROM
+from tests.amounts import examples
 from tests.codec.twins import NATIVE, native_only
 
-USUAL = settings(max_examples=800, deadline=None, suppress_health_check=list(HealthCheck))
+USUAL = settings(max_examples=examples(800), deadline=None, suppress_health_check=list(HealthCheck))
 
 ADDRESSES = st.ip_addresses().map(str) | st.ip_addresses(v=6).map(lambda a: a.exploded.upper())
 GROUPS = st.lists(
@@ -150,7 +151,7 @@ def test_every_byte_meets_its_byte_of_the_key(way, size):
     assert way(content, b"\x01\x80\xff\x37") == xor(content, b"\x01\x80\xff\x37")
 
 
-@settings(USUAL, max_examples=200)
+@settings(USUAL, max_examples=examples(200))
 @given(CONTENTS, KEYS)
 def test_both_ways_agree_and_undo_themselves(content, key):
     masked = masking.mask(content, key)

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from katana_asgi import codec
 from katana_asgi.codec import DATE, SERVER, fields
 from katana_asgi.errors import LocalProtocolError
+from tests.amounts import examples
 from tests.codec.twins import NATIVE, native_only, outcome
 
-USUAL = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+USUAL = settings(max_examples=examples(400), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def told(checked):

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from katana_asgi import codec
 from katana_asgi.codec import CHUNKED, EXPECT_CONTINUE, KEEP_ALIVE, TRAILERS, UPGRADE
 from katana_asgi.errors import RemoteProtocolError
+from tests.amounts import examples
 from tests.codec.twins import NATIVE, attributes, head_of, native_only, outcome, scans
 from tests.wire.corpus import CASES
 
 LIMITS = (1000, 8000, 64)
 
-USUAL = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+USUAL = settings(max_examples=examples(400), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def scan(head: bytes, limits: tuple[int, int, int] = LIMITS):
@@ -182,7 +183,7 @@ def odd_heads(draw: st.DrawFn) -> bytes:
     return head_of(head)
 
 
-@settings(USUAL, max_examples=1500)
+@settings(USUAL, max_examples=examples(1500))
 @given(odd_heads(), st.sampled_from([LIMITS, (20, 100, 3), (0, 0, 0), (10**6, 10**6, 1000)]))
 @example(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", (14, 13, 1))
 @example(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", (13, 13, 1))
@@ -192,7 +193,7 @@ def test_odd_heads_are_the_same_to_all(head, limits):
     scan(head, limits)
 
 
-@settings(USUAL, max_examples=300)
+@settings(USUAL, max_examples=examples(300))
 @given(st.binary(max_size=60))
 def test_any_bytes_are_the_same_to_all(data):
     scan(head_of(data))

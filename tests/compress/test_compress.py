@@ -14,6 +14,7 @@ import zstandard
 from katana_asgi.compress.eligible import type_filter
 from katana_asgi.compress.encoders import available_codings, new_encoder
 from katana_asgi.compress.wrapper import compressed
+from katana_asgi.errors import LocalProtocolError
 from tests.support import within
 
 if TYPE_CHECKING:
@@ -194,6 +195,18 @@ async def test_content_of_known_length_is_not_flushed_piece_by_piece() -> None:
     assert len(content(got)) < 250
     assert len(got) < 10
     assert b"content-length" not in head(got)
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+@pytest.mark.parametrize("off", [-1, 1])
+async def test_content_of_another_length_than_announced_is_an_error_as_without(
+    pieces: int, off: int
+) -> None:
+    """Coded anew, it would look complete."""
+    length = (b"content-length", b"%d" % (len(TEXT) * pieces + off))
+    messages = [body(TEXT, True) for _ in range(pieces - 1)]
+    with pytest.raises(LocalProtocolError, match="content-length"):
+        await sent([start(HTML, length), *messages, body(TEXT)], scope())
 
 
 async def test_large_content_does_not_block_the_loop() -> None:

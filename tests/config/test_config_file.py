@@ -125,7 +125,10 @@ def test_each_kind_is_read_from_a_file(place: Path, line: str, name: str, value:
     [
         ("port = '80'", "key port: '80' is not allowed; use an integer from 0 to 65535"),
         ("date-header = 'off'", "key date-header: 'off' is not allowed; use true or false"),
-        ("loop = ['uvloop']", "key loop: ['uvloop'] is not allowed; use auto, uvloop or asyncio"),
+        (
+            "loop = ['uvloop']",
+            "key loop: ['uvloop'] is not allowed; use auto, uvloop, asyncio or MODULE:FACTORY",
+        ),
         ("header = 'A: b'", "key header: 'A: b' is not allowed; use an array or a table of NAME"),
         ("header = ['A']", "key header: 'A' is not allowed; use NAME:VALUE"),
         ("header = [1]", "key header: 1 is not allowed; use NAME:VALUE"),

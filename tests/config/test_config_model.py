@@ -62,13 +62,33 @@ def test_an_application_is_a_callable_or_a_reference(app: Any) -> None:
         ("src/main.py", "src.main:app"),
         ("./main:application", "main:application"),
         ("main:", "main:app"),
+        ("mysite.wsgi", "mysite.wsgi:application"),
+        ("mysite/asgi.py", "mysite.asgi:application"),
+        ("main:create_app()", "main:create_app --factory"),
+        ("main:create_app('prod')", "main:create_app --factory"),
+        ("main.app", "main:app or main.app:app"),
     ],
 )
 def test_another_form_of_application_is_answered_with_the_right_one(app: str, example: str) -> None:
     assert refusal(app=app) == f"setting app: {app!r} is not allowed; did you mean {example}?"
 
 
-@pytest.mark.parametrize("app", [":app", "main:app:more", "main:get()", "main app:app"])
+@pytest.mark.parametrize(
+    ("host", "use"),
+    [
+        ("0.0.0.0:80", "host 0.0.0.0 and port 80, or bind 0.0.0.0:80"),
+        ("localhost:8000", "host localhost and port 8000, or bind localhost:8000"),
+        ("http://a", "an address or a host name, such as 0.0.0.0, ::1 or localhost"),
+        ("[::1]", "an address or a host name, such as 0.0.0.0, ::1 or localhost"),
+    ],
+)
+def test_a_host_is_an_address_or_a_name(host: str, use: str) -> None:
+    assert refusal(host=host) == f"setting host: {host!r} is not allowed; use {use}"
+    for fine in ("", "::", "::1", "fe80::1%lo", "localhost", "1.2.3.4"):
+        assert Config(app="a:b", host=fine).host == fine
+
+
+@pytest.mark.parametrize("app", [":app", "main:app:more", "main app:app"])
 def test_an_application_that_cannot_be_guessed_is_answered_with_the_form(app: str) -> None:
     assert refusal(app=app) == (
         f"setting app: {app!r} is not allowed; use MODULE:ATTRIBUTE, such as main:app"
@@ -82,18 +102,17 @@ def test_an_application_that_cannot_be_guessed_is_answered_with_the_form(app: st
         ({"app": None}, "None", "an ASGI application or its name, MODULE:ATTRIBUTE"),
         ({"port": 65536}, "65536", "an integer from 0 to 65535"),
         ({"port": 80.0}, "80.0", "an integer from 0 to 65535"),
-        ({"workers": 0}, "0", "an integer from 1 to 1024"),
-        ({"workers": True}, "True", "an integer from 1 to 1024"),
+        ({"workers": 0}, "0", "an integer from 1 to 1024, or auto"),
+        ({"workers": True}, "True", "an integer from 1 to 1024, or auto"),
         ({"fd": 2**31}, "2147483648", "an integer from 0 to 2147483647"),
         ({"fd": 10**9999}, "the number", "an integer from 0 to 2147483647"),
-        ({"loop": "trio"}, "'trio'", "auto, uvloop or asyncio"),
+        ({"loop": "trio"}, "'trio'", "auto, uvloop, asyncio or MODULE:FACTORY"),
         ({"access_log": 2}, "2", "true or false"),
         ({"use_colors": "maybe"}, "'maybe'", "1, true, yes or on, 0, false, no or off"),
         ({"root_path": "?"}, "'?'", "a path that starts with a slash, such as /api"),
         ({"root_path": "/a?b"}, "'/a?b'", "a path that starts with a slash, such as /api"),
         ({"host": "a\nb"}, r"'a\nb'", "one line of text"),
         ({"host": b"::"}, "b'::'", "one line of text"),
-        ({"uds": ""}, "''", "a path"),
         ({"uds": "a\0b"}, r"'a\x00b'", "a path"),
         ({"uds": 3}, "3", "a path"),
         (
@@ -322,4 +341,4 @@ def test_every_setting_has_a_meaning_and_a_spelling_of_its_own() -> None:
     assert len(set(flags)) == len(flags)
     for setting in SETTINGS.values():
         assert setting.help.endswith(".")
-        assert (setting.kind == "choice") == bool(setting.choices)
+        assert (setting.kind in ("choice", "loop")) == bool(setting.choices)

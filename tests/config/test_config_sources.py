@@ -109,8 +109,8 @@ def test_an_empty_variable_counts_as_not_set(name: str, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("name", "text", "complaint"),
     [
-        ("workers", "many", "'many' is not allowed; use an integer from 1 to 1024"),
-        ("workers", "²", "'²' is not allowed; use an integer from 1 to 1024"),
+        ("workers", "many", "'many' is not allowed; use an integer from 1 to 1024, or auto"),
+        ("workers", "²", "'²' is not allowed; use an integer from 1 to 1024, or auto"),
         (
             "date_header",
             "maybe",
@@ -148,7 +148,7 @@ def test_a_bad_value_is_named_with_its_place(
 def test_a_bad_foreign_variable_is_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEB_CONCURRENCY", "0")
     assert refusal() == (
-        "variable WEB_CONCURRENCY: 0 is not allowed; use an integer from 1 to 1024"
+        "variable WEB_CONCURRENCY: 0 is not allowed; use an integer from 1 to 1024, or auto"
     )
 
 

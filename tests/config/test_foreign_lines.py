@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +17,7 @@ from katana_asgi.config.sources import load
 from katana_asgi.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -44,6 +48,16 @@ def line_for(*words: str) -> str:
             "--limit-max-requests-jitter 50 --access-log-file -",
         ),
         ("main:app -w4 -b:80", "katana-asgi main:app --workers 4 --bind :80"),
+        (
+            "main:app -b :80 --access-logfile - --log-level warning",
+            "katana-asgi main:app --bind :80 --access-log-file - --log-level warning "
+            "--access-log-format combined",
+        ),
+        ("main:app -b tcp://0.0.0.0:80", "katana-asgi main:app --bind 0.0.0.0:80"),
+        ("main:app --proxy-protocol v2", "katana-asgi main:app --proxy-protocol"),
+        ("main:app --proxy-protocol off -w 2", "katana-asgi main:app --workers 2"),
+        ("main:app -b :1 --umask 18", "katana-asgi main:app --bind :1 --umask 022"),
+        ("main:app -b :1 --umask 027", "katana-asgi main:app --bind :1 --umask 027"),
         ("main:app -b 0.0.0.0", "katana-asgi main:app --bind 0.0.0.0:8000"),
         (
             "mysite.wsgi -b unix:/tmp/x.sock -e A=b --log-file my.log",
@@ -63,6 +77,10 @@ def line_for(*words: str) -> str:
             "katana-asgi main:app --lifespan off --max-worker-memory 300MiB --ws none",
         ),
         (
+            "--interface asgi main:app --workers 4 --http 1 --loop rloop",
+            "katana-asgi main:app --workers 4 --loop auto",
+        ),
+        (
             "main:app --host ::1 --http1-header-read-timeout 500",
             "katana-asgi main:app --host ::1 --timeout-header 500ms",
         ),
@@ -73,6 +91,9 @@ def test_a_line_of_another_server_is_rewritten_whole(given: str, expected: str) 
 
 
 def test_all_options_that_are_not_ours_are_named_at_once_with_what_became_of_them() -> None:
+    assert answer("main:make(1)", "-b", ":80")[-1] == (
+        "  make(1): a factory is called without arguments here"
+    )
     lines = answer("main:app", "-k", "uvicorn.workers.UvicornWorker", "--threads", "8", "--foo")
     assert lines[0].startswith("-k, --threads are options of gunicorn; ")
     assert lines[-3:] == [
@@ -94,6 +115,59 @@ def test_a_configuration_file_of_gunicorn_is_read_and_not_run(place: Path) -> No
     )
     assert "  workers in conf.py: computed there, so set it here" in lines
     assert answer("main:app", "--config", "conf.py")[0].startswith("--config is an option of")
+
+
+CONF = """
+import multiprocessing
+cores = 4
+host: str = "0.0.0.0"
+workers: int = 3
+bind = f"{host}:80"
+worker_class = "uvicorn.workers.UvicornWorker"
+threads = keepalive = 5
+accesslog = errorlog = "-"
+timeout = 1 << 7
+secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
+def post_worker_init(worker): ...
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["-c", "gunicorn.conf.py"], ["--config=gunicorn.conf.py"], ["-c", "python:gunicorn.conf"], []],
+    ids=["path", "equals", "module", "usual"],
+)
+def test_a_configuration_file_is_read_as_gunicorn_reads_it(words, place: Path) -> None:
+    (place / "gunicorn.conf.py").write_text(CONF)
+    (place / "gunicorn").mkdir()
+    (place / "gunicorn" / "conf.py").write_text(CONF)
+    lines = answer("main:app", "-w", "2", "--threads", "8", *words)
+    assert lines[2].strip() == (
+        "katana-asgi main:app --workers 2 --timeout-keep-alive 5 --access-log-file -"
+    )
+    notes = "\n".join(lines[4:])
+    assert "post_worker_init: not called; use the application's lifespan" in notes
+    assert "computed there, so set it here" in notes
+    assert "cores" not in notes
+    assert "host" not in notes
+
+
+def test_a_flag_takes_precedence_over_a_configuration_file(place: Path) -> None:
+    (place / "gunicorn.conf.py").write_text("bind = '0.0.0.0:80'\nworkers = 8\n")
+    line = line_for("main:app", "-b", ":81")
+    assert line == "katana-asgi main:app --bind :81 --workers 8"
+
+
+def test_a_value_that_is_not_ours_is_left_out_with_the_reason() -> None:
+    lines = answer("main:app", "-b", ":80", "--max-requests", "many")
+    assert lines[2].strip() == "katana-asgi main:app --bind :80"
+    assert lines[-1].startswith("  --max-requests many: left out: ")
+    lines = answer("main:app", "--interface", "rsgi")
+    assert lines[2:] == [
+        "    katana-asgi main:app",
+        "",
+        "  --interface rsgi: left out: RSGI is not available",
+    ]
 
 
 def test_a_configuration_file_of_hypercorn_is_read(place: Path) -> None:
@@ -124,6 +198,41 @@ def test_options_of_no_server_are_named_at_once(words: list[str], complaint: str
     assert str(caught.value) == complaint
 
 
+def options_of_gunicorn() -> set[str]:
+    parser = pytest.importorskip("gunicorn.config").Config().parser()
+    return {name for action in parser._actions for name in action.option_strings}
+
+
+def options_of_hypercorn() -> set[str]:
+    command = [sys.executable, "-m", "hypercorn", "--help"]
+    text = subprocess.run(command, capture_output=True, text=True, timeout=30).stdout
+    return set(re.findall(r"(?<!\S)--?[a-z][\w-]*", text))
+
+
+def options_of_granian() -> set[str]:
+    command = pytest.importorskip("granian.cli").cli
+    names = {name for param in command.params for name in (*param.opts, *param.secondary_opts)}
+    return {name for name in names if name.startswith("-")}
+
+
+@pytest.mark.parametrize(
+    ("server", "options"),
+    [
+        ("gunicorn", options_of_gunicorn),
+        ("hypercorn", options_of_hypercorn),
+        ("granian", options_of_granian),
+    ],
+)
+def test_every_option_of_another_server_is_known(
+    server: str, options: Callable[[], set[str]]
+) -> None:
+    pytest.importorskip(server)
+    table = {name for option in SERVERS[server] for name in option.names}
+    ours = {name for param in serve_command({}).params for name in param.opts}
+    # -v is their --version; the file of -c is read as a whole.
+    assert options() - table - ours <= {"-c", "-v", "-h", "--help"}
+
+
 @pytest.mark.parametrize("server", SERVERS)
 def test_what_an_option_becomes_is_an_option_of_ours(server: str) -> None:
     known = {
@@ -133,7 +242,7 @@ def test_what_an_option_becomes_is_an_option_of_ours(server: str) -> None:
         words = option.words("5")
         if words and words[0] != "2>>" and not words[0].startswith("NAME"):
             assert words[0] in known, option
-        assert words or option.note, option
+        assert words or option.note or option.convert, option
 
 
 def test_a_rewritten_line_is_one_that_starts(place: Path) -> None:

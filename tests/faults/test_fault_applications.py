@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.amounts import examples
 from tests.applications import get, raised_by, respond, start
 from tests.faults.leftovers import everything_gone, leftovers
 from tests.support import Connection, running, within
@@ -243,7 +244,7 @@ MESSAGES = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     messages=st.lists(MESSAGES, max_size=6), lets_out=st.booleans(), method=st.sampled_from("GH")
 )

@@ -114,7 +114,8 @@ def test_only_regular_files_are_sent_and_nothing_hangs(
     if kind == "fifo":
         os.mkfifo(root / "special")
     elif kind == "socket":
-        socket.socket(socket.AF_UNIX).bind("special")
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind("special")
     elif kind == "directory":
         (root / "special").mkdir()
         path = "/special/"

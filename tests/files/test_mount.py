@@ -5,15 +5,13 @@ from __future__ import annotations
 import email
 import errno
 import os
+import tempfile
 from email.policy import HTTP
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.files.conftest import MODIFIED, FaultyDisk, Site, write
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DATE = "Sun, 09 Sep 2001 01:46:40 GMT"
 LATER = "Sun, 09 Sep 2001 01:46:41 GMT"
@@ -597,10 +595,41 @@ def test_a_file_that_shrinks_while_it_is_read_is_left_to_its_descriptor(root: Pa
     response.close()
 
 
+def test_where_the_page_cache_cannot_be_asked_a_small_file_is_in_memory_too(root: Path) -> None:
+    """Overlay file systems, so all images of containers, and tmpfs."""
+
+    class Overlay(FaultyDisk):
+        def read_now(self, opened: int, size: int, offset: int) -> bytes | None:
+            return None
+
+        def is_cold(self, opened: int, offset: int) -> bool:
+            return False
+
+    site = Site(root, Overlay())
+    first = site.ask("/style.css")
+    assert first is not None
+    assert first.content == CSS
+    assert site.ask("/style.css") is first
+
+
+def test_a_file_on_tmpfs_is_kept_in_memory() -> None:
+    if not os.access("/dev/shm", os.W_OK):
+        pytest.skip("needs /dev/shm")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
+        write(Path(place, "style.css"), CSS)
+        site = Site(Path(place))
+        first = site.ask("/style.css")
+        assert first is not None
+        assert site.ask("/style.css") is first
+
+
 def test_a_cold_file_is_left_to_its_descriptor(root: Path) -> None:
     class Cold(FaultyDisk):
         def read_now(self, opened: int, size: int, offset: int) -> bytes | None:
             return None
+
+        def is_cold(self, opened: int, offset: int) -> bool:
+            return True
 
     answer = Site(root, Cold()).get("/style.css")
     assert answer.from_file

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import socket
+import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -350,6 +351,111 @@ def test_a_disk_that_fails_in_the_middle_is_an_error_and_hangs_nothing(run, tmp_
                 await send_in_chunks(reader, FileRange(opened(path), 0, MIB), server.send)
             await reading
         reader.close()
+
+    run(check())
+
+
+class SlowDisk(Disk):
+    """Nothing is in the page cache, and a read waits for its gate."""
+
+    def __init__(self, error: int = 0) -> None:
+        super().__init__()
+        self.error = error
+        self.gate = threading.Event()
+        self.asked = threading.Event()
+        self.read_from: list[int] = []
+
+    def is_cold(self, opened: int, offset: int) -> bool:
+        return True
+
+    def read(self, opened: int, size: int, offset: int) -> bytes:
+        self.asked.set()
+        assert self.gate.wait(10)
+        if self.error:
+            raise OSError(self.error, os.strerror(self.error))
+        self.read_from.append(offset)
+        return super().read(opened, size, offset)
+
+
+def test_sendfile_of_a_cold_file_waits_for_a_thread_and_not_on_the_loop(run, tmp_path) -> None:
+    size = 5 * MIB + 3
+    path, content = some_file(tmp_path, size)
+
+    async def check() -> None:
+        disk = SlowDisk()
+        reader = RangeReader(disk)
+        async with pair() as (server, client):
+            reading = asyncio.create_task(received(client, size - 1))
+            part = FileRange(opened(path), 1, size - 1)
+            running = asyncio.create_task(Sending(server.transport, part, None, reader).run())
+            while not disk.asked.is_set():
+                await asyncio.sleep(0.001)  # the loop goes on
+            disk.gate.set()
+            await running
+            assert await reading == content[1:]
+        assert disk.read_from[0] == 1
+        assert max(disk.read_from) < size
+        reader.close()
+
+    run(check())
+
+
+@pytest.mark.parametrize("end", ["disk", "client", "cancelled"])
+def test_what_waits_for_a_slow_disk_ends_with_the_disk_the_client_or_its_task(
+    run, tmp_path, end: str
+) -> None:
+    path, _ = some_file(tmp_path, MIB)
+
+    async def check() -> None:
+        disk = SlowDisk(error=5 if end == "disk" else 0)
+        reader = RangeReader(disk)
+        async with pair() as (server, _):
+            file = opened(path)
+            sending = Sending(server.transport, FileRange(file, 0, MIB), None, reader)
+            running = asyncio.create_task(sending.run())
+            while not disk.asked.is_set():
+                await asyncio.sleep(0.001)
+            if end == "client":
+                sending.cancel(ClientDisconnected("the client has disconnected"))
+            if end == "cancelled":
+                running.cancel()
+            disk.gate.set()
+            with pytest.raises((OSError, asyncio.CancelledError)):
+                await running
+            file.close()
+        reader.close()
+        links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+        assert str(path) not in [os.path.realpath(link) for link in links]
+
+    run(check())
+
+
+def test_more_waits_in_the_socket_of_a_client_that_reads_and_no_more_afterwards(
+    run, tmp_path
+) -> None:
+    path, content = some_file(tmp_path, 24 * MIB)
+    option = (socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
+
+    async def check() -> None:
+        async with pair() as (server, client):
+            sock = server.transport.get_extra_info("socket")
+            own = socket.socket(fileno=os.dup(sock.fileno()))
+            own.setsockopt(*option, 65536)
+            part = FileRange(opened(path), 0, 24 * MIB)
+            sending = Sending(server.transport, part)
+            running = asyncio.create_task(sending.run())
+            await until_it_stalls(sending)
+            if sending.sent < MIB:  # a client that has read nothing
+                assert own.getsockopt(*option) == 65536
+            reading = asyncio.create_task(received(client, 24 * MIB))
+            raised = 0
+            while not running.done():
+                raised = max(raised, own.getsockopt(*option))
+                await asyncio.sleep(0)
+            assert raised == 2 * MIB
+            assert await reading == content
+            assert own.getsockopt(*option) == 65536
+            own.close()
 
     run(check())
 

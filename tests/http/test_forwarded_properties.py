@@ -19,6 +19,7 @@ from katana_asgi.http.forwarded import (
     TrustedProxies,
     resolve,
 )
+from tests.amounts import examples
 
 TRUSTED = TrustedProxies(["10.0.0.0/8", "::1"], ["all"])
 PROXY = ("10.0.0.1", 5000)
@@ -154,7 +155,7 @@ def port_number(text: str | None) -> int | None:
     return number if number <= 65535 else None
 
 
-@settings(max_examples=1000)
+@settings(max_examples=examples(1000))
 @given(NODES, PORTS, st.booleans())
 def test_a_node_is_parsed_as_ipaddress_parses_addresses(
     address: str, port: str | None, brackets: bool

@@ -17,6 +17,7 @@ from katana_asgi.http1.content import (
     ChunkedContent,
     CountedContent,
 )
+from tests.amounts import examples
 
 
 def decoded(pieces: list[bytes], length: int | None = None) -> tuple[bytes, bytes | None]:
@@ -98,21 +99,21 @@ def test_counted_content_knows_what_is_to_come():
 
 
 @given(chunked=_chunked(), sizes=CUTS, rest=st.binary(max_size=10))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_chunked_content_comes_out_whole_and_ends_where_it_ends(chunked, sizes, rest):
     content, wire = chunked
     assert decoded(cut(wire + rest, sizes)) == (content, rest)
 
 
 @given(chunked=_chunked(), sizes=CUTS, rest=st.binary(max_size=10))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_h11_reads_the_same(chunked, sizes, rest):
     _, wire = chunked
     assert read_by_h11(wire + rest) == decoded(cut(wire + rest, sizes))
 
 
 @given(chunked=_chunked(), sizes=CUTS, data=st.data())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 def test_what_is_accepted_of_spoilt_chunks_means_the_same_to_h11(chunked, sizes, data):
     """We may refuse more, never read the same bytes otherwise."""
     _, wire = chunked

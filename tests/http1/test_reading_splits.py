@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from reads import BACK_ENDS, heard, reader_settings
 from request_streams import CUTS, STREAMS, cut
 
+from tests.amounts import examples
+
 WIDE = {name: reader_settings(name, line=10**6, size=10**6, count=10**6) for name in BACK_ENDS}
 NARROW = {name: reader_settings(name, line=60, size=100, count=3) for name in BACK_ENDS}
 
@@ -27,7 +29,7 @@ def whole(said: list[Any]) -> list[Any]:
 @given(stream=STREAMS, sizes=CUTS)
 @example(stream=b"GET / HTTP/9.9\r\nX: a\rb\r\n\r\n", sizes=[23])
 @example(stream=b"G(T / HTTP/1.1\r\n\r\n", sizes=[3])
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_the_cuts_do_not_matter(back_end: str, stream: bytes, sizes: list[int] | None) -> None:
     in_one = heard([stream], WIDE[back_end])
     assert whole(heard(cut(stream, sizes), WIDE[back_end])) == whole(in_one)
@@ -35,7 +37,7 @@ def test_the_cuts_do_not_matter(back_end: str, stream: bytes, sizes: list[int] |
 
 @pytest.mark.parametrize("back_end", BACK_ENDS)
 @given(stream=STREAMS, sizes=CUTS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_the_cuts_do_not_matter_to_the_limits(
     back_end: str, stream: bytes, sizes: list[int] | None
 ) -> None:
@@ -51,7 +53,7 @@ def status_or_more(said: Any) -> Any:
 
 
 @given(stream=STREAMS, sizes=CUTS)
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=examples(800), deadline=None)
 def test_the_back_ends_agree(stream: bytes, sizes: list[int] | None) -> None:
     pieces = cut(stream, sizes)
     first, *others = (heard(pieces, WIDE[back_end]) for back_end in BACK_ENDS)
@@ -59,7 +61,7 @@ def test_the_back_ends_agree(stream: bytes, sizes: list[int] | None) -> None:
 
 
 @given(stream=st.binary(max_size=60), sizes=CUTS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_the_back_ends_agree_on_nonsense(stream: bytes, sizes: list[int] | None) -> None:
     pieces = cut(stream, sizes)
     first, *others = (heard(pieces, WIDE[back_end]) for back_end in BACK_ENDS)

@@ -36,6 +36,7 @@ from katana_asgi.http1.states import (
     TRANSITIONS,
 )
 from katana_asgi.worker import switchboard
+from tests.amounts import examples
 from tests.memory import InMemory, MemoryTransport, turns
 from tests.websocket_peer import upgrade
 from tests.wire.answers import read_answers
@@ -383,7 +384,7 @@ def test_whatever_happens_when_the_table_and_the_promises_hold(machine):
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=300,
+            max_examples=examples(300),
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=list(HealthCheck),

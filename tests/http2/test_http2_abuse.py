@@ -52,6 +52,8 @@ FLOODS = {
     "empty DATA": frame(DATA, 0, 1, b""),
     "tiny DATA that is not read": frame(DATA, 0, 1, b"x"),
     "padding": frame(DATA, 8, 1, b"\x05" + bytes(5)),
+    "empty DATA on a stream that was reset": frame(DATA, 0, 3, b""),
+    "trailers on a stream that was reset": headers(3, []),
 }
 
 
@@ -64,6 +66,8 @@ def test_a_flood_ends_the_connection_and_leaves_nothing_behind(name):
     elif name == "GOAWAY":
         peer.send(headers(1, HOLD))
         sent = frame(GOAWAY, 0, 0, bytes(8))
+    if "reset" in name:
+        peer.send(headers(3, HOLD_POST, end=False) + frame(WINDOW_UPDATE, 0, 3, u32(0)))
     for _ in range(100):
         peer.send(sent * 100)
         if peer.transport.ended:
@@ -92,6 +96,36 @@ def test_a_flood_that_does_not_read_answers_is_not_read_on():
     assert peer.connection.sender._size < 70_000
     peer.connection.resume_writing()
     assert peer.transport.reading
+
+
+def test_many_requests_in_one_read_leave_turns_of_the_loop_to_others():
+    peer = Peer()
+    read = b"".join([headers(number) for number in numbers(100)])
+    peer.connection.data_received(read + frame(PING, 0, 0, bytes(8))[:9])
+    assert 20 < len(peer.calls) < 50
+    assert not peer.transport.reading
+    peer.loop.turn()
+    assert len(peer.calls) == 100
+    assert peer.transport.reading
+    assert [frame.stream for frame in peer.received() if frame.kind == "HEADERS"] == [*numbers(100)]
+    peer.send(bytes(8))
+    assert peer.outcome() == ["PING"]
+    peer.connection.data_received(frame(PING, 0, 0, bytes(8)) * 1000)
+    assert not peer.transport.reading
+    peer.loop.turn()
+    assert peer.transport.reading
+    assert len(peer.outcome()) == 1000
+
+
+def test_a_read_whose_rest_was_put_off_is_dropped_where_the_connection_ends():
+    peer = Peer()
+    read = b"".join([headers(number) for number in numbers(100)])
+    peer.connection.data_received(read)
+    peer.transport.close()
+    calls = len(peer.calls)
+    peer.loop.turn()
+    assert len(peer.calls) == calls
+    assert peer.context.closed == [peer.connection]
 
 
 def test_rapid_reset_is_told_to_calm_down_and_runs_few_calls_at_once():

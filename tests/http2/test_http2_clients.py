@@ -104,6 +104,49 @@ async def test_httpx(certified):
             assert (await client.get("/", headers={"cookie": "a=1; b=2"})).status_code == 200
 
 
+async def refusing(scope, receive, send):
+    """Refuses whatever it is sent without reading it."""
+    await send({"type": "http.response.start", "status": 401, "headers": []})
+    await send({"type": "http.response.body", "body": b"who are you?"})
+
+
+@needs("curl")
+@pytest.mark.parametrize("size", [3000, 20_000_000])
+async def test_curl_shows_the_answer_to_an_upload_that_was_not_read(certified, tmp_path, size):
+    upload = tmp_path / "upload"
+    upload.write_bytes(bytes(size))
+    curl = (
+        "curl",
+        "-sS",
+        "--noproxy",
+        "*",
+        "-T",
+        str(upload),
+        "-w",
+        " %{http_version} %{http_code}",
+    )
+    async with running(refusing, lifespan="off") as server:
+        url = f"http://{server.host}:{server.port}"
+        for further in ((), ("-H", "Content-Length:"), ("-H", "Expect: 100-continue")):
+            told = await run(*curl, "--http2-prior-knowledge", *further, url)
+            assert told == "who are you? 2 401"
+    async with running(refusing, lifespan="off", **certified.settings) as server:
+        told = await run(*curl, "--cacert", certified.authority, f"https://localhost:{server.port}")
+        assert told == "who are you? 2 401"
+
+
+@pytest.mark.skipif(find_spec("httpx") is None, reason="httpx is not installed")
+async def test_httpx_shows_the_answer_to_an_upload_that_was_not_read():
+    import httpx
+
+    async with running(refusing, lifespan="off") as server:
+        base = f"http://{server.host}:{server.port}"
+        async with httpx.AsyncClient(http1=False, http2=True, base_url=base) as client:
+            for _ in range(3):
+                response = await client.post("/", content=bytes(5_000_000))
+                assert (response.status_code, response.text) == (401, "who are you?")
+
+
 @needs("nghttp")
 async def test_nghttp():
     async with running(application, lifespan="off") as server:

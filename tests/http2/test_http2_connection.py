@@ -158,13 +158,54 @@ def test_a_failed_application_is_answered_before_its_head_and_reset_behind_it():
     assert peer.outcome() == ["5=200"]
 
 
-def test_what_comes_on_a_stream_that_was_answered_early_is_dropped():
+def test_an_upload_goes_on_for_a_moment_behind_an_early_answer_and_is_dropped():
     peer = Peer()
     peer.send(headers(1, at("/early", POST), end=False))
-    assert peer.outcome() == ["1=200", "1!NO_ERROR"]
-    peer.send(*[frame(DATA, 0, 1, bytes(16384))] * 20, frame(DATA, 1, 1, b""))
+    assert peer.outcome() == ["1=200"]
+    given_back = 0
+    for _ in range(20):  # five times the window of the stream
+        peer.send(frame(DATA, 0, 1, bytes(16384)))
+        updates = [each for each in peer.received() if each.kind == "WINDOW_UPDATE"]
+        given_back += sum(int.from_bytes(each.payload) for each in updates if each.stream == 1)
+    assert given_back > 4 * 65535
+    peer.send(frame(DATA, 1, 1, b""))
     assert peer.calls[0].content == b""
     assert peer.outcome() == []
+    assert not peer.connection.open_streams
+    peer.tick(5)
+    assert peer.outcome() == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        (at("/early", POST), 200),
+        ([*POST, ("a", "b" * 300)], 431),
+        ([(":method", "CONNECT"), POST[2]], 501),
+    ],
+)
+def test_an_upload_that_does_not_end_behind_an_early_answer_is_reset_without_an_error(
+    fields, status
+):
+    peer = Peer(limit_header_size=256)
+    peer.send(headers(1, fields, end=False))
+    assert peer.outcome() == [f"1={status}"]
+    for _ in range(3):
+        peer.send(frame(DATA, 0, 1, bytes(16384)))
+        peer.tick(1)
+    assert peer.outcome() == ["1!NO_ERROR"]
+    peer.send(frame(DATA, 0, 1, bytes(16384)), frame(DATA, 1, 1, b""), headers(3))
+    assert peer.outcome() == ["3=200"]
+
+
+def test_a_drain_does_not_wait_long_for_an_upload_behind_an_early_answer():
+    peer = Peer()
+    peer.send(headers(1, at("/early", POST), end=False))
+    peer.connection.shutdown()
+    peer.send(frame(PING, 1, 0, b"draining"))
+    peer.tick(3)
+    assert peer.outcome() == ["1=200", "*NO_ERROR", "PING", "*NO_ERROR", "1!NO_ERROR", "*NO_ERROR"]
+    assert peer.transport.closing
 
 
 # -- draining

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from struct import pack
+from struct import iter_unpack, pack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -84,6 +84,25 @@ def test_growth_has_an_end_and_comes_out_of_one_allowance():
     for window in windows:
         window.release(allowance, STREAM_WINDOW)
     assert allowance.left == GROWTH_ALLOWANCE
+
+
+def test_settings_come_first_and_say_what_is_allowed():
+    peer = Peer(limit_streams=77, limit_header_size=5000)
+    first = peer.opening[0]
+    assert (first.kind, first.flags, first.stream) == ("SETTINGS", 0, 0)
+    assert dict(iter_unpack(">HL", first.payload)) == {
+        1: 4096, 3: 77, 4: 65535, 5: 16384, 6: 5000, 8: 1, 9: 1,
+    }  # fmt: skip
+
+
+def test_padding_is_given_back_at_once():
+    peer = Peer()
+    peer.send(headers(1, HOLD_POST, end=False))
+    padded = frame(DATA, 8, 1, b"\xff" + b"x" * 200 + bytes(255))
+    peer.send(padded * 200)  # more than the window, but for the padding
+    assert peer.calls[0].received == 200 * 200
+    given = [each for each in peer.received() if (each.kind, each.stream) == ("WINDOW_UPDATE", 1)]
+    assert sum(int.from_bytes(each.payload) for each in given) > 32_000
 
 
 def test_the_window_of_the_connection_is_widened_at_the_start():

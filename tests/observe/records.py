@@ -30,6 +30,7 @@ def outcome(target: bytes = b"/a?b=c", **changes: Any) -> Outcome:
         "received": 0,
         "remark": "",
         "messages": None,
+        "cache": None,
     }
     values.update(changes)
     return tuple(values[name] for name in NAMES)  # type: ignore[return-value]

@@ -38,6 +38,7 @@ FULL = record(
     sent=77,
     received=5,
     request_id="abc",
+    cache="hit",
 )
 
 
@@ -68,6 +69,7 @@ FULL = record(
         ("%({KATANA_TEST_LOGGED}e)s", "from the environment"),
         ("%(request_id)s", "abc"),
         ("%(trace_id)s", "4bf92f3577b34da6a3ce929d0e0e4736"),
+        ("%(cache)s", "hit"),
         ("%(client)s", "127.0.0.1:4711"),
         ("%(bytes_in)s %(bytes_out)s", "5 77"),
         ("100%% {%(s)s}", "100% {404}"),
@@ -87,6 +89,7 @@ def test_what_is_not_known_is_a_dash():
     bare = record(client=None, head=head(b"/"))
     form = "%(h)s %(u)s %(b)s %(f)s %(a)s %({x}i)s %({x}o)s %(request_id)s %(trace_id)s [%(q)s]"
     assert line(bare, form) == "- - - - - - - - - []"
+    assert line(bare, "%(cache)s") == "-"
 
 
 def test_the_time_of_day_is_when_the_request_ended():

@@ -42,10 +42,10 @@ def test_the_level_is_that_of_the_settings(capsys, level, shown):
     assert [line.split(":")[0] for line in capsys.readouterr().err.splitlines()] == shown
 
 
-def test_requests_are_logged_whatever_the_level(capsys):
-    configure(log_level="critical")
+def test_requests_that_have_a_format_are_logged_whatever_the_level(capsys):
+    configure(log_level="critical", access_log_format="common")
     ACCESS.info("a request")
-    assert capsys.readouterr().out == "INFO:     a request\n"
+    assert capsys.readouterr().out == "a request\n"
 
 
 def test_an_exception_comes_with_its_traceback(capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
 import sys
 
 import pytest
@@ -12,6 +13,7 @@ from katana_asgi import Config
 from katana_asgi.errors import ConfigurationError
 from katana_asgi.observe.logs import configure_logging
 from katana_asgi.observe.request_ids import request_id
+from tests.support import ROOT, TIMEOUT
 
 ERROR = logging.getLogger("katana_asgi.error")
 ACCESS = logging.getLogger("katana_asgi.access")
@@ -146,3 +148,57 @@ def test_json_says_nothing_of_requests_outside_of_one(capsys):
     ERROR.warning("careful")
     entry = json.loads(capsys.readouterr().err)
     assert entry.keys() == {"time", "level", "logger", "message", "pid"}
+
+
+DISABLING = """
+import logging
+import katana_asgi.worker.server  # which has the loggers
+from katana_asgi import Config
+from katana_asgi.observe.logs import configure_logging
+configure_logging(Config("a:b", log_config={
+    "version": 1,
+    "disable_existing_loggers": True,
+    "handlers": {"out": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout"}},
+    "root": {"level": "INFO", "handlers": ["out"]},
+    "loggers": {"uvicorn": {"level": "INFO"}},
+}))
+logging.getLogger("katana_asgi.error").info("heard")
+logging.getLogger("uvicorn.error").info("this too")
+"""
+
+
+def test_a_configuration_that_disables_existing_loggers_does_not_mean_the_server():
+    command = [sys.executable, "-c", DISABLING]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT)
+    assert (ended.stdout, ended.stderr) == ("heard\nthis too\n", "")
+
+
+FILTER = """
+import logging
+class Mine(logging.Filter):
+    def filter(self, record):
+        record.msg = "mine: " + record.msg
+        return True
+"""
+
+
+@pytest.mark.parametrize("forget", [False, True])
+def test_classes_of_the_application_are_found(tmp_path, monkeypatch, capsys, forget):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "own_filters.py").write_text(FILTER)
+    monkeypatch.delitem(sys.modules, "own_filters", raising=False)
+    settings = {
+        "filters": {"mine": {"()": "own_filters.Mine"}},
+        "handlers": {"err": {"class": "logging.StreamHandler", "filters": ["mine"]}},
+        "loggers": {"uvicorn.error": {"handlers": ["err"], "level": "INFO"}},
+    }
+    root = logging.getLogger()
+    root.handlers[:] = []
+    path = sys.path[:]
+    config = Config("a:b", app_dir=str(tmp_path / "src"), log_config=settings)
+    configure_logging(config, forget=forget)
+    ERROR.info("hello")
+    assert capsys.readouterr().err == "mine: hello\n"
+    assert sys.path == path
+    assert ("own_filters" in sys.modules) is not forget
+    monkeypatch.delitem(sys.modules, "own_filters", raising=False)

@@ -128,6 +128,100 @@ async def test_a_filter_may_mask_what_is_written(capsys) -> None:
 
 @BOTH
 @pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({}, r'127\.0\.0\.1:\d+ - "GET /a\?token=\*\*\* HTTP/1\.1" 200 OK'),
+        (
+            {"access_log_format": "combined"},
+            r'127\.0\.0\.1 - - \[.*\] "GET /a\?token=\*\*\* HTTP/1\.1" 200 2 "-" "-"',
+        ),
+        (
+            {"access_log_format": "%(U)s %(q)s"},
+            r'127\.0\.0\.1:\d+ - "GET /a\?token=\*\*\* HTTP/1\.1" 200',
+        ),
+        ({"access_log_format": "json"}, r'\{.*"target": "/a\?token=\*\*\*".*\}'),
+    ],
+    ids=["short", "combined", "parts", "json"],
+)
+async def test_a_filter_may_mask_the_arguments_that_uvicorn_has(
+    access, settings, line, capsys
+) -> None:
+    def mask(record: logging.LogRecord) -> bool:
+        client, method, target, version, status = record.args
+        record.args = (client, method, target.replace("secret", "***"), version, status)
+        return True
+
+    await ask(b"/a?token=secret", started=lambda: access.addFilter(mask), **settings)
+    written = capsys.readouterr().out
+    assert re.search(f"{line}$", written.strip()), written
+    assert "secret" not in written
+
+
+async def test_a_filter_may_write_another_message(capsys) -> None:
+    def rewrite(record: logging.LogRecord) -> bool:
+        record.msg, record.args = "%s was asked for", (record.args[2],)
+        return True
+
+    await ask(b"/a", started=lambda: ACCESS.addFilter(rewrite))
+    assert capsys.readouterr().out.rstrip().endswith("/a was asked for")
+
+
+async def test_a_record_has_what_the_record_factory_of_the_program_adds(capsys) -> None:
+    """OpenTelemetry's ids come that way."""
+    before = logging.getLogRecordFactory()
+
+    def factory(*args: Any, **further: Any) -> logging.LogRecord:
+        record = before(*args, **further)
+        record.trace = "abc"
+        return record
+
+    def start() -> None:
+        ACCESS.handlers[0].setFormatter(logging.Formatter("%(trace)s %(message)s"))
+
+    logging.setLogRecordFactory(factory)
+    try:
+        await ask(b"/a", started=start)
+    finally:
+        logging.setLogRecordFactory(before)
+    assert re.match(r"abc 127\.0\.0\.1:\d+ - ", capsys.readouterr().out)
+
+
+@BOTH
+async def test_lines_go_to_handlers_of_the_root_logger_where_they_are_handed_on(
+    access, capsys
+) -> None:
+    collector = Collector()
+
+    def start() -> None:
+        access.propagate = True
+        logging.getLogger("uvicorn").propagate = True
+        logging.getLogger().addHandler(collector)
+
+    await ask(b"/a", started=start)
+    assert [each.getMessage() for each in collector.records if each.name == ACCESS.name]
+    assert lines(capsys.readouterr().out) == ["/a"]
+
+
+async def test_what_a_record_says_follows_its_arguments() -> None:
+    collector = Collector()
+    collector.setFormatter(JsonFormatter())
+
+    def mask(record: logging.LogRecord) -> bool:
+        record.args = ("-", record.args[1], "/***", *record.args[3:])
+        return True
+
+    def start() -> None:
+        ACCESS.addFilter(mask)
+        ACCESS.addHandler(collector)
+
+    await ask(b"/a?token=secret", started=start)
+    entry = json.loads(collector.format(collector.records[0]))
+    assert (entry["client"], entry["target"], entry["path"]) == ("-", "/***", "/***")
+    assert "secret" not in str(entry)
+
+
+@BOTH
+@pytest.mark.parametrize(
     "silence",
     [
         lambda access: access.setLevel(logging.WARNING),
@@ -140,6 +234,23 @@ async def test_a_filter_may_mask_what_is_written(capsys) -> None:
 async def test_the_log_is_silenced_in_lifespan(access, silence, capsys) -> None:
     await ask(b"/a", started=lambda: silence(access))
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"log_level": "warning"}, []),
+        ({"log_level": "error", "log_format": "json"}, []),
+        ({"log_level": "debug"}, ["/a"]),
+        ({"log_level": "error", "access_log_format": "combined"}, ["/a"]),
+    ],
+)
+async def test_a_level_above_info_leaves_the_access_log_out_as_in_uvicorn(
+    settings, expected, capsys
+) -> None:
+    """Unless it has a format or a file of its own."""
+    await ask(b"/a", **settings)
+    assert lines(capsys.readouterr().out) == expected
 
 
 async def test_a_log_that_was_silent_speaks_when_it_is_asked_to(capsys) -> None:
@@ -240,6 +351,36 @@ async def test_a_configuration_that_names_our_logger_counts(capsys) -> None:
 
 
 # -- D3: uvicorn's names
+
+
+def test_a_handler_of_uvicorns_access_logger_is_the_only_one(capsys) -> None:
+    """Also where it does not say that its records go no further."""
+    log_config = {
+        "handlers": {"out": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout"}},
+        "loggers": {"uvicorn.access": {"handlers": ["out"], "level": "INFO"}},
+    }
+    logging.getLogger().handlers[:] = []  # the test runner's, which came after the fixture
+    configure_logging(Config("a:b", log_config=log_config, use_colors=False, log_format="text"))
+    ACCESS.info("a line")
+    ERROR.error("another")
+    assert capsys.readouterr() == ("a line\n", "ERROR:    another\n")
+
+
+def test_tools_that_replace_call_handlers_see_what_is_logged(monkeypatch, capsys) -> None:
+    """Sentry and New Relic listen there."""
+    seen = []
+    original = logging.Logger.callHandlers
+
+    def listening(logger: logging.Logger, record: logging.LogRecord) -> None:
+        seen.append((logger.name, record.getMessage()))
+        original(logger, record)
+
+    configure_logging(Config("a:b", use_colors=False, log_format="text"))
+    monkeypatch.setattr(logging.Logger, "callHandlers", listening)
+    ERROR.error("an error")
+    THEIR_ERROR.error("another")
+    assert seen == [("katana_asgi.error", "an error"), ("uvicorn.error", "another")]
+    assert capsys.readouterr().err == "ERROR:    an error\nERROR:    another\n"
 
 
 def test_messages_on_uvicorns_loggers_are_seen(capsys) -> None:

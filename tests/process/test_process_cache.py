@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from typing import TYPE_CHECKING
 
 from tests.support import Connection, ServerProcess, within
@@ -16,13 +17,21 @@ from katana_asgi.cache import invalidate
 
 calls = 0
 
+FORGET = {
+    "/forget-tag": {"tag": "all-of-them"},
+    "/forget-path": {"url": "/a"},
+    "/forget-address": {"url": "http://X:80/a"},
+    "/forget-prefix": {"prefix": "http://x/"},
+    "/forget-all": {},
+}
+
 async def app(scope, receive, send):
     global calls
     if scope["type"] == "lifespan":
         raise RuntimeError
     headers = [(b"cache-control", b"public, max-age=600"), (b"cache-tag", b"all-of-them")]
-    if scope["path"] == "/forget":
-        invalidate(tag="all-of-them")
+    if scope["path"] in FORGET:
+        invalidate(**FORGET[scope["path"]])
         headers = []
     elif scope["method"] == "GET":
         calls += 1
@@ -67,6 +76,73 @@ async def test_an_invalidation_reaches_all_workers(tmp_path: Path) -> None:
         assert len(await bodies(url, 16)) <= 2  # all of them are hits
         await ask(url, b"POST /a")  # an unsafe method that succeeds, at one of the workers
         await within(until(url, b"2"))
-        await ask(url, b"GET /forget")
-        await within(until(url, b"3"))
+        for number, way in enumerate((b"tag", b"path", b"address", b"prefix", b"all"), 3):
+            await ask(url, b"GET /forget-" + way)
+            await within(until(url, b"%d" % number))
         assert process.stop() == 0
+
+
+DRAINED = """
+import asyncio
+from pathlib import Path
+
+calls = 0
+
+async def app(scope, receive, send):
+    global calls
+    if scope["type"] == "lifespan":
+        raise RuntimeError
+    calls += 1
+    number = calls
+    headers = [(b"cache-control", b"public, max-age=1, stale-while-revalidate=600")]
+    if scope["path"] == "/stale":
+        headers = [(b"cache-control", b"public, max-age=10, stale-while-revalidate=600"),
+                   (b"age", b"9")]
+        if number > 1:
+            Path("refreshing").touch()
+            await asyncio.sleep(3600)
+    else:
+        Path("called").touch()
+        while not Path("go").exists():
+            await asyncio.sleep(0.01)
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"%d" % number})
+"""
+
+
+async def open_to(url: str) -> Connection:
+    host, port = url.removeprefix("http://").split(":")
+    return await Connection.open(host, int(port))
+
+
+async def test_a_worker_that_drains_answers_all_who_wait_for_one_call(tmp_path: Path) -> None:
+    (tmp_path / "drained.py").write_text(DRAINED)
+    with ServerProcess("drained:app", "--cache", "1MiB", cwd=tmp_path) as process:
+        url = process.wait_listening()
+        clients = [await open_to(url) for _ in range(10)]
+        for client in clients:
+            await client.send(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+        while not (tmp_path / "called").exists():
+            await asyncio.sleep(0.01)
+        process.signal(signal.SIGTERM)
+        process.wait_for("Received SIGTERM")
+        (tmp_path / "go").touch()
+        answers = [await client.response() for client in clients]
+        assert {answer.status for answer in answers} == {200}
+        for client in clients:
+            client.writer.close()
+        assert process.finish() == 0
+
+
+async def test_a_refresh_in_the_background_holds_up_no_stop(tmp_path: Path) -> None:
+    (tmp_path / "drained.py").write_text(DRAINED)
+    with ServerProcess("drained:app", "--cache", "1MiB", cwd=tmp_path) as process:
+        url = process.wait_listening()
+        while not (tmp_path / "refreshing").exists():
+            async with await open_to(url) as client:
+                await client.send(b"GET /stale HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert (await client.response()).body == b"1"
+            await asyncio.sleep(0.05)
+        assert process.stop() == 0
+    assert "Traceback" not in process.stderr
+    assert "never retrieved" not in process.stderr

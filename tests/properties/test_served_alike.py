@@ -9,6 +9,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.amounts import examples
 from tests.fuzz.in_memory import served_alike
 from tests.http1.request_streams import CUTS, STREAMS, cut
 
@@ -57,7 +58,7 @@ REPEATING = _repeating()
 """Requests that repeat lines, sections and whole heads, as clients do."""
 
 
-QUIET = settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+QUIET = settings(max_examples=examples(500), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @QUIET

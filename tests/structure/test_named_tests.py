@@ -7,13 +7,17 @@ import re
 
 import pytest
 
+from tests.http2 import wire_cases
 from tests.support import ROOT
 from tests.wire.corpus import CASES
 
 DOCUMENTS = [
     "SECURITY.md",
+    "docs/reference/files-and-cache.md",
     "docs/reference/robustness-clients.md",
+    "docs/reference/robustness-http2.md",
     "docs/reference/robustness.md",
+    "docs/reference/switching.md",
     "docs/reference/weaknesses.md",
 ]
 
@@ -33,6 +37,16 @@ def test_every_test_that_a_document_names_exists(document):
     assert set(functions) <= FUNCTIONS
     cases = re.findall(r"`wire: ([^`]+)`", text)
     assert set(cases) <= {case.name for case in CASES}
+    cases = re.findall(r"`http2: ([^`]+)`", text)
+    assert set(cases) <= {case.name for case in (*wire_cases.CASES, *wire_cases.OPENING_CASES)}
+
+
+def test_every_case_of_files_and_cache_names_its_tests():
+    text = (ROOT / "docs/reference/files-and-cache.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "---" not in line]
+    cases = [row for row in rows if not row.endswith("| test |")]
+    assert cases
+    assert [row for row in cases if not re.search(r"\| `test_\w+`[^|]* \|$", row)] == []
 
 
 def test_every_promise_names_its_tests():

@@ -196,6 +196,9 @@ def test_modules_that_katana_has_not_come_from_uvicorn() -> None:
     pytest.importorskip("uvicorn")
     code = (
         "import uvicorn, uvicorn.config, uvicorn.middleware.proxy_headers as proxy\n"
+        "from uvicorn.protocols.http.h11_impl import H11Protocol\n"
+        "from uvicorn.supervisors import ChangeReload\n"
+        "from uvicorn.supervisors.multiprocess import Multiprocess\n"
         "from uvicorn.main import Server\n"
         "assert Server is uvicorn.Server is uvicorn.server.Server\n"
         "print(uvicorn.__name__, proxy.__name__)"

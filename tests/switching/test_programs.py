@@ -89,6 +89,50 @@ def test_a_program_serves_and_stops(name: str, line: str, tmp_path: Path) -> Non
         assert ("/hidden" in out) is (name != "logging")
 
 
+LIBRARY = 'WORD = "one"\n'
+
+RELOADING = """
+import os
+import sys
+import library
+
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": f"{library.WORD} {sys.argv[1:]}".encode()})
+
+if __name__ == "__main__":
+    uvicorn.run("main:app", port=int(os.environ["PORT"]), reload=True, reload_delay=0.1)
+"""
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_what_a_program_imports_is_reloaded_too(line: str, tmp_path: Path) -> None:
+    (tmp_path / "library.py").write_text(LIBRARY)
+    (tmp_path / "main.py").write_text(f"{line}\n{RELOADING}")
+    port = free_port()
+    with subprocess.Popen(
+        [sys.executable, "main.py", "word"],
+        cwd=tmp_path,
+        env=environment(port),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            assert get(port) == "one ['word']"
+            (tmp_path / "library.py").write_text(LIBRARY.replace("one", "two"))
+            deadline = time.monotonic() + 3 * TIMEOUT
+            while get(port) != "two ['word']":
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(3 * TIMEOUT) == 0
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
 @pytest.mark.parametrize("line", LINES)
 @pytest.mark.parametrize("name", ENDING)
 def test_a_program_that_ends_its_own_server_ends(name: str, line: str, tmp_path: Path) -> None:
@@ -120,6 +164,25 @@ def test_run_in_a_running_loop_says_what_to_use() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         asyncio.run(main())
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_missing_guard_is_named(line: str, tmp_path: Path) -> None:
+    text = f"{line}\n{APP}\nuvicorn.run('main:app', port=0, workers=2)\n"
+    (tmp_path / "main.py").write_text(text)
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "main.py"],
+        cwd=tmp_path,
+        env=environment(0),
+        capture_output=True,
+        text=True,
+        timeout=3 * TIMEOUT,
+    )
+    assert ended.returncode == 1
+    assert (
+        "RuntimeError: run() was called while main was imported; put the call below "
+        "if __name__ == '__main__':"
+    ) in ended.stderr
 
 
 # -- the server of katana_asgi.uvicorn
@@ -165,6 +228,31 @@ async def test_startup_may_be_overridden_and_the_application_is_known() -> None:
     server.should_exit = True
     await task
     assert server.seen == "True True"
+
+
+async def test_a_program_may_call_the_steps_itself() -> None:
+    config = uvicorn.Config(app, port=0, lifespan="off", headers=[("X-A", "b")])
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()
+    port = server.servers[0].sockets[0].getsockname()[1]
+    assert await asyncio.to_thread(get, port) == "ok"
+    server.should_exit = True
+    await server.main_loop()
+    await server.shutdown()
+    assert not server.lifespan.should_exit
+    assert config.encoded_headers == [(b"x-a", b"b")]
+    assert server.server_state.default_headers == []
+
+
+async def test_on_tick_may_be_overridden() -> None:
+    class Server(uvicorn.Server):
+        async def on_tick(self, counter: int) -> bool:
+            await super().on_tick(counter)
+            return counter == 1
+
+    await asyncio.wait_for(Server(uvicorn.Config(app, port=0, lifespan="off")).serve(), TIMEOUT)
 
 
 def test_a_server_in_a_thread_is_stopped_from_another() -> None:

@@ -92,6 +92,8 @@ async def test_failed_handshakes_leave_no_line_above_debug_and_no_connection(sit
     assert [record for record in caplog.records if record.levelno > logging.DEBUG] == []
 
 
+# Of a name that is not ASCII Python's ssl itself has that to say, before it asks the server.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("host", [b"\xff\xfe.example", b"a\nb\x1b[2J.example", b"." * 60])
 async def test_a_host_name_that_is_none_leaves_no_line_and_no_connection(site, host, caplog):
     sni = [("one.example", *site.add("one", "one.example"))]

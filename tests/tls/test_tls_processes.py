@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 from tls_client import Files, first_message
 
+from tests.amounts import FULL, planned
 from tests.support import ROOT, TIMEOUT, ServerProcess
 
 CURL, OPENSSL = shutil.which("curl"), shutil.which("openssl")
@@ -129,14 +130,18 @@ def endless(file: Path) -> None:
     file.symlink_to("/dev/zero")
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("asked", [True, False], ids=["SIGHUP", "by itself"])
-@pytest.mark.parametrize("fault", [gone, half_written, empty, fifo, directory, endless])
-def test_certificates_that_cannot_be_used_leave_those_in_use(serve, site, workers, asked, fault):
-    server, port = serve("--workers", workers, *(("--no-ssl-reload",) if asked else ()))
+@pytest.mark.parametrize(
+    ("fault", "workers", "asked"),
+    planned(
+        (gone, half_written, empty, fifo, directory, endless), ("1", "2"), ("SIGHUP", "by itself")
+    ),
+    ids=lambda each: getattr(each, "__name__", each),
+)
+def test_certificates_that_cannot_be_used_leave_those_in_use(serve, site, fault, workers, asked):
+    server, port = serve("--workers", workers, *(("--no-ssl-reload",) if asked == "SIGHUP" else ()))
     before = ssl.get_server_certificate(("127.0.0.1", port))
     fault(site.files.certificate)
-    if asked:
+    if asked == "SIGHUP":
         server.signal(signal.SIGHUP)
     server.wait_for("Certificates not changed|Not reloaded|Reload given up")
     assert ssl.get_server_certificate(("127.0.0.1", port)) == before
@@ -259,10 +264,13 @@ def test_the_address_for_redirects_may_be_taken(site):
             assert f"cannot listen on {place}: the address is in use" in server.stderr
 
 
+WAYS = ([], ["--check-config"], ["--workers", "2"])
+
+
 def refused(site, *flags: str, **environment: str) -> str:
     """What a server says that does not start for its settings; with --check-config the same."""
     said = set()
-    for check in ([], ["--check-config"], ["--workers", "2"]):
+    for check in WAYS if FULL else WAYS[:2]:
         with ServerProcess("main:app", *flags, *check, cwd=site.folder, env=environment) as server:
             assert server.finish() == 2, server.stderr
         said.add(server.stderr)

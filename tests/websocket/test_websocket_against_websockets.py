@@ -24,6 +24,7 @@ from katana_asgi.http1.websocket_upgrade import Http1Upgrade
 from katana_asgi.websocket.codec import Close, Event, FrameCodec, Ping, Pong, WebSocketError
 from katana_asgi.websocket.deflate import Deflate, DeflateSettings, negotiate
 from katana_asgi.websocket.handshake import parse_opening, response_fields
+from tests.amounts import examples
 from tests.heads import request_head
 
 MAX_SIZE = 150
@@ -135,7 +136,7 @@ def in_order(frames: list[tuple[int, bytes, bool, int, bool]]) -> bytes:
     return wire
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(
     st.lists(data_frames | control_frames, max_size=8),
     st.lists(faults, max_size=1),
@@ -245,7 +246,7 @@ def connect(agreement: tuple[str, DeflateSettings] | None) -> tuple[ClientProtoc
     return client, FrameCodec(deflate=deflate)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(messages, agreements, st.booleans())
 def test_a_client_of_theirs_and_this_codec_understand_each_other(
     sent: list[str | bytes], agreement: tuple[str, DeflateSettings] | None, halves: bool
@@ -279,7 +280,7 @@ def test_a_close_goes_round(code: int | None) -> None:
     assert codec.feed(wire) == [Close(code, reason)]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(messages)
 def test_frames_for_a_client_are_the_same_bytes(sent: list[str | bytes]) -> None:
     server, codec = Protocol(SERVER), FrameCodec()

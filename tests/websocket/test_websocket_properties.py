@@ -12,6 +12,7 @@ from websocket_frames import BINARY, CLOSE, CONT, PING, PONG, TEXT, closing, mas
 
 from katana_asgi.websocket.codec import Event, FrameCodec, WebSocketError
 from katana_asgi.websocket.deflate import Deflate, DeflateParameters, DeflateSettings
+from tests.amounts import examples
 
 MAX_SIZE = 200
 MAX_FRAGMENTS = 4
@@ -54,7 +55,7 @@ def verdict(events: list[Event]) -> Verdict:
     return [event.code if isinstance(event, WebSocketError) else event for event in events]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(streams, st.lists(st.integers(0, 400), max_size=8), st.booleans())
 def test_reads_may_fall_anywhere(stream: bytes, cuts: list[int], compression: bool) -> None:
     whole = verdict(codec(compression).feed(stream))
@@ -67,7 +68,7 @@ def test_reads_may_fall_anywhere(stream: bytes, cuts: list[int], compression: bo
     assert in_pieces.ended is by_byte.ended
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(streams, st.booleans())
 def test_nothing_follows_the_last_event(stream: bytes, compression: bool) -> None:
     reader = codec(compression)
@@ -80,7 +81,7 @@ def test_nothing_follows_the_last_event(stream: bytes, compression: bool) -> Non
         assert reader.feed(stream) == []
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(streams)
 def test_messages_never_exceed_the_limit(stream: bytes) -> None:
     for event in codec(True).feed(stream):
@@ -112,7 +113,7 @@ wishes = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(messages, agreements, wishes, st.booleans(), st.integers(1, 5000))
 def test_what_was_sent_comes_back(
     sent: list[str | bytes],

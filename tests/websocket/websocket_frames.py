@@ -18,8 +18,10 @@ KEY = bytes.fromhex("37fa213d")
 
 
 def xor(content: bytes, key: bytes = KEY) -> bytes:
-    """Masking as RFC 6455 §5.3 words it, a byte at a time."""
-    return bytes(byte ^ key[index % 4] for index, byte in enumerate(content))
+    """Masking as RFC 6455 §5.3 words it: each byte with that of the key at its place modulo 4."""
+    size = len(content)
+    keys = (key * (size // 4 + 1))[:size]
+    return (int.from_bytes(content, "big") ^ int.from_bytes(keys, "big")).to_bytes(size, "big")
 
 
 def length_field(size: int, mask_bit: int) -> bytes:

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 
+from katana_asgi.errors import StartupError
 from katana_asgi.worker.loop import loop_factory, loop_name, run_to_end
 
 FACTORIES = pytest.mark.parametrize("name", ["asyncio", "uvloop"])
@@ -17,6 +18,15 @@ def test_a_loop_is_made_by_name(name):
     loop = loop_factory(name)()
     assert loop_name(loop) == name
     loop.close()
+
+
+def test_a_loop_is_made_by_a_factory_of_the_application(tmp_path):
+    (tmp_path / "own_loops.py").write_text("from asyncio import SelectorEventLoop as make\n")
+    loop = loop_factory("own_loops:make", str(tmp_path))()
+    assert type(loop) is asyncio.SelectorEventLoop
+    loop.close()
+    with pytest.raises(StartupError, match="attribute 'none' not found in 'own_loops'"):
+        loop_factory("own_loops:none", str(tmp_path))
 
 
 @FACTORIES

@@ -90,14 +90,14 @@ async def test_a_client_amid_its_tls_handshake_is_no_websocket(certificate):
 
 async def test_a_websocket_is_one_and_nothing_else_is():
     async with running(app, proxy_protocol=True, **SETTINGS) as server:
-        client = await server.connect()
-        await client.send(PROXY)
-        peer = await Peer.over(client)
-        await until(server, {"websocket": 1})
-        async with await server.connect():
-            await until(server, {"websocket": 1, "idle": 1})
-        await peer.leave()
-        await until(server, {})
+        async with await server.connect() as client:
+            await client.send(PROXY)
+            peer = await Peer.over(client)
+            await until(server, {"websocket": 1})
+            async with await server.connect():
+                await until(server, {"websocket": 1, "idle": 1})
+            await peer.leave()
+            await until(server, {})
         assert snapshot(server)["counters"]["websockets"] == 1
 
 

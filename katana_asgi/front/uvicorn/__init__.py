@@ -21,5 +21,7 @@ _here = Path(__file__).parent
 for _place in map(Path, sys.path):
     if (_place / NAME / "__init__.py").is_file() and (_place / NAME).resolve() != _here.resolve():
         _ours.__path__.append(str(_place / NAME))
+        # Such as uvicorn.supervisors.multiprocess, of a module that is one file here.
+        sys.modules[f"{NAME}.supervisors"].__path__ = [str(_place / NAME / "supervisors")]
         break
 sys.modules[NAME] = _ours
