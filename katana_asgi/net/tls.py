@@ -134,6 +134,8 @@ class Tls:
         if not settled or signature in (self._loaded, self._tried):
             return
         self._tried = signature
+        if not all(map(os.path.isfile, self._files())):
+            return  # a FIFO would hold up who must watch the workers
         with suppress(Exception):
             self._certificates = _Certificates(self._config)
             self._loaded = signature
@@ -149,11 +151,14 @@ class Tls:
         connection.context = self._certificates.of(host)
 
     def _signature(self) -> Signature:
+        return tuple([_state(file) for file in self._files()])
+
+    def _files(self) -> list[str]:
         config = self._config
         files = [config.ssl_certfile, config.ssl_keyfile, config.ssl_ca_certs]
         for _, certificate, key in config.ssl_sni:
             files += [certificate, key]
-        return tuple([_state(file) for file in files if file is not None])
+        return [file for file in files if file is not None]
 
 
 def _state(file: str) -> tuple[int, int, int]:
