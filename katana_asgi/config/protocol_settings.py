@@ -121,7 +121,8 @@ class LimitSettings:
         65536,
         "size",
         "How much of a body that the application has not read is discarded to keep the "
-        "connection; with more to come, it is closed after the response.",
+        "connection; with more announced, the response says close. A chunked body is bounded "
+        "by time.",
         minimum=0,
     )
     limit_concurrency: int = setting(

@@ -23,7 +23,7 @@ from katana_asgi.config.ambient import (
 )
 from katana_asgi.config.cross_checks import PLACES, check_together
 from katana_asgi.config.directory import absolute, in_directory
-from katana_asgi.config.env_file import load_env_file
+from katana_asgi.config.env_file import load_env_file, read_again
 from katana_asgi.config.model import SETTINGS, Config
 from katana_asgi.config.refusal import at
 from katana_asgi.config.toml_file import EARLY, FileSettings, open_config_file
@@ -62,9 +62,15 @@ def load(flags: Mapping[str, Sequence[str] | bool], config_file: str | None = No
 
     ``flags`` are the flags given, by setting or by uvicorn's name: their texts, or for a boolean
     which of the two. The file, the env file and ``chdir`` are paths from the directory that this
-    is called in; all other paths begin in ``chdir``. Raises ``ConfigurationError`` with one line
-    for the first thing that is wrong.
+    is called in; all other paths begin in ``chdir``. What an earlier call took from an env file is
+    taken back first. Raises ``ConfigurationError`` with one line for the first thing that is
+    wrong; then the environment stays as it was.
     """
+    with read_again():
+        return _load(flags, config_file)
+
+
+def _load(flags: Mapping[str, Sequence[str] | bool], config_file: str | None) -> Loaded:
     notes: list[str] = []
     first = dict(_read_flags({name: flags[name] for name in EARLY if name in flags}, notes))
     env_file = first.get("env_file") or _env_file_variable()

@@ -85,7 +85,6 @@ class Http1Connection(asyncio.Protocol):
         "_stall",
         "_timer",
         "_transport",
-        "_unread",
         "_used",
         "deadline",
         "peer",
@@ -119,7 +118,6 @@ class Http1Connection(asyncio.Protocol):
         self._meter = settings.meter  # counts bytes, where metrics are on
         self._serving = False  # ``_serve`` is at work, and looks at the state when it comes back
         self._eof = False  # the peer sends no more
-        self._unread = 0  # bytes of content that may still be read and dropped
         self._linger_end = 0.0  # when lingering has to end, on the loop's clock
         self._silence = 0.0  # seconds without a byte after which lingering ends
         self._since = 0.0  # when anything came last while lingering, or was sent to a silent peer
@@ -393,10 +391,7 @@ class Http1Connection(asyncio.Protocol):
             self.refuse(refusal_of(error))
             return
         if exchange is None:
-            self._unread -= len(piece)
-            if self._unread < 0:
-                self._linger()
-            elif reading.complete:
+            if reading.complete:
                 self.state = READY
                 self.deadline = self._context.clock.idle_deadline
                 self._next_request()
@@ -426,13 +421,14 @@ class Http1Connection(asyncio.Protocol):
             self.deadline = context.clock.idle_deadline
             if not self._serving or self._timer is not None:
                 self._next_request()
-        elif self.must_close():
+        elif exchange.continue_due:
             self._exchange = None
             self._finish()
         else:
+            # The head has not said close: a proxy sends another client's request behind the
+            # content, however much that is. So time bounds it, as it bounds lingering.
             self._exchange = None
             self.state = DRAINING
-            self._unread = self._settings.limit_unread
             self.deadline = context.clock.after(self._settings.timeout_header)
             self.reading.resume()
 
@@ -447,7 +443,7 @@ class Http1Connection(asyncio.Protocol):
                 self._throttle()
 
     def must_close(self) -> bool:
-        """Whether the request's content is too much to be read only to be dropped."""
+        """Whether a response that is complete should say close: too much content is to come."""
         reading = self.reading
         if reading.complete:
             return False

@@ -47,7 +47,7 @@ TRANSITIONS: Final = (
     (BUSY, "last response complete to a peer that sends no more, or broken off", CLOSED),
     (BUSY, "upgraded", CLOSED),
     (DRAINING, "rest of the content", READY),
-    (DRAINING, "too much content, too slow, or shutdown", LINGERING),
+    (DRAINING, "too slow, broken content, or shutdown", LINGERING),
     (LINGERING, "peer closed, or had its time", CLOSED),
 )
 """State, what happens, state. An abort or a lost connection leads from everywhere to CLOSED."""

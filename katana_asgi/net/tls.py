@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from katana_asgi.config.reading import read_file
@@ -89,7 +90,7 @@ class Tls:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._loaded = self._seen = self._signature()
+        self._loaded = self._seen = self._tried = self._signature()
         self._certificates = _Certificates(config)
         self.context = context = _rules(config, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
         context.sni_callback = self._choose
@@ -122,6 +123,23 @@ class Tls:
         else:
             logger.info("Certificates read again")
 
+    def keep_up(self, *, at_once: bool) -> None:
+        """Have what other processes use by now, in silence: they say what is wrong with it.
+
+        Unless ``at_once``, files must have stayed the same since the last call.
+        """
+        signature = self._signature()
+        settled = at_once or signature == self._seen
+        self._seen = signature
+        if not settled or signature in (self._loaded, self._tried):
+            return
+        self._tried = signature
+        if not all(map(os.path.isfile, self._files())):
+            return  # a FIFO would hold up who must watch the workers
+        with suppress(Exception):
+            self._certificates = _Certificates(self._config)
+            self._loaded = signature
+
     def refresh(self) -> None:
         """``reload``, where files have changed since they were read."""
         if self._signature() != self._loaded:
@@ -133,11 +151,14 @@ class Tls:
         connection.context = self._certificates.of(host)
 
     def _signature(self) -> Signature:
+        return tuple([_state(file) for file in self._files()])
+
+    def _files(self) -> list[str]:
         config = self._config
         files = [config.ssl_certfile, config.ssl_keyfile, config.ssl_ca_certs]
         for _, certificate, key in config.ssl_sni:
             files += [certificate, key]
-        return tuple([_state(file) for file in files if file is not None])
+        return [file for file in files if file is not None]
 
 
 def _state(file: str) -> tuple[int, int, int]:

@@ -7,9 +7,10 @@ Where nothing was prepared, or for other settings, a server makes its own.
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+from katana_asgi.config.directory import in_directory
 from katana_asgi.net.redirect_sockets import redirects_shared
 from katana_asgi.net.tls import Tls
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.config.model import Config
 
-__all__ = ["prepared", "tls_for"]
+__all__ = ["keep_up", "prepared", "tls_for"]
 
 _shared: Final[dict[str, Tls]] = {}
 
@@ -43,6 +44,18 @@ def prepared(config: Config) -> Iterator[None]:
             yield
     finally:
         _shared.clear()
+
+
+def keep_up(config: Config, start: str, *, at_once: bool) -> None:
+    """Where workers are forked: have ready for the next what the present ones use by now.
+
+    Else a worker that starts while the files are unusable would have those of the first start,
+    which may have expired. ``start`` is the directory the service was started in.
+    """
+    shared = _shared.get("tls")
+    if shared is not None:
+        with suppress(OSError), in_directory(config.chdir or start):
+            shared.keep_up(at_once=at_once)
 
 
 def tls_for(config: Config) -> Tls | None:

@@ -134,6 +134,8 @@ def write_pid_file(path: str) -> None:
     """Write the process id, whole or not at all. Raises ``StartupError``."""
     if not path:
         return
+    if os.path.exists(path) and not os.path.isfile(path):  # root would replace even /dev/null
+        raise StartupError(f"cannot write the PID file {path}: it is not a regular file")
     fresh = f"{path}.{os.getpid()}"
     try:
         with open(fresh, "w", encoding="ascii") as file:
@@ -146,7 +148,7 @@ def write_pid_file(path: str) -> None:
 def remove_pid_file(path: str) -> None:
     """Remove the file, unless another process, such as a successor, has written its own."""
     with suppress(OSError, ValueError):
-        if path:
+        if path and os.path.isfile(path):  # a FIFO would keep us waiting
             with open(path, encoding="ascii") as file:
                 ours = int(file.read()) == os.getpid()
             if ours:

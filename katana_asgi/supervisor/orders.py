@@ -48,6 +48,7 @@ class Orders:
         self._stop_signals = 0
         self._last_stop = (0, 0.0)
         self._upgrade: tuple[int, Channel] | None = None
+        self._stopped_successor = 0  # the process that was to follow, told to end with this one
         self._children: set[int] = set()  # that are no workers, to be waited for
         self._reloading = False  # and the service manager has been told
         self._relieved = False  # another supervisor has the sockets
@@ -87,6 +88,7 @@ class Orders:
         if self._stop_signals > 1:
             logger.warning("Received %s again, killing the workers", name)
             self._status = self._status or 128 + number
+            self._stop_successor(number)
             for worker in self._workers.values():
                 worker.kill()
         elif not self._stopping:
@@ -94,6 +96,7 @@ class Orders:
             logger.info("Received %s, stopping%s", name, " at once" if quick else "")
             notice = number == signal.SIGTERM
             mode = ShutdownMode.NOTICE if notice else ShutdownMode.PROMPT
+            self._stop_successor(number)
             self._stop(0, mode, quick=quick)
 
     def _on_order(self, number: int) -> None:
@@ -145,6 +148,20 @@ class Orders:
         elif channel.closed:
             logger.error("The new supervisor [%d] failed to start; this one goes on", pid)
             self._forget_upgrade()
+
+    @property
+    def _successor_ends(self) -> bool:
+        """Whether there is a new supervisor that was told to stop and has not ended."""
+        return self._stopped_successor in self._children
+
+    def _stop_successor(self, number: int) -> None:
+        """Stop a new supervisor that has not taken over yet: what was asked for is the end."""
+        if self._upgrade is not None:
+            self._stopped_successor = self._upgrade[0]
+            self._forget_upgrade()
+        if self._successor_ends:
+            with suppress(ProcessLookupError):
+                os.kill(self._stopped_successor, number)
 
     def _forget_upgrade(self) -> None:
         if self._upgrade is not None:

@@ -177,9 +177,11 @@ class Supervisor(Ends):
             for slot in self._all_slots:
                 if slot.due_at is not None and slot.due_at <= now:
                     self._step(self._start, slot)
-            if self._stopping and not self._workers:
+            if self._stopping and not self._workers and not self._successor_ends:
                 return
             self._wait()
+            if self._config.ssl_reload and not self._stopping:
+                self._step(self._keep_certificates)
             self._kill_overdue()
             if not self._stopping:
                 limit = self._config.timeout_worker
@@ -239,9 +241,16 @@ class Supervisor(Ends):
 
     # Starting
 
+    def _keep_certificates(self, *, at_once: bool = False) -> None:
+        if self._config.ssl_certfile is not None:  # plain HTTP has no use for the module
+            from katana_asgi.net.tls_prepared import keep_up
+
+            keep_up(self._config, self._directory, at_once=at_once)
+
     def _start(self, slot: Slot) -> None:
         config = self._config if slot.worker is None else self._changes.config
         slot.start_at = None  # whatever comes: not again in the next turn
+        self._keep_certificates(at_once=True)
         try:
             entry = slot.entry or self._entry
             share = self._share(slot, config)

@@ -12,6 +12,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from katana_asgi.config.env_file import environment_without_file
 from katana_asgi.net.redirect_sockets import REDIRECT_VARIABLE
 from katana_asgi.supervisor.fork import fork_with_channel
 from katana_asgi.supervisor.signals import reset_in_child
@@ -86,7 +87,7 @@ def _become_successor(
         numbers = [sock.fileno() for sock in sockets]
         for number in (channel.fileno(), *numbers, *(sock.fileno() for sock in redirects)):
             os.set_inheritable(number, True)
-        environment = dict(os.environ)
+        environment = environment_without_file()
         text = f"{channel.fileno()}:{','.join(map(str, numbers))}"
         environment[VARIABLE] = text
         for sock in redirects:

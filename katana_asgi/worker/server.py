@@ -39,6 +39,7 @@ from katana_asgi.worker.doors import Listener, hsts_field, listen_for_redirects,
 from katana_asgi.worker.drain import BRIEF, announce_end, drain, pause
 from katana_asgi.worker.forked import released_in_forks
 from katana_asgi.worker.loop import loop_factory, loop_name, run_to_end
+from katana_asgi.worker.moment import Moment
 from katana_asgi.worker.signals import signals_stop_servers, stop_on_signals
 from katana_asgi.worker.switchboard import Switchboard, Upgrades
 
@@ -118,9 +119,9 @@ class Server:
         self._own_sockets: list[socket.socket] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._accepting = asyncio.Event()
-        self._start_over = asyncio.Event()  # it serves, or never will
+        self._start_over = Moment()  # it serves, or never will
         self._failure: BaseException | None = None  # why it does not
-        self._stop = asyncio.Event()
+        self._stop = Moment()
         self._force = asyncio.Event()
         self._stop_wanted = False  # these two are true at once, the events a turn later
         self._force_wanted = False
@@ -159,7 +160,7 @@ class Server:
         return back_end(self.config.http)
 
     async def wait_started(self) -> None:
-        """Wait until connections are accepted.
+        """Wait until connections are accepted, also in another loop than the server's.
 
         Raises what kept the server from starting (``StartupError``, ``ConfigurationError`` or
         what the program's own code raised), and ``StartupError`` where it was stopped before.
@@ -169,7 +170,7 @@ class Server:
             raise self._failure
 
     async def wait_stopping(self) -> None:
-        """Wait until the server is asked to stop."""
+        """Wait until the server is asked to stop, also in another loop than its own."""
         await self._stop.wait()
 
     @property

@@ -270,14 +270,30 @@ async def test_too_much_unread_content_closes_after_the_response(http):
         assert await client.closed()
 
 
-async def test_too_much_unread_chunked_content_closes_after_the_response(http):
-    probe = Probe(first_line)
-    async with talking(probe, http=http, limit_unread_body=1000) as client:
-        await client.send(get("/", "Transfer-Encoding: chunked", method="POST"))
-        assert (await client.response()).body == b"unread"
-        await client.send(chunks(bytes(2000)) + get("/smuggled"))
-        assert await client.closed()
-    assert [scope["path"] for scope in probe.scopes] == ["/"]
+async def test_after_a_response_without_close_the_next_request_is_answered(http):
+    """However much content comes before it: a proxy sends the request of another client there."""
+    size = 2 * MIB
+
+    async def app(scope, receive, send):
+        await start(send)
+        await send({"type": "http.response.body", "body": b"un", "more_body": True})
+        await send({"type": "http.response.body", "body": b"read"})
+
+    for application, content in (
+        (first_line, chunks(bytes(size))),
+        (app, chunks(bytes(size))),
+        (app, bytes(size)),
+    ):
+        probe = Probe(application)
+        counted = content == bytes(size)
+        framing = f"Content-Length: {size}" if counted else "Transfer-Encoding: chunked"
+        async with talking(probe, http=http, limit_unread_body=1000) as client:
+            await client.send(get("/", framing, method="POST"))
+            response = await client.response()
+            assert (response.body, response.header(b"connection")) == (b"unread", None)
+            await client.send(content[:1000], content[1000:] + get("/next"))
+            assert (await client.response()).body == b"unread"
+        assert [scope["path"] for scope in probe.scopes] == ["/", "/next"]
 
 
 async def test_unread_content_that_is_broken_closes_without_another_answer_to_smuggle(http):

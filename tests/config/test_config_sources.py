@@ -221,6 +221,27 @@ def test_an_env_file_may_be_named_by_variable_or_file(
     assert loaded.config.env_file == "a.env"
 
 
+def test_an_env_file_is_read_again_as_it_is_now(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OUTER", "outer")
+    flags = {"env_file": [".env"]}
+    (place / ".env").write_text("KATANA_PORT=81\nA=1\nGONE=1\nCHANGED=1\nOUTER=inner\n")
+    assert load(flags).config.port == 81
+    monkeypatch.setenv("CHANGED", "by the program")
+    (place / ".env").write_text("KATANA_PORT=82\nA=2\nCHANGED=2\n")
+    assert load(flags).config.port == 82
+    names = ("A", "GONE", "CHANGED", "OUTER")
+    now = ["2", None, "by the program", "outer"]
+    assert [os.environ.get(name) for name in names] == now
+    for broken in (b"KATANA_PORT=x\nA=3\nGONE=3\n", b"A=\xff"):
+        (place / ".env").write_bytes(broken)
+        assert refusal(flags)
+        assert [os.environ.get(name) for name in (*names, "KATANA_PORT")] == [*now, "82"]
+    assert load({}).config.port == 8000
+    assert [os.environ.get(name) for name in ("A", "KATANA_PORT")] == [None, None]
+
+
 def test_an_env_file_cannot_name_another_one(place: Path) -> None:
     (place / "a.env").write_text("KATANA_ENV_FILE=elsewhere.env\n")
     assert load({"env_file": ["a.env"]}).config.env_file == "a.env"

@@ -424,7 +424,7 @@ HAPPENINGS: dict[tuple[int, str, int], list[Any]] = {
     ],
     (BUSY, "upgraded", CLOSED): [upgrade(), "end"],
     (DRAINING, "rest of the content", READY): [CHUNKED, "end", b"0\r\n\r\n"],
-    (DRAINING, "too much content, too slow, or shutdown", LINGERING): [CHUNKED, "end", "shutdown"],
+    (DRAINING, "too slow, broken content, or shutdown", LINGERING): [CHUNKED, "end", "shutdown"],
     (LINGERING, "peer closed, or had its time", CLOSED): [b"nonsense\r\n\r\n", 32.0],
 }
 """For each line of the table what leads there: bytes, seconds, or a word."""

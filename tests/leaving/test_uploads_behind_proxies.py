@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 
 import pytest
 from uploads import CLIENTS, PATHS, REFUSING
 
 from tests.deployment.balanced import EXAMPLES, Load, balancer, free_port, program, run_nginx
-from tests.support import ServerProcess
+from tests.support import TIMEOUT, ServerProcess
 
 NGINX = """
 events {{ worker_connections 512; }}
@@ -123,6 +124,29 @@ def test_the_status_arrives_through_nginx(nginx, way):
 def test_the_status_arrives_through_haproxy(haproxy, number):
     assert wrong(haproxy[number], (3_000_000,)) == []
     assert wrong(haproxy[number], (60_000_000,), {"/refused": 413}) == []
+
+
+def test_other_clients_get_their_answers_behind_chunked_uploads(nginx, haproxy):
+    """The proxy keeps the connection of the upload, and sends another client's request on it."""
+    found = []
+    for port in (nginx["unbuffered"], nginx["to TLS, unbuffered"], *haproxy):
+        for _ in range(8):
+            found.append((port, "POST", upload_in_chunks(port, "/refused", 3_000_000)))
+            found.append((port, "GET", ask(port, "/refused")))
+    assert [each for each in found if each[1:] not in (("POST", 413), ("GET", 200))] == []
+
+
+def upload_in_chunks(port, path, size):
+    """The status, read after the whole upload."""
+    with closing(HTTPConnection("localhost", port, timeout=TIMEOUT)) as connection:
+        connection.request("POST", path, iter([bytes(65536)] * (size // 65536)))
+        return connection.getresponse().status
+
+
+def ask(port, path):
+    with closing(HTTPConnection("localhost", port, timeout=TIMEOUT)) as connection:
+        connection.request("GET", path)
+        return connection.getresponse().status
 
 
 def test_the_status_of_a_large_upload_arrives_through_nginx(nginx):

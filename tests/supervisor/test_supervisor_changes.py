@@ -221,6 +221,63 @@ def test_a_new_supervisor_that_fails_leaves_the_old_one_serving(place):
         assert server.stop() == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_stop_ends_the_new_supervisor_too_that_is_still_starting(place, number):
+    with ServerProcess("main:app", "--supervise", cwd=place) as server:
+        url = server.wait_listening()
+        fifo = place / "fifo"
+        os.mkfifo(fifo)
+        change_version(place, f"open({str(fifo)!r}).read()")
+        server.signal(signal.SIGUSR2)
+        with fifo.open("w"):  # the new worker is in the middle of its import
+            new = int(server.wait_for(r"Started a new supervisor \[(\d+)\]")[1])
+            server.signal(number)
+            assert server.process.wait(20) == 0
+            with pytest.raises(ProcessLookupError):
+                os.kill(new, 0)
+        with socket.socket() as again:
+            again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            again.bind(("127.0.0.1", int(url.rpartition(":")[2])))
+            again.listen()
+
+
+@pytest.mark.parametrize("more", [(), ("--supervise",)])
+def test_what_is_no_file_is_not_replaced_by_the_pid_file(place, more):
+    os.mkfifo(place / "fifo")
+    (place / "link").symlink_to(os.devnull)
+    for name in ("fifo", "link"):
+        arguments = ("main:app", "--pid-file", name, *more)
+        with ServerProcess(*arguments, cwd=place) as server:
+            server.wait_for(f"cannot write the PID file {name}: it is not a regular file")
+            assert server.finish() == 1
+    assert (place / "fifo").is_fifo()
+    assert (place / "link").is_char_device()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
+def test_a_changed_env_file_counts_at_once(place, number):
+    pytest.importorskip("dotenv")
+    source = MAIN.replace("VERSION = 1", "VERSION = int(os.environ.get('NEW') or '1')")
+    (place / "main.py").write_text(source)
+    (place / ".env").write_text("NEW=3\nGONE=1\n")
+    pid_file = place / "pid"
+    arguments = ("--supervise", "--env-file", ".env", "--pid-file", str(pid_file))
+    with ServerProcess("main:app", *arguments, cwd=place) as server:
+        url = server.wait_listening()
+        assert ask(url).startswith(b"3 ")
+        (place / ".env").write_text("NEW=4\n")
+        server.signal(number)
+        server.wait_for(r"Worker 1 \[\d+\] ended")
+        assert ask(url).startswith(b"4 ")
+        (place / ".env").write_text("")
+        os.kill(int(pid_file.read_text()), signal.SIGHUP)
+        server.wait_for("Reloaded")
+        server.wait_for(r"Worker 1 \[\d+\] ended")
+        assert ask(url).startswith(b"1 ")
+        os.kill(int(pid_file.read_text()), signal.SIGTERM)
+        server.finish()
+
+
 # Recycling and heartbeat
 
 

@@ -149,6 +149,25 @@ def test_certificates_that_cannot_be_used_leave_those_in_use(serve, site, fault,
     assert "Traceback" not in server.stderr
 
 
+def test_a_worker_that_starts_while_certificates_are_broken_has_the_last_good_ones(serve, site):
+    """Not those of the first start, which may have expired since."""
+    server, port = serve("--workers", "2")
+    first = ssl.get_server_certificate(("127.0.0.1", port))
+    site.add("site", "localhost")
+    renewed = site.files.certificate.read_text()
+    for spoil in (False, True):
+        if spoil:
+            half_written(site.files.certificate)
+        server.signal(signal.SIGHUP)
+        for _ in range(2):
+            server.wait_for(r"Worker \d \[\d+\] ended")
+    for _ in range(8):
+        served = ssl.get_server_certificate(("127.0.0.1", port))
+        assert served != first
+        assert served in renewed
+    assert server.stop() == 0
+
+
 def test_a_service_manager_is_told_of_sighup_also_where_certificates_are_refused(
     serve, site, tmp_path_factory
 ):

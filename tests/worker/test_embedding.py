@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -160,6 +161,27 @@ async def test_waiting_for_the_start_raises_what_kept_it_from_coming():
                 await within(server.wait_started())
             with pytest.raises(StartupError, match=reason):
                 await within(serving)
+
+
+@pytest.mark.parametrize("application", [app, failing_lifespan])
+async def test_a_server_in_a_thread_is_waited_for_in_another_loop(application):
+    server = Server(application, **SETTINGS)
+    with ThreadPoolExecutor(1) as threads:
+        served = threads.submit(server.run)
+        # The loop sleeps in its selector: only the other thread, or this, can wake it.
+        too_late = asyncio.get_running_loop().call_later(TIMEOUT, lambda: None)
+        if application is failing_lifespan:
+            with pytest.raises(StartupError, match="no database"):
+                await server.wait_started()
+        else:
+            await server.wait_started()
+            stopping = asyncio.ensure_future(server.wait_stopping())
+            await asyncio.sleep(0)
+            server.stop()
+            await stopping
+        assert asyncio.get_running_loop().time() < too_late.when()
+        too_late.cancel()
+        assert isinstance(served.exception(TIMEOUT), StartupError | None)
 
 
 async def test_waiting_for_the_start_of_a_cancelled_server_raises():
