@@ -84,7 +84,7 @@ def check_host(value: str) -> None:
     host, colon, port = value.rpartition(":")
     if colon and ":" not in host.removeprefix("[").split("]")[0] and port.isdecimal():
         raise NotAllowed(value, f"host {host} and port {port}, or bind {value}")
-    if "/" in value or value.startswith("["):
+    if "/" in value or (value.startswith("[") and not value.endswith("]")):
         raise NotAllowed(value, "an address or a host name, such as 0.0.0.0, ::1 or localhost")
 
 

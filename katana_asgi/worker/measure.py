@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from katana_asgi.worker.channel import Channel
     from katana_asgi.worker.server import Server
 
-__all__ = ["Publisher"]
+__all__ = ["Publisher", "snapshot_of"]
 
 
-def _snapshot(
+def snapshot_of(
     metrics: WorkerMetrics, context: WorkerContext, balancer: Balancer | None
 ) -> dict[str, Any]:
     """What the worker has counted, and what its connections do now."""
@@ -86,7 +86,7 @@ class Publisher:
         metrics, context = self._server.metrics, self._server.context
         if metrics is None or context is None:
             return
-        snapshot = _snapshot(metrics, context, self._server.balancer)
+        snapshot = snapshot_of(metrics, context, self._server.balancer)
         if self._channel is not None:
             self._channel.send({"type": "metrics", "snapshot": snapshot})
         if self._fleet is not None:

@@ -6,7 +6,9 @@ import json
 import os
 import signal
 import time
+import urllib.error
 import urllib.request
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,12 +31,14 @@ def get(url: str) -> str:
 
 
 def wait_for_status(admin: str, done: Any) -> dict[str, Any]:
-    """The first status for which ``done`` holds."""
+    """The first status for which ``done`` holds; the admin process starts beside the workers."""
     deadline = time.monotonic() + TIMEOUT
     while True:
-        status: dict[str, Any] = json.loads(get(f"{admin}/status.json"))
-        if done(status):
-            return status
+        status: dict[str, Any] = {}
+        with suppress(urllib.error.URLError):
+            status = json.loads(get(f"{admin}/status.json"))
+            if done(status):
+                return status
         assert time.monotonic() < deadline, status
         time.sleep(0.05)
 

@@ -12,7 +12,7 @@ import pytest
 
 from katana_asgi.http2.connection import Http2Connection
 from katana_asgi.http2.frames import HEADERS, PREFACE, SETTINGS, frame
-from katana_asgi.worker.measure import _snapshot
+from katana_asgi.worker.measure import snapshot_of
 from tests.http2.client import Client
 from tests.http2.peer import GET, Peer, block
 from tests.support import running, within
@@ -85,7 +85,7 @@ async def test_the_log_as_json_has_the_version(lines):
 async def test_connections_streams_and_websockets_over_http_2_are_gauges():
     def gauges(server) -> dict[str, int]:
         metrics, context = server.server.metrics, server.server.context
-        values = _snapshot(metrics, context)["gauges"]
+        values = snapshot_of(metrics, context, server.server.balancer)["gauges"]
         return {name: values[name] for name in ("http2", "streams", "websocket", "idle", "active")}
 
     settings = {"lifespan": "off", "statsd": "127.0.0.1:9"}
