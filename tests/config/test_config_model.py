@@ -79,7 +79,7 @@ def test_another_form_of_application_is_answered_with_the_right_one(app: str, ex
         ("0.0.0.0:80", "host 0.0.0.0 and port 80, or bind 0.0.0.0:80"),
         ("localhost:8000", "host localhost and port 8000, or bind localhost:8000"),
         ("http://a", "an address or a host name, such as 0.0.0.0, ::1 or localhost"),
-        ("[::1]", "an address or a host name, such as 0.0.0.0, ::1 or localhost"),
+        ("[::1", "an address or a host name, such as 0.0.0.0, ::1 or localhost"),
     ],
 )
 def test_a_host_is_an_address_or_a_name(host: str, use: str) -> None:
