@@ -50,7 +50,7 @@ exec "$@"
 def may_unshare() -> bool:
     unshare = shutil.which("unshare")
     return unshare is not None and not subprocess.run(
-        [unshare, "-m", "sh", "-c", READ_ONLY.replace('exec "$@"', "true"), "/"],
+        [unshare, "-m", "sh", "-c", READ_ONLY.replace('exec "$@"', "true"), str(ROOT / "examples")],
         capture_output=True, check=False,
     ).returncode  # fmt: skip
 

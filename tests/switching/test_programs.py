@@ -44,7 +44,8 @@ def free_port() -> int:
 
 def environment(port: int) -> dict[str, str]:
     ours = {"PORT": str(port), "PYTHONPATH": str(ROOT), "KATANA_LOG_FORMAT": "text"}
-    return {**os.environ, **ours, "PYTHONUNBUFFERED": "1"}
+    # Code that changes within a second, and not in size, is taken for what was compiled.
+    return {**os.environ, **ours, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def get(port: int, path: str = "/") -> str:
