@@ -164,8 +164,7 @@ class Ends(Orders):
                 worker.tell_stop(mode, quick=quick)
             worker.must_end_by(deadline, f"not stopped within {budget:g} s")
 
-    def _kill_overdue(self) -> None:
-        now = time.monotonic()
+    def _kill_overdue(self, now: float) -> None:
         for worker in self._workers.values():
             if worker.kill_at is not None and worker.kill_at <= now:
                 logger.warning("Killing %s: %s", worker, worker.complaint)

@@ -182,10 +182,10 @@ class Supervisor(Ends):
             self._wait()
             if self._config.ssl_reload and not self._stopping:
                 self._step(self._keep_certificates)
-            self._kill_overdue()
+            # As of the turn's begin: it may have been stopped since, which the next one notices.
+            self._kill_overdue(self._turned_at)
             if not self._stopping:
-                limit = self._config.timeout_worker
-                check_heartbeats(self._serving(), limit, time.monotonic())
+                check_heartbeats(self._serving(), self._config.timeout_worker, self._turned_at)
             self._tell_alive()
 
     def _step(self, step: Callable[..., None], *arguments: Any) -> None:
