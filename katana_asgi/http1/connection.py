@@ -290,24 +290,23 @@ class Http1Connection(asyncio.Protocol):
             return False
         context, writing = self._context, self.writing
         context.requests += 1
-        self._head = head
         self._used = True
         keep_alive = self._persists(framing) and simple  # what follows otherwise is not wanted
         if context.draining:
             response = response.while_draining()
             keep_alive = False
-        writing.open(head, keep_alive)
-        writing.write_static(response, head, alone=not self.reading.more)
+        alone = not self.reading.more
+        writing.write_static(response, head, keep_alive=keep_alive, alone=alone)
         if context.observer is not None:
             context.observer.answered(self.peer, head, response)
         if keep_alive:
-            self._head = None
             self.state = READY
             self.deadline = context.clock.idle_deadline
             last = self.reading.last
             same = last is not None and last[1][0] is head and response.lasting
             self._last = (last[0], head, response) if last and same else None
         else:
+            self._head = head
             self._finish()
         return True
 
@@ -317,7 +316,8 @@ class Http1Connection(asyncio.Protocol):
         if context.draining or self._requests_left or not self.reading.fresh:
             return False
         context.requests += 1
-        self.writing.write_static(response, head, alone=True)
+        writing = self.writing
+        writing.write_static(response, head, keep_alive=writing.keep_alive, alone=True)
         if context.observer is not None:
             context.observer.answered(self.peer, head, response)
         self.deadline = context.clock.idle_deadline
@@ -781,10 +781,6 @@ class Http1Connection(asyncio.Protocol):
         if self._context.draining and self._used:
             remaining = self._settings.timeout_keep_alive  # it may stay for less here
         return Idle(self._used, self._requests_left, remaining, *self.peer.carried)
-
-    def let_go(self) -> None:
-        """Another process has the connection: close it here without touching it."""
-        self.abort()
 
     def resume(self, idle: Idle) -> None:
         """Go on where another worker has stopped."""

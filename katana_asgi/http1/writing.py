@@ -345,10 +345,13 @@ class Http1Writer:
         self.keep_alive = False
         self.write(refusal_bytes(refusal, self._defaults.variants[CLOSE], head=without_content))
 
-    def write_static(self, response: StaticResponse, head: RequestHead, *, alone: bool) -> None:
+    def write_static(
+        self, response: StaticResponse, head: RequestHead, *, keep_alive: bool, alone: bool
+    ) -> None:
         """Write a static response; unless it comes ``alone``, together with others."""
+        self.keep_alive = keep_alive
         end = CLOSE
-        if self.keep_alive:
+        if keep_alive:
             end = PERSISTENT if head.version == "1.1" else KEEP_ALIVE
         if len(response.content) > JOIN_UP_TO and not response.lasting:
             self.flush_all()

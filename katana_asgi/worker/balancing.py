@@ -79,9 +79,8 @@ class Balancer:
         self._gives_away = False
         self._due = 0.0
         self._until_even = BEATS_BETWEEN  # beats until the next look at what should move
-        # Connections since start: passed on when they were accepted, not taken by the other, and
-        # those that came from others.
-        self.handed = self.kept = self.taken = 0
+        # Connections since start: passed on when they were accepted, and not taken by the other.
+        self.handed = self.kept = 0
 
     def attach(self, context: WorkerContext, make: Callable[[Peer], Http1Connection]) -> None:
         """Work for the connections of this worker; ``make`` makes one with a peer."""
@@ -270,7 +269,6 @@ class Balancer:
         self._row.took()
         if sock is None:
             return True
-        self.taken += 1
         if data[:1] == NEW:
             self._takers[_NEW.unpack(data)[1]](sock)
         elif data[:1] == IDLE and self._context.scheme == "http":

@@ -63,7 +63,7 @@ class Mover:
         message = IDLE + idle.pack()
         if len(message) > MESSAGE_LIMIT or not self._send(target, message, connection.descriptor):
             return False
-        connection.let_go()
+        connection.abort()  # here only: the other process has it
         self.moved += 1
         return True
 
