@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["COPIED_UP_TO", "Bounded"]
+__all__ = ["COPIED_UP_TO", "Bounded", "content_weight"]
 
 COPIED_UP_TO: Final = 4 * 1024
 """Bytes of content of which a protocol version may keep a copy behind a rendered head. Whoever
-bounds a memory of responses counts such content twice."""
+bounds a memory of responses counts such content twice (``content_weight``)."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -33,6 +33,11 @@ _MOST_HITS: Final = 3
 _MOST_GHOSTS: Final = 4096
 """Hashes of keys remembered after their values have gone, against endless new ones; the keys
 themselves may be long."""
+
+
+def content_weight(size: int) -> int:
+    """The weight of ``size`` bytes of content in a memory of responses."""
+    return size * 2 if size <= COPIED_UP_TO else size
 
 
 class _Entry(Generic[V]):

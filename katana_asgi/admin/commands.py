@@ -15,7 +15,19 @@ def duration(seconds: float) -> str:
 
 
 def summary(status: dict[str, Any]) -> str:
-    """The status in a few lines."""
+    """The status in a few lines, and one for each worker."""
+    workers = [
+        f"worker {each['number']} [{each['pid']}]: {each['requests']} requests, "
+        + (f"p99 {duration(each['p99'])}, " if each["p99"] else "")
+        + f"{each['rss'] // 2**20} MiB"
+        + (", draining" if each["draining"] else "")
+        for each in status["workers"]
+    ]
+    return "\n".join([head_of(status), *workers])
+
+
+def head_of(status: dict[str, Any]) -> str:
+    """The summary without the lines of workers."""
     state = "ready" if status["ready"] else "stopping" if status["stopping"] else "not ready"
     name = status.get("application") or "katana-asgi"
     lines = [
@@ -25,20 +37,7 @@ def summary(status: dict[str, Any]) -> str:
         " ".join(f"{name} {count}" for name, count in sorted(status["classes"].items()))
         or "no responses yet",
     ]
-    lines += _spread(status)
-    lines += [
-        f"worker {each['number']} [{each['pid']}]: {each['requests']} requests, "
-        + (f"p99 {duration(each['p99'])}, " if each["p99"] else "")
-        + f"{each['rss'] // 2**20} MiB"
-        + (", draining" if each["draining"] else "")
-        for each in status["workers"]
-    ]
-    return "\n".join(lines)
-
-
-def head_of(status: dict[str, Any]) -> str:
-    """The summary without the lines of workers."""
-    return "\n".join(summary({**status, "workers": []}).splitlines() + _spread(status))
+    return "\n".join(lines + _spread(status))
 
 
 def _spread(status: dict[str, Any]) -> list[str]:

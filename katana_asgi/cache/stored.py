@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from katana_asgi.bounded import COPIED_UP_TO
+from katana_asgi.bounded import content_weight
 from katana_asgi.cache.request import CONDITIONAL
 from katana_asgi.http.codings import accepted_codings
 from katana_asgi.http.conditional import failed_precondition, if_range_holds
@@ -114,12 +114,11 @@ class StoredResponse:
         self.modified = parse_http_date(known.get(b"last-modified", b""))
         self._coding = known.get(b"content-encoding", b"").lower()
         self._variant = tuple([(name, request.fields.get(name)) for name in terms.vary])
-        size = len(content)
         text = sum(len(name) + len(value) for name, value in fields)
         words = [*tags, *(value for _, value in self._variant if value is not None)]
         self.weight = (
             _OVERHEAD
-            + size * (2 if size <= COPIED_UP_TO else 1)
+            + content_weight(len(content))
             + text * _COPIES
             + len(fields) * _PER_FIELD
             + sum(map(len, words))

@@ -14,7 +14,7 @@ import stat
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from katana_asgi.bounded import COPIED_UP_TO, Bounded
+from katana_asgi.bounded import Bounded, content_weight
 from katana_asgi.config.static_files import APPLICATION, NOT_FOUND
 from katana_asgi.files.disk import Disk
 from katana_asgi.files.listing import render_listing
@@ -257,8 +257,8 @@ class FileMount:
         representation.hold(content)
         if now - found.state.st_ctime > _SETTLED:
             entry = _Remembered(representation, signature(found.state), self._monotonic())
-            size = len(content) * (2 if len(content) <= COPIED_UP_TO else 1)
-            self._memory.put(key, entry, size + len(key[1]) + _OVERHEAD)
+            weight = content_weight(len(content)) + len(key[1]) + _OVERHEAD
+            self._memory.put(key, entry, weight)
 
     def _read_small(self, found: _Found) -> bytes | None:
         """The whole content, unless that is known to wait, or something changed meanwhile."""
