@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.apps.plain import GREETING
-from benchmarks.deployment import ROOT
+from benchmarks.deployment import ROOT, free_port
 from benchmarks.distribution import percentile
 from benchmarks.processes import descendants, usage
 
@@ -125,9 +125,7 @@ async def behave(port: int, seconds: float) -> Answers:
 @contextmanager
 def serving(name: str, extra: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """A server process on a free port, killed at the end."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", *SERVERS[name], f"--port={port}", *extra]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
         try:

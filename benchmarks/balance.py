@@ -28,6 +28,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.deployment import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -58,13 +60,6 @@ SERVERS = {
     "uvicorn": "uvicorn main:app --lifespan off --no-access-log",
     "granian": "granian --interface asginl main:app",
 }
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from benchmarks.processes import Usage, descendants, usage
 from benchmarks.responses import fields_of
 from benchmarks.servers import ROOT, Options, Server
 
-__all__ = ["ROOT", "Deployment", "NotServing", "Settings", "app_missing", "pinned"]
+__all__ = ["ROOT", "Deployment", "NotServing", "Settings", "app_missing", "free_port", "pinned"]
 
 STARTUP = 30.0
 """Seconds a server may take until it answers."""
@@ -67,7 +67,7 @@ class Deployment:
         self.directory = Path(tempfile.mkdtemp(prefix="katana-benchmark-"))
         # nginx drops privileges: its worker must reach its directories.
         self.directory.chmod(0o755)
-        self.port = _free_port()
+        self.port = free_port()
         self.log = self.directory / "output.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -200,7 +200,8 @@ def _module_of(app: str) -> str:
     return app if app == "plain" else f"{app}_app"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -22,6 +22,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
+from benchmarks.deployment import free_port
 from benchmarks.processes import usage
 
 SIZES = {"1k": 1024, "64k": 65536, "100m": 100 << 20}
@@ -92,14 +93,6 @@ def installed(line: list[str]) -> bool:
     if line[1] == "-m":
         return find_spec(line[2]) is not None
     return shutil.which(line[0]) is not None
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def connected(port: int) -> socket.socket:

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-from benchmarks.deployment import ROOT, pinned
+from benchmarks.deployment import ROOT, free_port, pinned
 from benchmarks.machine import package_version
 from benchmarks.processes import usage
 
@@ -91,14 +91,6 @@ def present(names: list[str]) -> list[str]:
     versions = [f"{name} {version}" for name in packages if (version := package_version(name))]
     print(f"Python {platform.python_version()}, {', '.join(versions)}; {os.cpu_count()} cores")
     return found
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 
 import pytest
 
 from katana_asgi import StaticRoute
 from katana_asgi.observe.request_ids import RequestIdFilter
+from tests.access_lines import access_lines
 from tests.applications import Probe, content_of, get, respond, start
 from tests.support import running, within
 from tests.websocket_peer import Peer, bye, text, upgrade
@@ -17,33 +16,10 @@ from tests.websocket_peer import Peer, bye, text, upgrade
 FIELDS = ("status", "method", "target", "bytes_in", "bytes_out", "remark", "request_id", "client")
 
 
-class Lines(logging.Handler):
-    """The lines as somebody's own handler gets them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: asyncio.Queue[str] = asyncio.Queue()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.put_nowait(record.getMessage())
-
-    async def next(self) -> str:
-        return await within(self.lines.get())
-
-    async def entry(self) -> dict[str, object]:
-        return json.loads(await self.next())
-
-
 @pytest.fixture
 def lines():
-    logger = logging.getLogger("katana_asgi.access")
-    handler = Lines()
-    logger.addHandler(handler)
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    yield handler
-    logger.removeHandler(handler)
-    logger.setLevel(level)
+    with access_lines() as found:
+        yield found
 
 
 SETTINGS = {"access_log": True, "lifespan": "off", "access_log_format": "json"}

@@ -13,6 +13,7 @@ import trustme
 from starlette.responses import FileResponse
 
 from katana_asgi.files.disk import Disk
+from tests.messages import bytes_of, sends, start_message
 from tests.raw_client import RawClient
 from tests.support import Connection, running, within
 
@@ -27,24 +28,6 @@ WITH_TE = b"GET / HTTP/1.1\r\nHost: x\r\nTE: trailers\r\nConnection: TE\r\n\r\n"
 SIZES = [0, 1, 65535, 65537, 1048577, 8 * 1048576 + 3]
 
 
-def content_of(size: int) -> bytes:
-    return (bytes(range(251)) * (size // 251 + 1))[:size]
-
-
-def start(*headers: tuple[bytes, bytes], **more: Any) -> dict[str, Any]:
-    return {"type": "http.response.start", "status": 200, "headers": list(headers), **more}
-
-
-def sends(*messages: dict[str, Any]) -> App:
-    """An application that sends these messages, one after the other."""
-
-    async def application(scope: Any, receive: Any, send: Any) -> None:
-        for message in messages:
-            await send(dict(message))
-
-    return application
-
-
 class Seen:
     """Keeps the extensions of each scope."""
 
@@ -53,7 +36,7 @@ class Seen:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.extensions.append(scope["extensions"])
-        await send(start())
+        await send(start_message())
         await send({"type": "http.response.body"})
 
 
@@ -87,7 +70,7 @@ async def test_early_hints_come_before_the_response(http: str) -> None:
     application = sends(
         {"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload", b"</b.js>"]},
         {"type": "http.response.early_hint", "links": []},
-        start(),
+        start_message(),
         {"type": "http.response.body", "body": b"hello"},
     )
     async with running(application, http=http, lifespan="off") as server:
@@ -106,18 +89,21 @@ async def test_early_hints_come_before_the_response(http: str) -> None:
 @pytest.mark.parametrize(
     "messages",
     [
-        [start(), {"type": "http.response.early_hint", "links": [b"<a>"]}],
+        [start_message(), {"type": "http.response.early_hint", "links": [b"<a>"]}],
         [{"type": "http.response.early_hint", "links": [b"<a>\r\nx: y"]}],
         [{"type": "http.response.early_hint", "links": ["text"]}],
-        [start(), {"type": "http.response.pathsend", "path": "relative"}],
-        [start(), {"type": "http.response.pathsend", "path": "/does/not/exist"}],
-        [start(), {"type": "http.response.pathsend", "path": "/tmp"}],
-        [start(), {"type": "http.response.pathsend", "path": "/dev/zero"}],
+        [start_message(), {"type": "http.response.pathsend", "path": "relative"}],
+        [start_message(), {"type": "http.response.pathsend", "path": "/does/not/exist"}],
+        [start_message(), {"type": "http.response.pathsend", "path": "/tmp"}],
+        [start_message(), {"type": "http.response.pathsend", "path": "/dev/zero"}],
         [{"type": "http.response.pathsend", "path": __file__}],
-        [start((b"content-length", b"3")), {"type": "http.response.pathsend", "path": __file__}],
-        [start(), {"type": "http.response.trailers", "headers": []}],
-        [start(trailers=True), {"type": "http.response.trailers", "headers": []}],
-        [start(), {"type": "http.response.unheard_of"}],
+        [
+            start_message((b"content-length", b"3")),
+            {"type": "http.response.pathsend", "path": __file__},
+        ],
+        [start_message(), {"type": "http.response.trailers", "headers": []}],
+        [start_message(trailers=True), {"type": "http.response.trailers", "headers": []}],
+        [start_message(), {"type": "http.response.unheard_of"}],
     ],
 )
 async def test_what_an_application_must_not_send_is_a_500(http: str, messages: Any) -> None:
@@ -134,8 +120,8 @@ async def test_a_file_is_sent_whole_and_the_next_request_follows(
     http: str, tmp_path: Path, size: int
 ) -> None:
     path = tmp_path / "file"
-    path.write_bytes(content_of(size))
-    application = sends(start(), {"type": "http.response.pathsend", "path": str(path)})
+    path.write_bytes(bytes_of(size))
+    application = sends(start_message(), {"type": "http.response.pathsend", "path": str(path)})
     async with running(application, http=http, lifespan="off") as server:
         async with await server.connect() as client:
             await client.send(GET + GET)
@@ -144,7 +130,7 @@ async def test_a_file_is_sent_whole_and_the_next_request_follows(
             head = await client.response("HEAD")
     for response in responses:
         assert response.header(b"content-length") == b"%d" % size
-        assert response.body == content_of(size)
+        assert response.body == bytes_of(size)
     assert head.header(b"content-length") == b"%d" % size
     assert head.body == b""
 
@@ -156,7 +142,7 @@ async def test_a_file_after_its_message_is_a_whole_response(http: str, tmp_path:
     failed = []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
-        await send(start())
+        await send(start_message())
         await send(message)
         try:
             await send(message)
@@ -178,7 +164,7 @@ async def test_a_file_may_come_when_its_head_has_gone_alone(
     head_came = asyncio.Event()
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
-        await send(start(*announced))
+        await send(start_message(*announced))
         await head_came.wait()
         await send({"type": "http.response.pathsend", "path": str(path)})
 
@@ -194,7 +180,7 @@ async def test_a_file_may_come_when_its_head_has_gone_alone(
 
 async def test_starlette_sends_files_by_path_and_parts_of_them(http: str, tmp_path: Path) -> None:
     path = tmp_path / "file.bin"
-    path.write_bytes(content_of(3 * 1048576))
+    path.write_bytes(bytes_of(3 * 1048576))
     types: list[str] = []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -210,10 +196,10 @@ async def test_starlette_sends_files_by_path_and_parts_of_them(http: str, tmp_pa
             b"GET / HTTP/1.1\r\nHost: x\r\nRange: bytes=1000000-2000000\r\n\r\n"
         )
         head = await server.exchange(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", method="HEAD")
-    assert whole.body == content_of(3 * 1048576)
+    assert whole.body == bytes_of(3 * 1048576)
     assert types[1] == "http.response.pathsend"
     assert part.status == 206
-    assert part.body == content_of(3 * 1048576)[1000000:2000001]
+    assert part.body == bytes_of(3 * 1048576)[1000000:2000001]
     assert head.header(b"content-length") == b"%d" % (3 * 1048576)
 
 
@@ -233,8 +219,8 @@ def certificates(folder: Path) -> tuple[ssl.SSLContext, Path, Path]:
 async def test_over_tls_the_bytes_are_the_same(http: str, tmp_path: Path, size: int) -> None:
     trust, certificate, key = certificates(tmp_path)
     path = tmp_path / "file"
-    path.write_bytes(content_of(size))
-    application = sends(start(), {"type": "http.response.pathsend", "path": str(path)})
+    path.write_bytes(bytes_of(size))
+    application = sends(start_message(), {"type": "http.response.pathsend", "path": str(path)})
     settings = {"ssl_certfile": certificate, "ssl_keyfile": key, "http": http}
     async with running(application, lifespan="off", **settings) as server:
         streams = await asyncio.open_connection(
@@ -243,7 +229,7 @@ async def test_over_tls_the_bytes_are_the_same(http: str, tmp_path: Path, size: 
         async with Connection(*streams) as client:
             await client.send(GET)
             response = await client.response()
-    assert response.body == content_of(size)
+    assert response.body == bytes_of(size)
 
 
 class FailingDisk(Disk):
@@ -266,8 +252,8 @@ async def test_a_disk_that_fails_breaks_the_response_off(
     http: str, tmp_path: Path, tls: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "file"
-    path.write_bytes(content_of(4 * 1048576))
-    application = sends(start(), {"type": "http.response.pathsend", "path": str(path)})
+    path.write_bytes(bytes_of(4 * 1048576))
+    application = sends(start_message(), {"type": "http.response.pathsend", "path": str(path)})
     settings: dict[str, Any] = {"http": http, "lifespan": "off"}
     trust = None
     if tls:
@@ -284,7 +270,7 @@ async def test_a_disk_that_fails_breaks_the_response_off(
             await client.send(GET)
             assert (await client.head()).header(b"content-length") == b"4194304"
             content = await client.rest()  # its end comes: nothing hangs
-        assert content == content_of(len(content))
+        assert content == bytes_of(len(content))
         assert len(content) <= 256 * 1024
         links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
         assert str(path) not in [os.path.realpath(link) for link in links]
@@ -296,12 +282,12 @@ async def test_a_disk_that_fails_breaks_the_response_off(
 
 async def test_an_open_file_is_read_where_the_message_says(http: str, tmp_path: Path) -> None:
     path = tmp_path / "file"
-    path.write_bytes(content_of(200_000))
+    path.write_bytes(bytes_of(200_000))
     with path.open("rb") as file:
 
         async def application(scope: Any, receive: Any, send: Any) -> None:
             file.seek(7)
-            await send(start())
+            await send(start_message())
             for more in ({"offset": 100, "count": 90_000}, {"offset": 5, "count": 0}, {}):
                 message = {"type": "http.response.zerocopysend", "file": file, "more_body": True}
                 await send({**message, **more})
@@ -314,24 +300,24 @@ async def test_an_open_file_is_read_where_the_message_says(http: str, tmp_path: 
             async with await server.connect() as client:
                 await client.send(GET + GET)
                 bodies = [(await client.response()).body for _ in range(2)]
-    content = content_of(200_000)
+    content = bytes_of(200_000)
     expected = content[100:90_100] + content[7:] + b"between" + content[1:3]
     assert bodies == [expected, expected]
 
 
 async def test_a_file_that_is_closed_after_its_message_is_sent(http: str, tmp_path: Path) -> None:
     path = tmp_path / "file"
-    path.write_bytes(content_of(100_000))
+    path.write_bytes(bytes_of(100_000))
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
-        await send(start())
+        await send(start_message())
         with path.open("rb") as file:
             await send({"type": "http.response.zerocopysend", "file": file})
 
     async with running(application, http=http, lifespan="off") as server:
         response = await server.exchange(GET)
     assert response.header(b"content-length") == b"100000"
-    assert response.body == content_of(100_000)
+    assert response.body == bytes_of(100_000)
 
 
 @pytest.mark.parametrize("part", [{"offset": 11}, {"offset": 0, "count": 11}, {"offset": -1}])
@@ -346,7 +332,7 @@ async def test_parts_beyond_the_end_and_pipes_are_refused(
             beyond = {"type": "http.response.zerocopysend", "file": file, **part}
             if part == {"offset": 11}:
                 beyond = {"type": "http.response.zerocopysend", "file": reading}
-            async with running(sends(start(), beyond), http=http, lifespan="off") as server:
+            async with running(sends(start_message(), beyond), http=http, lifespan="off") as server:
                 response = await server.exchange(GET)
     finally:
         os.close(reading)
@@ -369,7 +355,7 @@ async def test_a_client_that_leaves_ends_the_sending(http: str, tmp_path: Path) 
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         try:
-            await send(start())
+            await send(start_message())
             await send({"type": "http.response.pathsend", "path": str(path)})
         finally:
             ended.set()
@@ -396,7 +382,7 @@ async def test_a_client_that_does_not_read_is_reset_in_time(http: str, tmp_path:
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         try:
-            await send(start())
+            await send(start_message())
             await send({"type": "http.response.pathsend", "path": str(path)})
         finally:
             ended.set()
@@ -412,8 +398,8 @@ async def test_a_client_that_does_not_read_is_reset_in_time(http: str, tmp_path:
 async def test_a_slow_client_that_reads_on_gets_all_of_it(http: str, tmp_path: Path) -> None:
     """Longer than the write timeout, but never without progress."""
     path = tmp_path / "file"
-    path.write_bytes(content_of(6 * 1048576))
-    application = sends(start(), {"type": "http.response.pathsend", "path": str(path)})
+    path.write_bytes(bytes_of(6 * 1048576))
+    application = sends(start_message(), {"type": "http.response.pathsend", "path": str(path)})
     settings = {"http": http, "lifespan": "off", "timeout_write": 1.0}
     async with running(application, **settings) as server:
         async with await RawClient.open(server.host, server.port) as client:
@@ -424,7 +410,7 @@ async def test_a_slow_client_that_reads_on_gets_all_of_it(http: str, tmp_path: P
                 assert data
                 received += data
                 await asyncio.sleep(0.002)
-    assert received.partition(b"\r\n\r\n")[2] == content_of(6 * 1048576)
+    assert received.partition(b"\r\n\r\n")[2] == bytes_of(6 * 1048576)
 
 
 async def test_a_file_that_shrinks_breaks_the_response_off(http: str, tmp_path: Path) -> None:
@@ -434,7 +420,7 @@ async def test_a_file_that_shrinks_breaks_the_response_off(http: str, tmp_path: 
     raised = []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
-        await send(start())
+        await send(start_message())
         try:
             await send({"type": "http.response.pathsend", "path": str(path)})
         except OSError as error:
@@ -457,7 +443,7 @@ async def test_a_file_that_shrinks_breaks_the_response_off(http: str, tmp_path: 
 
 async def test_trailers_follow_chunked_content(http: str) -> None:
     application = sends(
-        start(trailers=True),
+        start_message(trailers=True),
         {"type": "http.response.body", "body": b"hello ", "more_body": True},
         {"type": "http.response.body", "body": b"world"},
         {"type": "http.response.trailers", "headers": [(b"X-A", b"1")], "more_trailers": True},
@@ -480,7 +466,7 @@ async def test_trailers_follow_chunked_content(http: str) -> None:
 
 async def test_content_of_known_length_has_no_place_for_trailers(http: str) -> None:
     application = sends(
-        start((b"content-length", b"5"), trailers=True),
+        start_message((b"content-length", b"5"), trailers=True),
         {"type": "http.response.body", "body": b"hello"},
         {"type": "http.response.trailers", "headers": [(b"x-a", b"1")]},
     )
@@ -495,7 +481,7 @@ async def test_trailers_that_steer_or_never_come_break_the_response_off(http: st
     steering = {"type": "http.response.trailers", "headers": [(b"content-length", b"1")]}
     for last in ([steering], []):
         application = sends(
-            start(trailers=True), {"type": "http.response.body", "body": b"hello"}, *last
+            start_message(trailers=True), {"type": "http.response.body", "body": b"hello"}, *last
         )
         async with running(application, http=http, lifespan="off") as server:
             async with await server.connect() as client:
@@ -509,7 +495,7 @@ async def test_trailers_follow_a_file(http: str, tmp_path: Path) -> None:
     path.write_bytes(b"content")
     with path.open("rb") as file:
         application = sends(
-            start(trailers=True),
+            start_message(trailers=True),
             {"type": "http.response.zerocopysend", "file": file, "more_body": True},
             {"type": "http.response.body"},
             {"type": "http.response.trailers", "headers": [(b"x-a", b"1")]},

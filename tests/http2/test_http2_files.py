@@ -12,6 +12,7 @@ import pytest
 from katana_asgi import StaticFiles
 from katana_asgi.files.disk import Disk
 from tests.http2.client import Client
+from tests.messages import bytes_of, sends, start_message
 from tests.support import running, within
 
 if TYPE_CHECKING:
@@ -24,24 +25,8 @@ MIB = 1024 * 1024
 INTERNAL_ERROR = 2
 
 
-def content_of(size: int) -> bytes:
-    return (bytes(range(251)) * (size // 251 + 1))[:size]
-
-
-def start(*headers: tuple[bytes, bytes], **more: Any) -> dict[str, Any]:
-    return {"type": "http.response.start", "status": 200, "headers": list(headers), **more}
-
-
-def sends(*messages: dict[str, Any]) -> App:
-    async def application(scope: Any, receive: Any, send: Any) -> None:
-        for message in messages:
-            await send(dict(message))
-
-    return application
-
-
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    await send(start())
+    await send(start_message())
     await send({"type": "http.response.body", "body": b"application"})
 
 
@@ -67,7 +52,7 @@ async def test_extensions_are_offered() -> None:
 async def test_hints_content_and_trailers_come_in_their_order() -> None:
     messages = sends(
         {"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload"]},
-        start(trailers=True),
+        start_message(trailers=True),
         {"type": "http.response.body", "body": b"hello"},
         {"type": "http.response.trailers", "headers": [(b"X-A", b"1")]},
     )
@@ -81,14 +66,14 @@ async def test_hints_content_and_trailers_come_in_their_order() -> None:
 @pytest.mark.parametrize("size", [0, 65537, 2 * MIB + 1])
 async def test_a_file_by_path_and_by_descriptor(tmp_path: Path, size: int) -> None:
     path = tmp_path / "file"
-    path.write_bytes(content_of(size))
-    by_path = sends(start(), {"type": "http.response.pathsend", "path": str(path)})
+    path.write_bytes(bytes_of(size))
+    by_path = sends(start_message(), {"type": "http.response.pathsend", "path": str(path)})
     with path.open("rb") as file:
         part = {"type": "http.response.zerocopysend", "file": file, "offset": size // 2}
-        by_file = sends(start(), part)
+        by_file = sends(start_message(), part)
         for app, expected in (
-            (by_path, content_of(size)),
-            (by_file, content_of(size)[size // 2 :]),
+            (by_path, bytes_of(size)),
+            (by_file, bytes_of(size)[size // 2 :]),
         ):
             async with running(app, **SETTINGS) as server:
                 async with await Client.open(server.host, server.port) as client:
@@ -103,11 +88,14 @@ async def test_a_file_by_path_and_by_descriptor(tmp_path: Path, size: int) -> No
 @pytest.mark.parametrize(
     "messages",
     [
-        [start(), {"type": "http.response.pathsend", "path": "relative"}],
-        [start(), {"type": "http.response.pathsend", "path": "/does/not/exist"}],
-        [start(), {"type": "http.response.pathsend", "path": "/dev/zero"}],
-        [start((b"content-length", b"3")), {"type": "http.response.pathsend", "path": __file__}],
-        [start(), {"type": "http.response.early_hint", "links": [b"<a>"]}],
+        [start_message(), {"type": "http.response.pathsend", "path": "relative"}],
+        [start_message(), {"type": "http.response.pathsend", "path": "/does/not/exist"}],
+        [start_message(), {"type": "http.response.pathsend", "path": "/dev/zero"}],
+        [
+            start_message((b"content-length", b"3")),
+            {"type": "http.response.pathsend", "path": __file__},
+        ],
+        [start_message(), {"type": "http.response.early_hint", "links": [b"<a>"]}],
     ],
 )
 async def test_what_an_application_must_not_send_is_a_500(messages: Any) -> None:
@@ -118,7 +106,7 @@ async def test_what_an_application_must_not_send_is_a_500(messages: Any) -> None
 
 async def test_files_of_a_mount(tmp_path: Path) -> None:
     (tmp_path / "small.txt").write_bytes(b"small\n")
-    (tmp_path / "large.bin").write_bytes(content_of(2 * MIB))
+    (tmp_path / "large.bin").write_bytes(bytes_of(2 * MIB))
     mounts = [StaticFiles("/assets", str(tmp_path))]
     async with running(application, static_dir=mounts, **SETTINGS) as server:
         async with await Client.open(server.host, server.port) as client:
@@ -131,8 +119,8 @@ async def test_files_of_a_mount(tmp_path: Path) -> None:
             )
             outside = await client.get("/assets/..%2fsecret")
             head = await client.get("/assets/large.bin", method="HEAD")
-    assert (small.content, large.content) == (b"small\n", content_of(2 * MIB))
-    assert (part.status, part.content) == (206, content_of(10)[5:])
+    assert (small.content, large.content) == (b"small\n", bytes_of(2 * MIB))
+    assert (part.status, part.content) == (206, bytes_of(10)[5:])
     assert parts.fields[b"content-type"].startswith(b"multipart/byteranges")
     assert len(parts.content) == int(parts.fields[b"content-length"])
     assert (same.status, same.content) == (304, b"")
@@ -173,7 +161,7 @@ class FailingDisk(Disk):
 
 
 async def test_a_disk_that_fails_resets_its_stream_only(tmp_path: Path) -> None:
-    (tmp_path / "large.bin").write_bytes(content_of(2 * MIB))
+    (tmp_path / "large.bin").write_bytes(bytes_of(2 * MIB))
     mounts = [StaticFiles("/assets", str(tmp_path))]
     async with running(application, static_dir=mounts, **SETTINGS) as server:
         server.server.context.reader._disk = FailingDisk()  # type: ignore[union-attr]
@@ -213,7 +201,9 @@ async def test_both_versions_share_what_is_stored() -> None:
 
     async def marked(scope: Any, receive: Any, send: Any) -> None:
         calls.append(scope["http_version"])
-        await send(start((b"cache-control", b"public, max-age=60"), (b"connection", b"x-hop")))
+        await send(
+            start_message((b"cache-control", b"public, max-age=60"), (b"connection", b"x-hop"))
+        )
         await send({"type": "http.response.body", "body": b"stored"})
 
     async with running(marked, cache=MIB, **SETTINGS) as server:
@@ -237,7 +227,7 @@ async def test_both_versions_share_what_is_stored() -> None:
 async def test_the_authority_is_the_key_and_no_host_beside_it() -> None:
     async def marked(scope: Any, receive: Any, send: Any) -> None:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
-        await send(start((b"cache-control", b"public, max-age=60")))
+        await send(start_message((b"cache-control", b"public, max-age=60")))
         await send({"type": "http.response.body", "body": b",".join(hosts)})
 
     async with running(marked, cache=MIB, **SETTINGS) as server:

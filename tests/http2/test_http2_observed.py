@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
-import json
-import logging
 import weakref
 
 import pytest
@@ -13,9 +10,10 @@ import pytest
 from katana_asgi.http2.connection import Http2Connection
 from katana_asgi.http2.frames import HEADERS, PREFACE, SETTINGS, frame
 from katana_asgi.worker.measure import snapshot_of
+from tests.access_lines import access_lines
 from tests.http2.client import Client
 from tests.http2.peer import GET, Peer, block
-from tests.support import running, within
+from tests.support import running
 
 
 async def application(scope, receive, send):
@@ -33,25 +31,10 @@ async def application(scope, receive, send):
     await send({"type": "http.response.body", "body": b"hello"})
 
 
-class Lines(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: asyncio.Queue[str] = asyncio.Queue()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.put_nowait(record.getMessage())
-
-
 @pytest.fixture
 def lines():
-    logger = logging.getLogger("katana_asgi.access")
-    handler = Lines()
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    yield handler.lines
-    logger.removeHandler(handler)
-    logger.setLevel(level)
+    with access_lines() as found:
+        yield found
 
 
 @pytest.mark.parametrize(
@@ -65,7 +48,7 @@ async def test_the_access_log_says_http_2(lines, form, line):
         await Client.open(server.host, server.port) as client,
     ):
         assert (await client.get("/a?b")).status == 200
-        assert await within(lines.get()) == line
+        assert await lines.next() == line
 
 
 async def test_the_log_as_json_has_the_version(lines):
@@ -77,7 +60,7 @@ async def test_the_log_as_json_has_the_version(lines):
         stream = client.begin("/stay")
         await client.until(lambda: client.acknowledged)
         client.reset(stream)
-        entry = json.loads(await within(lines.get()))
+        entry = await lines.entry()
         assert entry["protocol"] == "HTTP/2.0"
         assert entry["remark"] == "client left"
 

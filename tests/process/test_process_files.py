@@ -16,6 +16,7 @@ import pytest
 from talk import ask, begin, read_response
 
 from tests.files.test_targets import TRAVERSALS
+from tests.messages import bytes_of
 from tests.support import ROOT, Connection, ServerProcess, within
 
 if TYPE_CHECKING:
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MIB = 1024 * 1024
-
-
-def content_of(size: int) -> bytes:
-    return (bytes(range(251)) * (size // 251 + 1))[:size]
 
 
 def get(path: str, *fields: str) -> bytes:
@@ -43,7 +40,7 @@ def assets(place: Path) -> Path:
     assets = place / "assets"
     assets.mkdir()
     (assets / "small.txt").write_bytes(b"small\n")
-    (assets / "large.bin").write_bytes(content_of(3 * MIB))
+    (assets / "large.bin").write_bytes(bytes_of(3 * MIB))
     return assets
 
 
@@ -69,10 +66,10 @@ def failing(
     place: Path, assets: Path, failing_disk: dict[str, str]
 ) -> Iterator[tuple[ServerProcess, str]]:
     """A service on such a disk, and its address."""
-    (assets / "large.eio").write_bytes(content_of(MIB))
-    (assets / "small.eio").write_bytes(content_of(1000))
+    (assets / "large.eio").write_bytes(bytes_of(MIB))
+    (assets / "small.eio").write_bytes(bytes_of(1000))
     (assets / "any.stat").write_bytes(b"x")
-    (assets / "large.slow").write_bytes(content_of(3 * MIB))
+    (assets / "large.slow").write_bytes(bytes_of(3 * MIB))
     (assets / "small.slow").write_bytes(b"slow")
     arguments = ("main:app", "--static-dir", "/assets=assets")
     with ServerProcess(*arguments, cwd=place, env=failing_disk) as server:
@@ -90,11 +87,11 @@ def test_a_disk_that_fails_gives_a_status_or_breaks_off_and_the_service_goes_on(
             received += data
     head, _, content = received.partition(b"\r\n\r\n")
     assert b"content-length: 1048576" in head
-    assert content == content_of(len(content))
+    assert content == bytes_of(len(content))
     assert len(content) <= 256 * 1024
     with begin(url, get("/assets/any.stat")) as connection:
         assert read_response(connection)[0] == 500
-    assert ask(url, "/assets/small.eio") == content_of(1000)
+    assert ask(url, "/assets/small.eio") == bytes_of(1000)
     assert ask(url, "/assets/small.txt") == b"small\n"
     assert int(ask(url)) == server.process.pid
     server.wait_for("Input/output error")
@@ -109,12 +106,12 @@ async def test_a_slow_disk_delays_its_own_responses_only(
         await small.send(get("/assets/small.slow"))
         for _ in range(3):
             await other.send(get("/assets/large.bin"))
-            assert (await other.response()).body == content_of(3 * MIB)
+            assert (await other.response()).body == bytes_of(3 * MIB)
             await other.send(get("/pid"))
             assert int((await other.response()).body) == server.process.pid
         for name in ("large", "small"):
             (assets / f"{name}.slow.go").touch()
-        assert (await large.response()).body == content_of(3 * MIB)
+        assert (await large.response()).body == bytes_of(3 * MIB)
         assert (await small.response()).body == b"slow"
 
 
@@ -154,7 +151,7 @@ def test_out_of_descriptors_is_a_503_that_passes(place: Path, assets: Path) -> N
             assert (response.status, response.getheader("retry-after")) == (503, "1")
             resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
             connection.sendall(get("/assets/large.bin"))
-            assert read_response(connection)[2] == content_of(3 * MIB)
+            assert read_response(connection)[2] == bytes_of(3 * MIB)
         assert server.stop() == 0
 
 
