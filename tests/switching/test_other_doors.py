@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 pytest_plugins = ["pytester"]
 
 ASGI = """
-import os
+import os, sys
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
         await receive()
+        print("begun", file=sys.stderr, flush=True)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
@@ -59,6 +60,8 @@ def test_gunicorn_runs_our_worker_and_logs_our_lines(tmp_path: Path) -> None:
     arguments = ("--access-logfile", "-", "--access-logformat", form, "--no-control-socket")
     with gunicorn(tmp_path, "-w", "2", *arguments) as server:
         port = server.wait_for(r"Listening at: http://127\.0\.0\.1:(\d+)")[1]
+        for _ in range(2):  # gunicorn forgets a signal to a worker that it has just forked
+            server.wait_for("begun")
         assert get(f"http://127.0.0.1:{port}/").isdecimal()
         assert server.stop() == 0
     assert '127.0.0.1 "GET / HTTP/1.1" 200' in server.stdout
