@@ -2,6 +2,8 @@
 # make test            everything that is checked: lint, types, tests
 # make test-all        the tests with all their examples, and the core on every Python found
 # make sanitize        the C functions once more, under sanitizers
+# make coverage        the branches that the tests reach, room by room, against their floors
+# make mutants         faults put into the core on purpose: how many the tests notice
 # make docs            the site of the documents, in build/site/
 # make dist            what is released, in dist/, checked
 # The first use makes .venv; PYTHON chooses the interpreter (3.11 or later).
@@ -13,13 +15,18 @@ BIN := $(VENV)/bin
 PYTEST_FLAGS ?= -n 3 --dist worksteal
 PYTHONS ?= python3.12 python3.13 python3.14
 CORE := $(addprefix tests/,across http http1 codec asgi routes net wire websocket)
+UNMEASURED := $(addprefix --ignore=tests/,benchmarks wheel browser fuzz faults/test_ten_thousand.py)
+ROOMS ?= http1 asgi codec websocket
+SAMPLE ?= 200
+SEED ?= 1
+MINUTES ?= 30
 FUZZ_SECONDS ?= 120
 FUZZ_TARGETS ?= requests connections chunks forwarded frames proxied handshakes preconditions heads values header_blocks http2_connections http2_clients
 
 SANITIZED := build/sanitized
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -O1 -g
 
-.PHONY: run test test-all sanitize wheels dist clean-dist lint format bench bench-targets bench-full flamegraph syscalls fuzz docs clean
+.PHONY: run test test-all sanitize coverage mutants wheels dist clean-dist lint format bench bench-targets bench-full flamegraph syscalls fuzz docs clean
 
 run: $(VENV)/installed
 	$(BIN)/katana-asgi examples.welcome:app
@@ -49,6 +56,18 @@ sanitize: $(VENV)/test
 	cd $(SANITIZED) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc \
 		$(CURDIR)/$(BIN)/python -m pytest -p no:cacheprovider tests/codec
+
+# In the processes that the tests start, too. Not those that measure time, build or drive browsers.
+coverage: $(VENV)/test
+	rm -rf build/coverage && mkdir -p build/coverage
+	TEST_AMOUNTS=few $(BIN)/coverage run -m pytest $(PYTEST_FLAGS) --timeout 300 $(UNMEASURED)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage json --quiet
+	$(BIN)/python -m tests.ratchet
+
+# A random SAMPLE of each of ROOMS, for at most MINUTES; survivors are in build/mutation/.
+mutants: $(VENV)/mutants
+	$(BIN)/python -m tests.mutation $(ROOMS) --sample $(SAMPLE) --seed $(SEED) --minutes $(MINUTES)
 
 # dist/: a wheel with the C functions for this Python and machine, one without, and the sources.
 wheels: $(VENV)/release
@@ -117,6 +136,10 @@ $(VENV)/test: $(VENV)/installed
 
 $(VENV)/release: $(VENV)/test
 	$(BIN)/python -m pip install --quiet --group release
+	touch $@
+
+$(VENV)/mutants: $(VENV)/test
+	$(BIN)/python -m pip install --quiet --group mutants
 	touch $@
 
 $(VENV)/fuzz: $(VENV)/test

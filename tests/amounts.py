@@ -1,7 +1,8 @@
 """How much the tests try: a part of it in ``make test``, all of it in ``make test-all``.
 
 What is tested is the same. With ``TEST_AMOUNTS=full`` in the environment there are more examples
-of it, more repetitions, and whole products where there is a plan otherwise.
+of it, more repetitions, and whole products where there is a plan otherwise. With ``few`` there
+are fewer examples, for runs that repeat the tests or slow them down (``make mutants``).
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from typing import Any
 __all__ = ["FULL", "examples", "planned", "repetitions"]
 
 FULL = os.environ.get("TEST_AMOUNTS") == "full"
+FEW = os.environ.get("TEST_AMOUNTS") == "few"
 
 
 def examples(number: int) -> int:
     """How many examples Hypothesis makes where all were ``number``: a quarter of them."""
-    return number if FULL else number // 4
+    return number if FULL else max(1, number // (20 if FEW else 4))
 
 
 def repetitions(number: int, otherwise: int) -> int:
