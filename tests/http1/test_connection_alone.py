@@ -1,0 +1,364 @@
+"""A connection without a kernel: what moves, winds down, is handed over or waits to be written."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from katana_asgi import StaticRoute
+from katana_asgi.asgi.writer import ResponseWriter
+from katana_asgi.http1.states import BUSY, CLOSED, LINGERING, READY, RECEIVING, drawing
+from katana_asgi.http1.writing import Http1Writer
+from katana_asgi.http2.stream import Http2Stream
+from tests.memory import InMemory, turns
+from tests.support import within
+
+HELLO = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+STATIC = b"GET /static HTTP/1.1\r\nHost: a\r\n\r\n"
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+SETTINGS = bytes(3) + b"\x04" + bytes(5)
+HANDSHAKE = (
+    b"GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+class Served:
+    """An application whose calls wait for their gate, and that answers with ``content``."""
+
+    def __init__(self, content: bytes = b"hello", *, opened: bool = True) -> None:
+        self.content = content
+        self.gate = asyncio.Event()
+        self.calls = 0
+        if opened:
+            self.gate.set()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.calls += 1
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            await receive()
+            return
+        await self.gate.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": self.content})
+
+
+STATIC_ROUTE = (StaticRoute(path="/static", body="static"),)
+
+
+# -- to another protocol
+
+
+async def test_a_client_that_begins_with_the_preface_goes_on_with_http2():
+    async with InMemory(Served()) as worker:
+        connection, transport = worker.connect()
+        transport.feed(PREFACE + SETTINGS)
+        await turns(3)
+        assert connection.state == CLOSED
+        assert transport.get_protocol() is not connection
+        assert not transport.closing
+        assert bytes(transport.sent[3:5]) == b"\x04\x00"  # its SETTINGS
+        assert len(worker.context.clock.watched) == 1
+
+
+@pytest.mark.parametrize("settings", [{"http2": "off"}, {}])
+async def test_the_preface_is_refused_where_http2_is_off_or_http1_was_spoken_before(settings):
+    async with InMemory(Served(), **settings) as worker:
+        connection, transport = worker.connect()
+        if not settings:
+            transport.feed(HELLO)
+            await turns(3)
+        before = len(transport.sent)
+        transport.feed(PREFACE + SETTINGS)
+        await turns(3)
+        assert connection.state == LINGERING
+        assert bytes(transport.sent[before:]).startswith(b"HTTP/1.1 505 ")
+
+
+async def test_a_connection_that_becomes_a_websocket_keeps_behind_what_waits():
+    """The answer before it leaves first, and the peer is watched as one that takes its time."""
+    app = Served(b"x" * 4000)
+    async with InMemory(app) as worker:
+        connection, transport = worker.connect(takes=False, high_water=1000)
+        transport.feed(HELLO + HANDSHAKE)
+        await turns(5)
+        head, _, rest = bytes(transport.sent).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 OK")
+        assert rest[:4000] == b"x" * 4000
+        if not rest[4000:]:  # it waits for the peer to take the first
+            transport.take()
+            await turns(5)
+            rest = bytes(transport.sent).partition(b"\r\n\r\n")[2]
+        assert rest[4000:].startswith(b"HTTP/1.1 101 ")
+        stalled = worker.context.clock.stalled
+        assert connection not in stalled
+        transport.take()
+        await turns(2)
+        assert not stalled
+        transport.fail()
+        await turns(3)
+        assert not worker.context.clock.watched
+
+
+# -- to another worker
+
+
+async def test_an_idle_connection_goes_on_elsewhere_with_what_it_has_left():
+    async with InMemory(Served(), limit_keep_alive_requests=3) as worker:
+        first, transport = worker.connect()
+        assert first.movable
+        fresh = first.idle()
+        assert fresh is not None
+        assert (fresh.used, fresh.requests_left) == (False, 3)
+        transport.feed(HELLO)
+        await turns(3)
+        idle = first.idle()
+        assert idle is not None
+        assert (idle.used, idle.requests_left) == (True, 2)
+        assert idle.remaining == pytest.approx(75.0, abs=5.0)
+
+        second, transport = worker.connect()
+        second.resume(idle)
+        assert second.deadline == pytest.approx(worker.context.clock.now + idle.remaining)
+        again = second.idle()
+        assert again is not None
+        assert again[:2] == idle[:2]
+        transport.feed(HELLO)
+        await turns(3)
+        assert b"connection: close" not in transport.sent
+        transport.feed(HELLO)
+        await turns(3)
+        assert transport.sent.count(b"connection: close") == 1
+
+
+async def test_a_connection_that_was_never_counted_takes_the_limit_of_its_new_worker():
+    async with InMemory(Served()) as worker:
+        idle = worker.connect()[0].idle()
+        assert idle is not None
+        assert idle.requests_left == 0
+    async with InMemory(Served(), limit_keep_alive_requests=1) as worker:
+        connection, transport = worker.connect()
+        connection.resume(idle)
+        transport.feed(HELLO)
+        await turns(3)
+        assert b"connection: close" in transport.sent
+
+
+async def test_what_has_work_or_an_end_before_it_does_not_move():
+    app = Served(opened=False)
+    async with InMemory(app, static_route=STATIC_ROUTE) as worker:
+        busy, transport = worker.connect()
+        transport.feed(HELLO)
+        await turns(2)
+        assert busy.idle() is None
+        receiving, transport = worker.connect()
+        transport.feed(b"GET / HT")
+        assert receiving.idle() is None
+        writing, transport = worker.connect(takes=False)
+        transport.feed(STATIC)
+        assert writing.idle() is None
+        transport.take()
+        assert writing.idle() is not None
+        closing, transport = worker.connect()
+        transport.closing = True
+        assert closing.idle() is None
+        lingering, transport = worker.connect()
+        transport.feed(b"broken\r\n\r\n")
+        assert not lingering.movable
+        app.gate.set()
+
+
+async def test_a_worker_that_drains_shortens_the_time_of_what_comes_to_it():
+    async with InMemory(Served()) as worker:
+        idle = worker.connect()[0].idle()
+        assert idle is not None
+        worker.context.draining = True
+        connection, _ = worker.connect()
+        before = connection.deadline
+        connection.resume(idle._replace(remaining=1000.0))
+        assert connection.deadline == before
+        connection.resume(idle._replace(remaining=0.5))
+        assert connection.deadline == worker.context.clock.now + 0.5
+
+
+# -- how it winds down
+
+
+async def test_a_client_that_was_not_told_may_send_one_more_request_while_it_winds_down():
+    async with InMemory(Served()) as worker:
+        asked, transport = worker.connect()
+        silent, _ = worker.connect()
+        asked.wind_down(0.05)
+        silent.wind_down(0.05)
+        assert silent.state == READY
+        transport.feed(b"GET / HT")
+        assert asked.state == RECEIVING
+
+        async def closed() -> None:
+            while silent.state != CLOSED:
+                await asyncio.sleep(0.01)
+
+        await within(closed())
+        assert asked.state == RECEIVING  # its request is on the way
+        transport.feed(b"TP/1.1\r\nHost: a\r\n\r\n")
+        await turns(3)
+        assert transport.sent.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_without_grace_an_idle_connection_closes_at_once():
+    async with InMemory(Served()) as worker:
+        connection, transport = worker.connect()
+        connection.wind_down(0.0)
+        assert connection.state == CLOSED
+        assert transport.closing
+
+
+async def test_a_response_that_has_not_begun_when_it_winds_down_is_the_last():
+    app = Served(opened=False)
+    async with InMemory(app) as worker:
+        connection, transport = worker.connect()
+        transport.feed(HELLO)
+        await turns(2)
+        connection.wind_down(5.0)
+        app.gate.set()
+        await turns(3)
+        assert b"connection: close" in transport.sent
+        assert connection.state == LINGERING
+        connection.shutdown()  # once more, which changes only its patience
+        assert connection.state == LINGERING
+        transport.end()
+        await turns(2)
+        assert connection.state == CLOSED
+
+
+# -- what waits
+
+
+async def test_a_request_behind_the_present_one_is_queued():
+    app = Served(opened=False)
+    async with InMemory(app) as worker:
+        connection, transport = worker.connect()
+        assert not connection.queued
+        transport.feed(HELLO)
+        assert not connection.queued
+        transport.feed(HELLO)
+        assert connection.queued
+        app.gate.set()
+        await turns(6)
+        assert not connection.queued
+        assert transport.sent.count(b"HTTP/1.1 200 OK") == 2
+        assert app.calls == 2
+
+
+async def test_half_a_head_behind_a_response_gets_its_time_once_the_response_is_taken():
+    async with InMemory(Served(b"y" * 3000), timeout_header=7.0) as worker:
+        connection, transport = worker.connect(takes=False, high_water=100)
+        transport.feed(HELLO + b"GET / HT")
+        await turns(4)
+        assert not transport.reading  # its next request waits for it to read
+        worker.context.clock.now += 5.0
+        transport.take()
+        assert transport.reading
+        assert connection.state == RECEIVING
+        assert connection.deadline == worker.context.clock.after(7.0)
+        transport.feed(b"TP/1.1\r\nHost: a\r\n\r\n")
+        await turns(3)
+        assert transport.sent.count(b"HTTP/1.1 200 OK") == 2
+
+
+async def test_a_stream_that_ends_before_its_content_was_asked_for_ends_the_connection():
+    """The client waits for 100 and may send the content or not (RFC 9110 §10.1.1)."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"some", "more_body": True})
+        await send({"type": "http.response.body", "body": b"more"})
+
+    async with InMemory(app) as worker:
+        connection, transport = worker.connect()
+        transport.feed(
+            b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+        )
+        await turns(4)
+        assert connection.state == LINGERING
+        assert b"100 Continue" not in transport.sent
+        assert transport.sent.endswith(b"4\r\nsome\r\n4\r\nmore\r\n0\r\n\r\n")
+        assert transport.ended
+
+
+async def test_over_tls_an_old_client_that_pipelines_is_not_lingered_for():
+    async with InMemory(Served()) as worker:
+        connection, transport = worker.connect(half_closes=False)
+        transport.feed(b"GET / HTTP/1.0\r\n\r\nGET / HTTP/1.0\r\n\r\n")
+        await turns(3)
+        assert transport.sent.count(b"HTTP/1.1 200") == 1
+        assert connection.state == CLOSED
+
+
+async def test_a_large_answer_follows_a_small_one_with_its_head():
+    app = Served(b"small")
+    async with InMemory(app) as worker:
+        connection, transport = worker.connect()
+        transport.feed(HELLO)
+        await turns(3)
+        assert connection.state == READY
+        app.content = b"z" * 40_000
+        transport.feed(HELLO)
+        await turns(3)
+        first, second = bytes(transport.sent).split(b"HTTP/1.1 200 OK\r\n")[1:]
+        assert first.endswith(b"\r\n\r\nsmall")
+        assert second.endswith(b"\r\n\r\n" + b"z" * 40_000)
+        assert b"content-length: 40000" in second
+
+
+async def test_the_access_log_has_each_repetition_of_a_static_response(caplog):
+    caplog.set_level("INFO", "katana_asgi.access")
+    async with InMemory(Served(), static_route=STATIC_ROUTE, access_log=True) as worker:
+        _, transport = worker.connect()
+        for _ in range(3):
+            transport.feed(STATIC)
+            await turns(2)
+        assert transport.sent.count(b"\r\n\r\nstatic") == 3
+        assert worker.context.requests == 3
+
+
+async def test_a_peer_that_is_gone_before_its_answer_is_written_nothing():
+    app = Served(opened=False)
+    async with InMemory(app) as worker:
+        connection, transport = worker.connect()
+        writer = connection.writing
+        transport.feed(HELLO)
+        await turns(2)
+        transport.fail()
+        await turns(3)
+        app.gate.set()
+        await turns(3)
+        # Whatever an application still asks of it.
+        writer.send_content(b"late", False)
+        writer.send_trailers(())
+        writer.send_informational(103, ())
+        writer.content_taken(3)
+        writer.abandoned()
+        await within(writer.drain())
+        assert transport.sent == b""
+        assert connection.state == CLOSED
+
+
+@pytest.mark.parametrize("writer", [Http1Writer, Http2Stream])
+def test_a_writer_has_all_that_an_exchange_asks_of_it(writer):
+    promised = {name for name in vars(ResponseWriter) if not name.startswith("_")}
+    promised |= set(ResponseWriter.__annotations__)
+    assert "send_response" in promised
+    assert promised <= set(dir(writer))
+
+
+def test_the_drawing_of_the_states_has_every_transition():
+    lines = drawing().splitlines()
+    assert lines[:2] == ["| from | what happens | to |", "|---|---|---|"]
+    assert "| READY | part of a head | RECEIVING |" in lines
+    assert lines[-1] == "| any | aborted, or the connection is lost | CLOSED |"
+    assert BUSY == 2
