@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -28,8 +29,11 @@ PLAN: Final = Path("plan.json")
 RESULTS: Final = Path("results.jsonl")
 BASE: Final = Path("base")
 
-AT_MOST: Final = 15.0
+AT_MOST: Final = 8.0
 """Seconds of tests that a mutant gets; those beyond are left out, and it may survive for it."""
+
+HANGS: Final = 300.0
+"""Seconds after which a process counts as hanging, however busy the machine is."""
 
 CONTROL_EVERY: Final = 25
 
@@ -54,21 +58,32 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     plan = json.loads(PLAN.read_text("utf-8"))
     covering = _base(session, plan["children"])
     names = iter(_with_controls(plan["mutants"]))
-    running: dict[int, str] = {}
+    running: dict[int, tuple[str, float]] = {}
     while True:
         while len(running) < plan["children"] and time.time() < plan["until"]:
             name = next(names, None)
             if name is None:
                 break
-            items = covering[mangled_name_from_mutant_name(name.removeprefix("control "))]
-            running[_fork(lambda n=name, i=items: _try(session, n, i))] = name
+            found = covering[mangled_name_from_mutant_name(name.removeprefix("control "))]
+            pid = _fork(lambda n=name, f=found: _try(session, n, f))
+            running[pid] = name, time.monotonic() + HANGS
         if not running:
             return True
-        pid, status = os.wait()
-        name = running.pop(pid)
-        code = os.waitstatus_to_exitcode(status)
-        if code < 0:  # by a signal: out of its time, or crashed
-            _note({"name": name, "fate": "killed", "by": f"signal {-code}"})
+        name, code = _ended(running)
+        if code < 0:  # by a signal: it hung, used up its time, or crashed
+            _note({"name": name, "fate": "killed", "by": f"signal {-code}", "tests": 0})
+
+
+def _ended(running: dict[int, tuple[str, float]]) -> tuple[str, int]:
+    """The next process to end, and its exit code; kills those that hang."""
+    while True:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid in running:
+            return running.pop(pid)[0], os.waitstatus_to_exitcode(status)
+        for each, (_, deadline) in running.items():
+            if time.monotonic() > deadline:
+                os.kill(each, signal.SIGKILL)
+        time.sleep(0.02)
 
 
 def _with_controls(names: list[str]) -> Iterable[str]:
@@ -128,15 +143,14 @@ def _base(session: pytest.Session, children: int) -> dict[str, list[tuple[pytest
         files[item.path].append(item)
     notes = {path: BASE / f"{path.parent.name}.{path.stem}.json" for path in files}
     todo = [path for path in files if not _is_newer(notes[path], path)]
-    running = 0
+    running: dict[int, tuple[str, float]] = {}
     for path in todo:
-        if running == children:
-            os.wait()
-            running -= 1
-        _fork(lambda p=path: _measure(session, files[p], notes[p]))
-        running += 1
-    for _ in range(running):
-        os.wait()
+        if len(running) == children:
+            _ended(running)
+        pid = _fork(lambda p=path: _measure(session, files[p], notes[p]))
+        running[pid] = path.name, time.monotonic() + HANGS
+    while running:
+        _ended(running)
     found = [json.loads(note.read_text("utf-8")) for note in notes.values() if note.exists()]
     return _order(session, [row for rows in found for row in rows])
 
