@@ -307,3 +307,35 @@ async def test_a_trace_is_named_in_the_line(lines):
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     _, _, entry = await asked(lines, get("/", f"traceparent: 00-{trace}-00f067aa0ba902b7-01"))
     assert entry["trace_id"] == trace
+
+
+async def test_the_bytes_of_a_websocket_are_those_of_its_frames(lines):
+    """Sent at once, in a burst, in large pieces, and the close at the end."""
+
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        for _ in range(2):
+            await receive()
+            await send({"type": "websocket.send", "text": "one"})
+        for size in (3, 200, 5, 100_000, 7):
+            await send({"type": "websocket.send", "bytes": bytes(size)})
+        await send({"type": "websocket.close"})
+
+    settings = {**SETTINGS, "access_log_fields": (*FIELDS, "messages_in", "messages_out", "a")}
+    async with running(app, **settings) as server:
+        async with await server.connect() as client:
+            client.writer.write(upgrade("/chat"))
+            await within(client.reader.readuntil(b"\r\n\r\n"))
+            frames = [text("hello"), text("again"), bye(1000)]
+            received = b""
+            for frame in frames[:2]:
+                client.writer.write(frame)
+                received += await within(client.reader.readexactly(5))
+            client.writer.write(frames[2])
+            received += await within(client.reader.read(-1))
+        entry = await lines.entry()
+    assert received.count(b"\x81\x03one") == 2
+    assert (entry["messages_in"], entry["messages_out"]) == (2, 7)
+    assert entry["bytes_in"] == sum(map(len, frames))
+    assert entry["bytes_out"] == len(received)

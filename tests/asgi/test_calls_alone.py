@@ -208,6 +208,97 @@ async def test_a_part_that_is_not_in_the_file_is_refused_before_anything_is_sent
         await turns(4)
 
 
+# -- peers that leave, and hints before the response
+
+
+async def test_a_call_may_go_on_after_it_has_ended_a_response_that_no_one_took():
+    ended: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(start_of())
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await send(body_of(b"all"))
+        await asyncio.sleep(0.1)
+        ended.append("by itself")
+
+    async with InMemory(app, timeout_disconnect=0.01) as worker:
+        _, transport = worker.connect()
+        transport.feed(HELLO)
+        await turns(3)
+        transport.fail()
+        await _ended(worker)
+    assert ended == ["by itself"]
+
+
+async def test_a_stream_that_begins_when_its_peer_has_gone_is_cancelled_after_the_grace():
+    ended: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(start_of())
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await send(body_of(b"some", more=True))
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    async with InMemory(app, timeout_disconnect=0.01) as worker:
+        _, transport = worker.connect()
+        transport.feed(HELLO)
+        await turns(3)
+        transport.fail()
+        await _ended(worker)
+    assert ended == ["cancelled"]
+
+
+async def _ended(worker: InMemory) -> None:
+    async def calls() -> None:
+        while worker.context.running:
+            await asyncio.sleep(0.01)
+
+    await within(calls())
+
+
+async def test_hints_come_before_the_response_as_link_fields_and_not_to_http_1_0():
+    hint = {"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload", b"</b>"]}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.early_hint", "links": []})
+        await send(hint)
+        await send(start_of())
+        await send(body_of(b"all"))
+
+    async with InMemory(app) as worker:
+        _, transport = worker.connect()
+        transport.feed(HELLO)
+        await turns(3)
+        hints, _, rest = bytes(transport.sent).partition(b"HTTP/1.1 200 OK\r\n")
+        assert hints == (
+            b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\nlink: </b>\r\n\r\n"
+        )
+        assert rest.endswith(b"\r\n\r\nall")
+        _, transport = worker.connect()
+        transport.feed(b"GET / HTTP/1.0\r\n\r\n")
+        await turns(3)
+        assert transport.sent.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+async def test_hints_for_a_peer_that_has_gone_are_dropped():
+    async with InMemory(Director()) as worker:
+        _, transport = worker.connect()
+        transport.feed(HELLO)
+        director = await _directed(worker)
+        transport.fail()
+        await turns(3)
+        await director.send({"type": "http.response.early_hint", "links": [b"</a>"]})
+        assert transport.sent == b""
+        director.over.set()
+        await turns(3)
+
+
 # -- tasks
 
 

@@ -362,3 +362,69 @@ def test_the_drawing_of_the_states_has_every_transition():
     assert "| READY | part of a head | RECEIVING |" in lines
     assert lines[-1] == "| any | aborted, or the connection is lost | CLOSED |"
     assert BUSY == 2
+
+
+# -- a peer that sends no more
+
+
+async def test_a_silent_stream_to_a_peer_that_sends_no_more_has_a_byte_now_and_then():
+    """Zeros in front of the next chunk's size: a peer that has gone answers with a reset."""
+    gate = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        await gate.wait()
+        await send({"type": "http.response.body", "body": b"last"})
+
+    async with InMemory(app) as worker:
+        connection, transport = worker.connect()
+        transport.feed(HELLO)
+        await turns(3)
+        transport.end()
+        assert connection.state == BUSY
+
+        async def probed() -> None:
+            while not transport.sent.endswith(b"5\r\nfirst\r\n0"):
+                await asyncio.sleep(0.01)
+
+        await within(probed())
+        gate.set()
+        await turns(3)
+        assert transport.sent.endswith(b"5\r\nfirst\r\n04\r\nlast\r\n0\r\n\r\n")
+        assert transport.closing
+
+
+async def test_a_call_that_has_not_begun_its_response_is_not_probed():
+    app = Served(opened=False)
+    async with InMemory(app, timeout_write=0.01) as worker:
+        connection, transport = worker.connect()
+        transport.feed(HELLO)
+        transport.end()
+        await asyncio.sleep(0.6)  # more than two looks at it, and the write timeout
+        assert connection.state == BUSY
+        app.gate.set()
+        await turns(3)
+        assert transport.sent.endswith(b"\r\n\r\nhello")
+
+
+async def test_a_stream_without_a_byte_to_probe_with_may_be_silent_for_the_write_timeout():
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        length = [(b"content-length", b"10")]
+        await send({"type": "http.response.start", "status": 200, "headers": length})
+        await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        await receive()
+        await asyncio.Event().wait()
+
+    async with InMemory(app, timeout_write=0.01, timeout_disconnect=0.0) as worker:
+        _, transport = worker.connect()
+        transport.feed(HELLO)
+        await turns(3)
+        transport.end()
+
+        async def gone() -> None:
+            while not transport.aborted:
+                await asyncio.sleep(0.01)
+
+        await within(gone())
+        assert transport.sent.endswith(b"\r\n\r\nfirst")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
-from tests.ratchet import CORE, FLOORS, LEAST, below, measured, raised
 from source_tree import MODULES
+
+from tests.ratchet import CORE, FLOORS, LEAST, below, measured, raised
 
 HELD = json.loads(FLOORS.read_text(encoding="utf-8"))
 
