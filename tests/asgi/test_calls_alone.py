@@ -459,3 +459,28 @@ async def test_the_scope_of_a_websocket_is_that_of_its_handshake():
         assert "method" not in made
         director.over.set()
         await turns(3)
+
+
+async def test_a_file_that_was_sent_leaves_no_one_watched_for_stalling(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(start_of())
+        await send({"type": "http.response.pathsend", "path": str(path)})
+
+    async with running(app) as server, await Connection.open(server.host, server.port) as client:
+        client.writer.write(HELLO)
+        assert (await within(client.reader.readuntil(b"\r\n\r\ncontent"))).startswith(
+            b"HTTP/1.1 200 "
+        )
+        context = server.server.context
+        assert context is not None
+
+        async def free() -> None:
+            while context.running:
+                await asyncio.sleep(0)
+
+        await within(free())
+        assert not context.clock.stalled
+        assert context.clock.watched

@@ -325,3 +325,38 @@ def test_native_functions_check_what_they_are_given(fields):
         _native.decode_fields(b"\x20", STATIC_TABLE, EXAMINED, [7], 100, 4096, 4096, 9, 9)
     with pytest.raises(TypeError):
         _native.decode_huffman("x")
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        pytest.param(b"\xff", id="an index without its rest"),
+        pytest.param(b"\xff\x80", id="an index without its end"),
+        pytest.param(b"\xff" + b"\xff" * 5 + b"\x7f", id="an index beyond 32 bits"),
+        pytest.param(b"\xff" + b"\x80" * 6 + b"\x00", id="an index of zeros without end"),
+        pytest.param(b"\x40", id="no name"),
+        pytest.param(b"\x40\x01a", id="no value"),
+        pytest.param(b"\x40\x03ab", id="half a name"),
+        pytest.param(b"\x80", id="index 0"),
+        pytest.param(b"\xbe", id="an index behind the table"),
+        pytest.param(b"\x3f\xe2\x1f", id="a capacity above the one announced"),
+        pytest.param(b"\x82\x20", id="a capacity behind a field"),
+        pytest.param(b"\x20\x82\x20", id="a second capacity behind a field"),
+        pytest.param(b"\x00\x01a\x84\xff\xff\xff\xff", id="the end of the string in a code"),
+        pytest.param(b"\x00\x01a\x81\x00", id="padding with zeros"),
+        pytest.param(b"\x00\x01a\x82\x1f\xff", id="padding of more than seven bits"),
+    ],
+)
+def test_a_block_that_is_cut_or_breaks_a_rule_is_refused(block: bytes, reader: Reader) -> None:
+    with pytest.raises(ValueError):
+        reader(block)
+
+
+def test_capacities_may_change_before_the_first_field(reader: Reader) -> None:
+    reader(b"\x40\x01a\x01b")
+    assert reader.size == 34
+    decoded = reader(b"\x20\x3f\xe1\x1f\x82")  # none, then 4096 again
+    assert (reader.entries, reader.size, reader.capacity) == ([], 0, 4096)
+    assert decoded[1][0] == b"GET"
+    with pytest.raises(ValueError):
+        reader(b"\xbe")
