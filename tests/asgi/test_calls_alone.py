@@ -21,6 +21,7 @@ from katana_asgi.asgi.start import start
 from katana_asgi.codec import scan_head
 from katana_asgi.config.model import Config
 from katana_asgi.errors import LocalProtocolError, StartupError
+from katana_asgi.files.sending import CHUNK
 from katana_asgi.observe.logs import TRACE
 from tests.memory import InMemory, turns
 from tests.support import Connection, running, within
@@ -484,3 +485,73 @@ async def test_a_file_that_was_sent_leaves_no_one_watched_for_stalling(tmp_path)
         await within(free())
         assert not context.clock.stalled
         assert context.clock.watched
+
+
+# -- files in pieces, where the kernel cannot send them
+
+
+PIECES = bytes(range(251)) * 2100
+"""More than two pieces of a file."""
+
+
+async def _sending(
+    worker: InMemory, path: Any, *fields: tuple[bytes, bytes], **options: Any
+) -> Any:
+    """A response of ``path`` over what has TLS, under way."""
+    _, transport = worker.connect(**options)
+    transport.get_extra_info = {"ssl_object": object()}.get
+    transport.feed(HELLO)
+    director = await _directed(worker)
+    await director.send(start_of(*fields))
+    message = {"type": "http.response.zerocopysend", "file": path.open("rb"), "more_body": True}
+    sending = asyncio.ensure_future(director.send(message))
+    sending.add_done_callback(lambda _: message["file"].close())
+    return transport, director, sending
+
+
+@pytest.mark.parametrize("takes", [True, False])
+async def test_over_tls_a_file_is_sent_in_pieces_as_its_peer_takes_them(takes, tmp_path):
+    assert len(PIECES) > 2 * CHUNK
+    path = tmp_path / "file"
+    path.write_bytes(PIECES)
+    async with InMemory(Director()) as worker:
+        length = (b"content-length", b"%d" % (len(PIECES) + 3))
+        transport, director, sending = await _sending(worker, path, length, takes=takes)
+        if not takes:
+            while not sending.done():
+                await asyncio.sleep(0.001)
+                transport.take()
+        await within(sending)
+        await director.send(body_of(b"end"))
+        director.over.set()
+        await turns(3)
+        head, _, content = bytes(transport.sent).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert content == PIECES + b"end"
+
+
+async def test_over_tls_a_file_of_unknown_place_is_one_chunk(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(PIECES)
+    async with InMemory(Director()) as worker:
+        transport, director, sending = await _sending(worker, path)
+        await within(sending)
+        await director.send(body_of())
+        director.over.set()
+        await turns(3)
+        content = bytes(transport.sent).partition(b"\r\n\r\n")[2]
+        assert content == b"%x\r\n%b\r\n0\r\n\r\n" % (len(PIECES), PIECES)
+
+
+async def test_over_tls_a_peer_that_leaves_ends_the_sending_of_a_file(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(PIECES)
+    async with InMemory(Director()) as worker:
+        transport, director, sending = await _sending(worker, path, takes=False)
+        while not transport.sent.count(b"\r\n\r\n"):
+            await asyncio.sleep(0.001)
+        transport.fail()
+        await within(sending)
+        director.over.set()
+        await _ended(worker)
+        assert len(transport.sent) < len(PIECES)
