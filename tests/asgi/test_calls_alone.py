@@ -555,3 +555,41 @@ async def test_over_tls_a_peer_that_leaves_ends_the_sending_of_a_file(tmp_path):
         director.over.set()
         await _ended(worker)
         assert len(transport.sent) < len(PIECES)
+
+
+async def test_a_stream_whose_peer_has_all_of_it_is_not_cancelled():
+    """Though its application has not said that nothing more comes."""
+    ended: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(start_of((b"content-length", b"3")))
+        await send(body_of(b"all", more=True))
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await asyncio.sleep(0.1)
+        ended.append("by itself")
+
+    async with InMemory(app, timeout_disconnect=0.01) as worker:
+        _, transport = worker.connect()
+        transport.feed(HELLO)
+        await turns(3)
+        transport.fail()
+        await _ended(worker)
+    assert ended == ["by itself"]
+
+
+async def test_head_may_announce_another_length_than_its_file_has(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(start_of((b"content-length", b"999")))
+        await send({"type": "http.response.pathsend", "path": str(path)})
+
+    async with InMemory(app) as worker:
+        _, transport = worker.connect()
+        transport.feed(HELLO.replace(b"GET", b"HEAD"))
+        await turns(4)
+        assert transport.sent.startswith(b"HTTP/1.1 200 ")
+        assert transport.sent.count(b"content-length: 999\r\n") == 1
+        assert transport.sent.endswith(b"\r\n\r\n")

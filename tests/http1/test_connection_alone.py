@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from katana_asgi import StaticRoute
+from katana_asgi.asgi.dispatch import running_calls
 from katana_asgi.asgi.writer import ResponseWriter
 from katana_asgi.http1.states import BUSY, CLOSED, LINGERING, READY, RECEIVING, drawing
 from katana_asgi.http1.writing import Http1Writer
@@ -428,3 +429,74 @@ async def test_a_stream_without_a_byte_to_probe_with_may_be_silent_for_the_write
 
         await within(gone())
         assert transport.sent.endswith(b"\r\n\r\nfirst")
+
+
+# -- small promises
+
+
+async def test_pipelined_static_responses_leave_in_one_write():
+    async with InMemory(Served(), static_route=STATIC_ROUTE) as worker:
+        _, transport = worker.connect()
+        transport.feed(STATIC)
+        assert transport.writes == 1
+        transport.feed(STATIC * 3)
+        assert transport.writes == 2
+        assert transport.sent.count(b"\r\n\r\nstatic") == 4
+
+
+@pytest.mark.parametrize("rest", [b"zz\r\n", b"3\r\nabcd", b"3\r\nabc\r\n0\r\n\r\n"])
+async def test_what_comes_behind_a_refusal_is_dropped_however_broken_it_is(rest):
+    async with InMemory(Served(), limit_body_size=4) as worker:
+        connection, transport = worker.connect()
+        transport.feed(
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde"
+        )
+        await turns(2)
+        assert connection.state == LINGERING
+        sent = bytes(transport.sent)
+        assert sent.startswith(b"HTTP/1.1 413 ")
+        transport.feed(b"\r\n" + rest)
+        transport.feed(b"more of it")
+        assert transport.sent == sent
+        transport.end()
+        assert transport.closing
+
+
+async def test_the_calls_under_way_are_those_of_one_worker():
+    app = Served(opened=False)
+    async with InMemory(app) as worker, InMemory(app) as other:
+        for each in (worker, worker, other):
+            each.connect()[1].feed(HELLO)
+        await turns(2)
+        calls = running_calls(worker.context)
+        assert len(calls) == 2
+        assert all(exchange.task is task for task, exchange in calls)
+        assert all(exchange.head.method == "GET" for _, exchange in calls)
+        app.gate.set()
+        await turns(3)
+        assert running_calls(worker.context) == []
+
+
+async def test_a_websocket_is_pinged_when_it_was_silent_and_has_its_time_to_answer():
+    async with InMemory(Served(), ws_ping_interval=10.0, ws_ping_timeout=5.0) as worker:
+        clock = worker.context.clock
+        _, transport = worker.connect()
+        transport.feed(HANDSHAKE)
+        await turns(3)
+        (stream,) = clock.watched
+        assert stream.deadline == clock.after(10.0)
+        before = len(transport.sent)
+        clock.now += 10.0
+        stream.deadline_passed()
+        assert bytes(transport.sent[before:]) == b"\x89\x00"
+        assert stream.deadline == clock.after(5.0)
+        transport.feed(b"\x8a\x80" + bytes(4))  # the pong
+        clock.now += 5.0
+        stream.deadline_passed()
+        assert bytes(transport.sent[before:]) == b"\x89\x00"
+        clock.now += 5.0
+        stream.deadline_passed()
+        assert bytes(transport.sent[before:]) == b"\x89\x00" * 2
+        clock.now += 5.0
+        stream.deadline_passed()
+        assert bytes(transport.sent[before + 4 :]).startswith(b"\x88")  # it has not answered
