@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from katana_asgi.asgi.spans import with_spans
 from tests.support import ROOT, running
 
 TRACEPARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -114,3 +115,66 @@ def test_a_missing_library_is_named_with_its_extra() -> None:
     )
     assert result.returncode == 2
     assert "katana-asgi[otel]" in result.stderr
+
+
+class Route:
+    """What frameworks that follow Starlette leave in the scope."""
+
+    path = "/items/{id}"
+
+
+async def routed(scope: Any, receive: Any, send: Any) -> None:
+    scope["route"] = Route()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"done"})
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "noted"), [("POST", "POST", "POST"), ("BREW", "HTTP", "_OTHER")]
+)
+async def test_a_span_has_the_name_of_its_method_and_route(method, name, noted, exporter):
+    async with running(routed, otel=True, lifespan="off") as server:
+        await server.exchange(method.encode() + b" /items/1 HTTP/1.1\r\nHost: a\r\n\r\n")
+    (span,) = exporter.get_finished_spans()
+    assert span.name == f"{name} /items/{{id}}"
+    assert span.attributes["http.route"] == "/items/{id}"
+    assert span.attributes["http.request.method"] == noted
+    original = span.attributes.get("http.request.method_original")
+    assert original == (None if noted == method else method)
+    assert not {"url.query", "user_agent.original", "error.type"} & set(span.attributes)
+
+
+@pytest.mark.parametrize(
+    ("message", "status"),
+    [
+        ({"type": "websocket.accept"}, 101),
+        ({"type": "websocket.http.response.start", "status": 403}, 403),
+        ({"type": "websocket.close"}, None),
+    ],
+)
+async def test_the_span_of_a_websocket_has_the_status_of_its_handshake(message, status, exporter):
+    scope = {
+        "type": "websocket",
+        "headers": [],
+        "scheme": "ws",
+        "path": "/chat",
+        "http_version": "1.1",
+        "query_string": b"",
+        "client": None,
+        "server": ("/run/app.sock", None),
+    }
+    sent: list[Any] = []
+
+    async def chat(scope: Any, receive: Any, send: Any) -> None:
+        await send(message)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await with_spans(chat)(scope, send, send)
+    (span,) = exporter.get_finished_spans()
+    assert sent == [message]
+    assert span.name == "GET"
+    assert span.attributes.get("http.response.status_code") == status
+    assert span.attributes["server.address"] == "/run/app.sock"
+    assert not {"client.address", "server.port", "error.type"} & set(span.attributes)
