@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from katana_asgi import StaticRoute
+from katana_asgi import StaticFiles, StaticRoute
 from katana_asgi.asgi.dispatch import running_calls
 from katana_asgi.asgi.writer import ResponseWriter
+from katana_asgi.files.response import FileRange
 from katana_asgi.http1.states import BUSY, CLOSED, LINGERING, READY, RECEIVING, drawing
 from katana_asgi.http1.writing import Http1Writer
 from katana_asgi.http2.stream import Http2Stream
@@ -500,3 +501,50 @@ async def test_a_websocket_is_pinged_when_it_was_silent_and_has_its_time_to_answ
         clock.now += 5.0
         stream.deadline_passed()
         assert bytes(transport.sent[before + 4 :]).startswith(b"\x88")  # it has not answered
+
+
+async def test_a_file_in_memory_that_is_not_worth_a_copy_follows_its_head(tmp_path):
+    """And the static responses that wait in front of it."""
+    content = bytes(range(256)) * 160
+    (tmp_path / "large.bin").write_bytes(content)
+    mounts = [StaticFiles("/files", str(tmp_path))]
+    large = b"GET /files/large.bin HTTP/1.1\r\nHost: a\r\n\r\n"
+    async with InMemory(Served(), static_dir=mounts, static_route=STATIC_ROUTE) as worker:
+        await worker.served(large)  # from now on it is in memory
+        await within(worker.served(large))
+        _, transport = worker.connect()
+        transport.feed(STATIC + large + large)
+        await turns(3)
+        first, second, third = bytes(transport.sent).split(b"HTTP/1.1 200 OK\r\n")[1:]
+        assert first.endswith(b"\r\n\r\nstatic")
+        assert second == third
+        assert second.partition(b"\r\n\r\n")[2] == content
+        assert b"content-length: 40960\r\n" in second
+        assert transport.writes == 3
+
+
+@pytest.mark.parametrize("length", [3, 0])
+async def test_a_file_for_a_connection_that_has_gone_is_not_read(length):
+    app = Served(opened=False)
+    async with InMemory(app) as worker:
+        connection, transport = worker.connect()
+        transport.feed(HELLO)
+        await turns(2)
+        transport.fail()
+        await turns(3)
+        told: list[int] = []
+        await connection.writing.send_file(FileRange(None, 0, length), told.append)
+        assert told == []
+        app.gate.set()
+
+
+async def test_only_a_stream_in_chunks_has_a_byte_to_probe_with():
+    app = Served(opened=False)
+    async with InMemory(app) as worker:
+        connection, transport = worker.connect()
+        transport.feed(HELLO)
+        await turns(2)
+        assert not connection.writing.probe()
+        app.gate.set()
+        await turns(3)
+        assert b"\r\n0" not in transport.sent
