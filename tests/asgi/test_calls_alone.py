@@ -593,3 +593,30 @@ async def test_head_may_announce_another_length_than_its_file_has(tmp_path):
         assert transport.sent.startswith(b"HTTP/1.1 200 ")
         assert transport.sent.count(b"content-length: 999\r\n") == 1
         assert transport.sent.endswith(b"\r\n\r\n")
+
+
+async def test_a_file_without_an_offset_is_sent_from_where_it_stands(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(start_of())
+        with path.open("rb") as file:
+            file.seek(3)
+            await send({"type": "http.response.zerocopysend", "file": file})
+
+    async with running(app) as server:
+        response = await server.exchange(HELLO)
+    assert (response.status, response.body) == (200, b"tent")
+
+
+async def test_wsgi_does_not_see_headers_that_would_be_taken_for_others():
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        names = [name for name in environ if name.startswith("HTTP_")]
+        return [" ".join(sorted(names)).encode()]
+
+    async with running(app, interface="wsgi", lifespan="off") as server:
+        fields = b"X-Mine: 1\r\nX_Remote_User: root\r\nProxy: http://evil\r\n"
+        response = await server.exchange(b"GET / HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n")
+    assert response.body == b"HTTP_HOST HTTP_X_MINE"

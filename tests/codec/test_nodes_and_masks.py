@@ -172,3 +172,14 @@ def test_a_key_has_four_bytes(way, key):
 def test_text_has_no_mask(way):
     with pytest.raises(TypeError):
         way("text", b"abcd")
+
+
+@pytest.mark.parametrize(
+    ("node", "port"),
+    [(b"192.0.2.1:65535", 65535), (b"192.0.2.1:65536", 0), (b"192.0.2.1:000080", 0)],
+)
+def test_a_port_has_five_digits_at_most(node, port):
+    found = nodes.parse_node(node)
+    assert (found[1] if found else 0) == port
+    if NATIVE is not None:
+        assert NATIVE.parse_node(node) == found
