@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from katana_asgi.http.dates import parse_http_date
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from katana_asgi.http.message import Field
 
@@ -59,6 +59,8 @@ def lists_weakly(value: bytes, etag: bytes) -> bool:
     if value == etag or value == b"*":
         return True
     opaque = etag.removeprefix(b"W/")
+    if opaque not in value:
+        return False
     return any(listed.removeprefix(b"W/") == opaque for listed in _entity_tags(value))
 
 
@@ -70,7 +72,7 @@ def lists_strongly(value: bytes, etag: bytes) -> bool:
 
 
 def failed_precondition(
-    method: str, fields: Iterable[Field], etag: bytes, modified: int | None = None
+    method: str, fields: Sequence[Field], etag: bytes, modified: int | None = None
 ) -> int:
     """The status that a failed precondition asks for: 304, 412, or 0 where none failed.
 
@@ -78,19 +80,18 @@ def failed_precondition(
     ``modified`` its modification date in seconds since the epoch. The order is that of
     RFC 9110 §13.2.2; several field lines of one name count as one list.
     """
-    given: dict[bytes, list[bytes]] = {}
-    for name, value in fields:
-        if name in _PRECONDITIONS:
-            given.setdefault(name, []).append(value)
-    if not given:
+    given = dict(fields)
+    if _PRECONDITIONS.isdisjoint(given):
         return 0
+    if len(given) < len(fields):
+        given = _joined(fields)
     if b"if-match" in given:
-        if not lists_strongly(_joined(given[b"if-match"]), etag):
+        if not lists_strongly(given[b"if-match"], etag):
             return 412
     elif _is_later(modified, given.get(b"if-unmodified-since")):
         return 412
     if b"if-none-match" in given:
-        if lists_weakly(_joined(given[b"if-none-match"]), etag):
+        if lists_weakly(given[b"if-none-match"], etag):
             return 304 if method in _SAFE_TO_REUSE else 412
     elif method in _SAFE_TO_REUSE and _is_not_later(modified, given.get(b"if-modified-since")):
         return 304
@@ -109,23 +110,27 @@ def if_range_holds(value: bytes, etag: bytes, modified: int | None, now: float) 
     return date is not None and date == modified and now - date > 1
 
 
-def _is_later(modified: int | None, dates: list[bytes] | None) -> bool:
-    limit = _single_date(dates)
+def _is_later(modified: int | None, date: bytes | None) -> bool:
+    limit = _single_date(date)
     return modified is not None and limit is not None and modified > limit
 
 
-def _is_not_later(modified: int | None, dates: list[bytes] | None) -> bool:
-    limit = _single_date(dates)
+def _is_not_later(modified: int | None, date: bytes | None) -> bool:
+    limit = _single_date(date)
     return modified is not None and limit is not None and modified <= limit
 
 
-def _single_date(dates: list[bytes] | None) -> int | None:
+def _single_date(date: bytes | None) -> int | None:
     """A date condition counts where it is one valid date (RFC 9110 §13.1.3, §13.1.4)."""
-    return parse_http_date(dates[0]) if dates is not None and len(dates) == 1 else None
+    return None if date is None else parse_http_date(date)
 
 
-def _joined(values: list[bytes]) -> bytes:
-    return values[0] if len(values) == 1 else b", ".join(values)
+def _joined(fields: Iterable[Field]) -> dict[bytes, bytes]:
+    """All values of each name; of two dates that makes what is no date."""
+    values: dict[bytes, list[bytes]] = {}
+    for name, value in fields:
+        values.setdefault(name, []).append(value)
+    return {name: b", ".join(each) for name, each in values.items()}
 
 
 def _entity_tags(value: bytes) -> list[bytes]:
