@@ -41,6 +41,7 @@ __all__ = [
     "check_sizes",
     "decode_fields",
     "encode_fields",
+    "field_value",
     "mask",
     "nearest_hop",
     "parse_node",
@@ -64,6 +65,7 @@ else:
 
 if TYPE_CHECKING or not NATIVE:
     from katana_asgi.codec.fields import ResponseFields, check_fields, render_head
+    from katana_asgi.codec.framing import field_value
     from katana_asgi.codec.heads import RequestHead, scan_head
     from katana_asgi.codec.hpack import decode_fields, encode_fields
     from katana_asgi.codec.masking import mask
@@ -85,6 +87,7 @@ else:
         ResponseFields,
         decode_fields,
         encode_fields,
+        field_value,
         mask,
         nearest_hop,
         parse_node,
