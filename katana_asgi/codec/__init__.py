@@ -45,6 +45,7 @@ __all__ = [
     "mask",
     "nearest_hop",
     "parse_node",
+    "printable",
     "render_head",
     "scan_head",
     "scan_head_with",
@@ -65,11 +66,11 @@ else:
 
 if TYPE_CHECKING or not NATIVE:
     from katana_asgi.codec.fields import ResponseFields, check_fields, render_head
-    from katana_asgi.codec.framing import field_value
     from katana_asgi.codec.heads import RequestHead, scan_head
     from katana_asgi.codec.hpack import decode_fields, encode_fields
     from katana_asgi.codec.masking import mask
     from katana_asgi.codec.nodes import nearest_hop, parse_node
+    from katana_asgi.codec.values import field_value, printable
 
     def try_scan_head(
         head: bytes, max_line: int, max_size: int, max_count: int
@@ -91,6 +92,7 @@ else:
         mask,
         nearest_hop,
         parse_node,
+        printable,
         render_head,
     )
     from katana_asgi.codec._native import check_fields as try_check_fields

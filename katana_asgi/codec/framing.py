@@ -23,7 +23,6 @@ __all__ = [
     "UPGRADE",
     "Field",
     "Framing",
-    "field_value",
     "judge",
 ]
 
@@ -71,15 +70,6 @@ _EXAMINED: Final = FORWARDED_FIELDS | {
     b"te",
     b"upgrade",
 }
-
-
-def field_value(fields: list[Field], name: bytes) -> bytes | None:
-    """The value of the field ``name`` (lower-case); its lines are one list (RFC 9110 §5.3).
-
-    ``None`` where there is no such field.
-    """
-    values = [value for each, value in fields if each == name]
-    return b", ".join(values) if values else None
 
 
 def judge(fields: Iterable[Field], version: str) -> Framing:

@@ -1,4 +1,4 @@
-"""One field of a list: the same from C and from Python."""
+"""One field of a list, and text that needs no escape: the same from C and from Python."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from katana_asgi.codec.framing import field_value
+from katana_asgi.codec.values import field_value, printable
 from tests.codec.twins import NATIVE, native_only
 
 FORMS = [field_value, pytest.param(NATIVE and NATIVE.field_value, marks=native_only)]
@@ -39,3 +39,22 @@ def test_other_arguments_are_errors(arguments):
 @pytest.mark.parametrize("member", [None, (b"a",), ("a", b"1"), [b"a", b"1"]])
 def test_what_is_no_field_is_passed_over(member):
     assert NATIVE.field_value([member, (b"a", b"1")], b"a") == b"1"
+
+
+@native_only
+@given(st.binary(max_size=8) | st.text("ab /~ !", max_size=8).map(str.encode))
+def test_both_forms_print_the_same(data):
+    assert NATIVE.printable(data) == printable(data)
+
+
+@pytest.mark.parametrize("code", range(256))
+def test_only_printable_ascii_without_quotes_is_plain(code):
+    data = b"a" + bytes([code])
+    plain = 0x20 <= code < 0x7F and chr(code) not in '"\\'
+    assert printable(data) == (data.decode("latin-1") if plain else None)
+
+
+@native_only
+def test_text_is_no_bytes():
+    with pytest.raises(TypeError, match="takes bytes"):
+        NATIVE.printable("a")
