@@ -68,6 +68,8 @@ def prepare() -> None:
     # The worker finds running calls by the code of ``dispatch._call``, which mutants wrap.
     NEVER_MUTATE_FUNCTION_NAMES.add("_call")
     Path("mutants").mkdir(exist_ok=True)
+    for built in Path("mutants").rglob("*.so"):
+        built.unlink()  # mutmut copies only what is not there yet
     with open("mutmut.log", "w", encoding="utf-8") as log:
         out, sys.stdout = sys.stdout, log
         try:
