@@ -35,7 +35,7 @@ LEAST = 85.0
 
 TESTS = (
     "codec", "websocket", "http1", "asgi", "http", "properties", "across", "observe", "cache",
-    "files",
+    "files", "wire",
 )  # fmt: skip
 """Folders of tests that guard the rooms within one process."""
 
