@@ -6,7 +6,7 @@ are installed, and prints the spread of connections and the 50th and 99th percen
 tries. ``python -m benchmarks.balance loss`` reloads a service again and again under clients that
 send at random moments; a lost request, a wrong answer or an idle connection that was closed makes
 the status 1. ``python -m benchmarks.balance cost`` compares the processor time of an accepted
-connection.
+connection, and with ``--kept`` of a request.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import argparse
 import asyncio
 import os
 import random
-import re
 import signal
 import socket
 import statistics
@@ -24,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -194,29 +193,60 @@ def loss(options: argparse.Namespace) -> int:
         return not asyncio.run(losses(process, port, options.requests, options.reloads))
 
 
+def children(pid: int) -> list[int]:
+    """The processes of a service without its supervisor (Linux)."""
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def processor_time(pid: int) -> float:
     """Seconds on a processor, in the precision of the scheduler (Linux)."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
+def connect_and_ask(port: int, times: int) -> None:
+    """Requests on as many connections, one after another."""
+    for _ in range(times):
+        with socket.create_connection(("127.0.0.1", port)) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            while sock.recv(4096):
+                pass
+
+
+def keep_and_ask(port: int, times: int) -> None:
+    """Requests on one connection."""
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        for _ in range(times):
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            sock.recv(4096)
+
+
 def cost(options: argparse.Namespace) -> int:
-    found: dict[str, list[float]] = {"off": [], "auto": []}
-    with serving("off", options.workers) as off, serving("auto", options.workers) as auto:
-        for number in range(2 * options.tries):
-            name = ("off", "auto")[number % 2]
-            process, port = off if name == "off" else auto
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            before = sum(processor_time(int(pid)) for pid in children)
-            for _ in range(options.accepts):
-                with socket.create_connection(("127.0.0.1", port)) as sock:
-                    sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-                    while sock.recv(4096):
-                        pass
-            after = sum(processor_time(int(pid)) for pid in children)
-            found[name].append((after - before) / options.accepts * 1e6)
-    for name, times in found.items():
-        shown = re.sub(r"'", "", str([f"{each:.1f}" for each in times]))
-        print(f"{name:5} {statistics.median(times):6.1f} us of processor for each of {shown}")
+    """Services in turns, in short blocks: the lower decile is what undisturbed blocks took.
+
+    The third one is ``off`` again, so that the noise can be seen.
+    """
+    ask = keep_and_ask if options.kept else connect_and_ask
+    found: dict[str, list[float]] = {}
+    with ExitStack() as stack:
+        services = [
+            (label, *stack.enter_context(serving(name, options.workers)))
+            for label, name in (("off", "off"), ("auto", "auto"), ("off again", "off"))
+        ]
+        for number in range(options.blocks):
+            for label, process, port in (*services[number % 3 :], *services[: number % 3]):
+                workers = children(process.pid)
+                ask(port, options.block // 4)  # caches are cold after the other services
+                before = sum(map(processor_time, workers))
+                ask(port, options.block)
+                spent = sum(map(processor_time, workers)) - before
+                found.setdefault(label, []).append(spent / options.block * 1e6)
+    base = statistics.quantiles(found["off"], n=10)
+    for label, times in found.items():
+        deciles = statistics.quantiles(times, n=10)
+        print(
+            f"{label:9} {deciles[0]:6.1f} us of processor (lower decile; median {deciles[4]:.1f}),"
+            f" to off {deciles[0] / base[0]:.3f} ({deciles[4] / base[4]:.3f})"
+        )
     return 0
 
 
@@ -230,7 +260,9 @@ def main() -> int:
     parser.add_argument("--servers", nargs="*", default=["off", "auto"], choices=list(SERVERS))
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--reloads", type=int, default=20)
-    parser.add_argument("--accepts", type=int, default=3000)
+    parser.add_argument("--blocks", type=int, default=150)
+    parser.add_argument("--block", type=int, default=40, help="requests in each")
+    parser.add_argument("--kept", action="store_true", help="cost: on connections that are open")
     options = parser.parse_args()
     return {"even": even, "loss": loss, "cost": cost}[options.what](options)
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 import array
 import socket
 from contextlib import suppress
-from fcntl import ioctl
-from termios import FIONREAD
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from katana_asgi.balance.table import LoadTable
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.balance.table import Row
 
-__all__ = ["MESSAGE_LIMIT", "Links", "Share", "pass_on", "receive", "waiting"]
+__all__ = ["MESSAGE_LIMIT", "Links", "Share", "pass_on", "receive"]
 
 SPARE: Final = 4
 """Pairs for workers that are added later (SIGTTIN): those that run then know these already."""
@@ -109,14 +107,6 @@ def receive(inbox: socket.socket) -> tuple[bytes, socket.socket | None] | None:
         sock.close()
         sock = None
     return data, sock
-
-
-def waiting(inbox: socket.socket) -> int:
-    """How many bytes of messages wait in ``inbox``."""
-    size = array.array("i", [0])
-    with suppress(OSError):
-        ioctl(inbox.fileno(), FIONREAD, size)
-    return size[0]
 
 
 def _socket_of(ancillary: list[tuple[int, int, bytes]]) -> socket.socket | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -14,10 +15,15 @@ import pytest
 import trustme
 from clients import Client, is_even, open_clients, serving, spread
 
+from katana_asgi import Server
+from katana_asgi.balance.links import Links
+from katana_asgi.worker.balancing import Balancer
+from katana_asgi.worker.loop import loop_factory, run_to_end
 from tests.support import TIMEOUT, activated
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
 
@@ -151,6 +157,37 @@ def test_a_worker_that_does_not_beat_gets_nothing(place: Path) -> None:
         deadline = time.monotonic() + TIMEOUT
         while {each.ask() for each in open_clients(url, 4)} != {str(stopped)}:
             assert time.monotonic() < deadline
+
+
+async def ok(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@pytest.mark.parametrize("loop", ["auto", "asyncio"])
+def test_connections_one_after_another_stay_where_they_were_accepted(loop: str) -> None:
+    """Another worker has nothing to do, and this one never more than a connection at a time."""
+    links = Links(2)
+    share = links.share(1, {2: []})
+    share.rows[1].enter(os.getpid(), int(time.monotonic() * 1000))
+    server = Server(ok, port=0, lifespan="off", access_log=False)
+    server.balancer = balancer = Balancer(share)
+
+    def ask(host: str, port: int) -> None:
+        for _ in range(200):
+            with socket.create_connection((host, port), TIMEOUT) as client:
+                client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                while client.recv(4096):
+                    pass
+
+    async def main() -> None:
+        async with server:
+            host, port = server.addresses[0]
+            await asyncio.to_thread(ask, str(host), int(port))
+
+    run_to_end(main, loop_factory(loop, ""))
+    assert (balancer.handed, balancer.kept, server.requests) == (0, 0, 200)
+    links.close()
 
 
 def channels_of(pid: str) -> int:
