@@ -142,11 +142,12 @@ class RecyclingSettings:
         "Import the application once, before workers are forked: memory is shared, but SIGHUP "
         "does not load new code.",
     )
-    cpu_affinity: bool = setting(
-        False,
-        "boolean",
-        "Bind each worker to one CPU of the cpuset, in turn (Linux); not where a cgroup quota "
-        "allows the time of fewer.",
+    cpu_affinity: str = setting(
+        "off",
+        "switch",
+        "Bind each worker to one CPU of the cpuset (Linux), not where a cgroup quota allows the "
+        "time of fewer. on takes them in turn; auto binds only where each worker has its own.",
+        choices=("off", "on", "auto"),
     )
 
 

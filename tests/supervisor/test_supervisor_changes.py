@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import signal
@@ -332,6 +333,22 @@ def test_affinity_umask_directory_and_titles(place):
         text = ask(server.wait_listening()).decode()
         assert server.stop() == 0
     assert text == repr((1, 0o027, str(place), "katana-asgi: main:app: worker 1"))
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs Linux")
+@pytest.mark.parametrize("more", [0, 1])
+def test_auto_affinity_binds_where_each_worker_has_a_cpu_of_its_own(place, more):
+    (place / "main.py").write_text(
+        MAIN.replace('b"%d %d" % (VERSION, os.getpid())', "repr(os.sched_getaffinity(0)).encode()")
+    )
+    processors = len(os.sched_getaffinity(0))
+    workers = str(processors + more)
+    arguments = ("--supervise", "--cpu-affinity", "auto", "--workers", workers)
+    with ServerProcess("main:app", *arguments, cwd=place) as server:
+        bound = ast.literal_eval(ask(server.wait_listening()).decode())
+        assert server.stop() == 0
+    assert len(bound) == (processors if more else 1)
+    assert ("Not bound to a CPU" in server.stderr) == bool(more)
 
 
 def may_become_another() -> bool:
