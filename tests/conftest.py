@@ -5,6 +5,7 @@ from __future__ import annotations
 import compileall
 import gc
 import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,12 @@ from hypothesis import settings
 
 import katana_asgi
 from katana_asgi.observe.loggers import TWINS, ServerLogger
+from katana_asgi.worker.loop import loop_factory
 from tests.amounts import examples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import asyncio
+    from collections.abc import Callable, Iterator
 
 LOGGERS = (*TWINS, *TWINS.values(), "uvicorn")
 
@@ -33,8 +36,35 @@ settings.register_profile("amounts", max_examples=examples(100))
 settings.load_profile("amounts")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--loop``."""
+    parser.addoption(
+        "--loop",
+        default="",
+        metavar="MODULE:FACTORY",
+        help="Run what names no event loop on this one, in this process and in services.",
+    )
+
+
+class _OnLoop:
+    """Every test of this process runs on one loop."""
+
+    def __init__(self, reference: str) -> None:
+        self._factories = {reference: loop_factory(reference)}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_asyncio_loop_factories(
+        self, config: pytest.Config, item: pytest.Item
+    ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+        """In the place of those that a folder has chosen."""
+        return self._factories
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Compile the package once, and not in each process that serves."""
+    if reference := config.getoption("--loop"):
+        config.pluginmanager.register(_OnLoop(reference))
+        os.environ["KATANA_LOOP"] = reference
     if not hasattr(config, "workerinput"):
         compileall.compile_dir(Path(katana_asgi.__file__).parent, quiet=2)
 
