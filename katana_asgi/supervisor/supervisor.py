@@ -413,8 +413,8 @@ class Supervisor(Ends):
             self._forget(worker)
         for slot in self._slots:
             for sock in slot.sockets:
-                if self._relieved:
-                    sock.close()
+                if self._relieved or self._predecessor is not None:
+                    sock.close()  # another supervisor serves on it
                 else:
                     remove_unix_socket(sock)
         if self._admin is not None:

@@ -222,6 +222,18 @@ def test_a_new_supervisor_that_fails_leaves_the_old_one_serving(place):
         assert server.stop() == 0
 
 
+def test_a_new_supervisor_that_fails_leaves_the_unix_socket(place):
+    arguments = ("main:app", "--supervise", "--uds", "socket")
+    with ServerProcess(*arguments, cwd=place, port=False) as server:
+        server.wait_listening()
+        change_version(place, "nothing = 1")
+        server.signal(signal.SIGUSR2)
+        server.wait_for(r"The new supervisor \[\d+\] failed to start; this one goes on")
+        assert (place / "socket").is_socket()
+        assert server.stop() == 0
+    assert not (place / "socket").exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_a_stop_ends_the_new_supervisor_too_that_is_still_starting(place, number):
     with ServerProcess("main:app", "--supervise", cwd=place) as server:
