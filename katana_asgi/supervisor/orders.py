@@ -58,6 +58,10 @@ class Orders:
     ) -> None:
         raise NotImplementedError
 
+    @property
+    def _linked(self) -> list[int]:
+        raise NotImplementedError
+
     def _step(self, step: Callable[..., None], *arguments: Any) -> None:
         raise NotImplementedError
 
@@ -126,7 +130,9 @@ class Orders:
         shared = redirects_to_hand_on()
         sockets = list(dict.fromkeys(sock for slot in self._slots for sock in slot.sockets))
         try:
-            pid, channel = self._upgrade = exec_successor(sockets, shared, self._directory)
+            pid, channel = self._upgrade = exec_successor(
+                sockets, shared, self._linked, self._directory
+            )
         except OSError as error:
             logger.error("Cannot start a new supervisor: %s", error)
             return

@@ -33,11 +33,11 @@ from katana_asgi.supervisor.heartbeat import check_heartbeats, next_check
 from katana_asgi.supervisor.identity import remove_pid_file, set_title, write_pid_file
 from katana_asgi.supervisor.signals import SignalWatch
 from katana_asgi.supervisor.slot import Slot, WorkerProcess
-from katana_asgi.supervisor.upgrade import Predecessor
+from katana_asgi.supervisor.upgrade import Predecessor, close_all
 from katana_asgi.worker.channel import Budgets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from katana_asgi.balance.links import Share
     from katana_asgi.config.model import Config
@@ -100,6 +100,11 @@ class Supervisor(Ends):
         super().__init__()
 
     @property
+    def _linked(self) -> list[int]:
+        """What the workers of another supervisor need to reach those of this one."""
+        return [] if self._links is None else self._links.descriptors
+
+    @property
     def _budget(self) -> float:
         """Seconds that a worker may take to drain and end."""
         budgets = Budgets.of(self._config)
@@ -142,6 +147,10 @@ class Supervisor(Ends):
             for sock in predecessor.sockets:
                 own_unix_file(sock)
             rows = in_slots(predecessor.sockets)
+            if config.balance == "off":
+                close_all(predecessor.links)
+            elif predecessor.links:
+                self._links = _links(len(rows), predecessor.links)
         self._slots += [Slot(number, row, now) for number, row in enumerate(rows, 1)]
         self._changes.resize(config.workers)  # one slot may have several sockets
         logger.info("Started supervisor [%d]", os.getpid())
@@ -426,10 +435,10 @@ class Supervisor(Ends):
         self._notifier.close()
 
 
-def _links(count: int) -> Links | None:
+def _links(count: int, inherited: Sequence[int] = ()) -> Links | None:
     """What workers need to balance, where the system has it."""
     try:
-        return Links(count)
+        return Links(count, inherited)
     except (OSError, AttributeError) as error:
         logger.warning("The load of workers is not balanced: %s", error)
         return None

@@ -210,8 +210,12 @@ class Balancer:
         self._publish(*self._load())
         if self._gives_away:
             self._mover.sweep(self._mover_target)
-        if self._leaving or self._row.owner != self._pid:
+        if self._leaving:
             return
+        if self._row.owner != self._pid:
+            if self._row.takes(int(now * 1000)):
+                return
+            self._row.enter(self._pid, int(now * 1000))  # who had it serves no more
         self._row.beat(int(now * 1000), int(lag * 1e6))
         self._look(int(now * 1000))
         if self._rescue is not None:

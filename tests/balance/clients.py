@@ -88,9 +88,13 @@ class Client:
         self.sock.close()
 
 
-def serving(place: object, workers: int, *flags: str, **more: object) -> tuple[ServerProcess, str]:
+def serving(
+    place: object, workers: int, *flags: str, workers_flag: bool = True, **more: object
+) -> tuple[ServerProcess, str]:
     """A balanced service that is ready as a whole, and where it listens first."""
-    words = ("main:app", "--workers", str(workers), "--balance", "auto", "--no-access-log")
+    words = ("main:app", "--balance", "auto", "--no-access-log")
+    if workers_flag:
+        words += ("--workers", str(workers))
     server = ServerProcess(*words, "--lifespan", "off", *flags, cwd=place, **more)  # type: ignore[arg-type]
     url = server.wait_listening()
     for _ in range(workers - 1):
