@@ -24,6 +24,11 @@ async def app(scope, receive, send):
     path, body = scope["path"], b"%d" % os.getpid()
     if path == "/scope":
         body = repr((scope["client"], scope["server"], scope["scheme"])).encode()
+    elif path == "/modules":
+        body = " ".join(sys.modules).encode()
+    elif path == "/read":
+        while (await receive()).get("more_body"):
+            pass
     elif path == "/block":
         print("blocking", file=sys.stderr, flush=True)
         time.sleep(float(scope["query_string"]))
@@ -71,6 +76,10 @@ class Client:
             self._read()
         body, self._data = self._data[:length], self._data[length:]
         return head, body.decode()
+
+    def head(self) -> bytes:
+        """The next head, which has no content."""
+        return self._until(b"\r\n\r\n")
 
     def _until(self, end: bytes) -> bytes:
         while end not in self._data:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import socket
@@ -15,15 +14,10 @@ import pytest
 import trustme
 from clients import Client, is_even, open_clients, serving, spread
 
-from katana_asgi import Server
-from katana_asgi.balance.links import Links
-from katana_asgi.worker.balancing import Balancer
-from katana_asgi.worker.loop import loop_factory, run_to_end
 from tests.support import TIMEOUT, activated
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import Any
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
 
@@ -55,6 +49,41 @@ def test_a_burst_is_spread_evenly(place: Path) -> None:
         clients = [Client(url) for _ in range(200)]
         counts = spread([each.ask() for each in clients], 2)
         assert counts[-1] - counts[0] <= counts[-1] // 4, counts
+
+
+def test_calls_under_way_count_as_much_as_connections(place: Path) -> None:
+    """Sixteen long calls on four workers: four of them each, more or less."""
+    path = place / "socket"
+    server, url = serving(place, 4, "--uds", str(path), port=False)
+    with server:
+        clients = []
+        for _ in range(16):
+            client = Client(url)
+            clients.append(client)
+            client.send(b"POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n")
+            client.send(b"Expect: 100-continue\r\n\r\n")
+            assert client.head() == b"HTTP/1.1 100 Continue\r\n\r\n"  # the call has begun
+        for client in clients:
+            client.send(b"x")
+        counts = spread([each.answer() for each in clients], 4)
+        assert is_even(counts, doubt=1), counts
+
+
+def test_connections_of_one_client_count_where_they_are_served(place: Path) -> None:
+    """Six are not too many for two workers that take four, though one alone would refuse two."""
+    path = place / "socket"
+    flags = ("--proxy-protocol", "--forwarded-allow-ips", "unix")
+    limit = ("--limit-connections-per-client", "4")
+    server, url = serving(place, 2, "--uds", str(path), *flags, *limit, port=False)
+    with server:
+        clients, heads = [], []
+        for _ in range(12):
+            clients.append(Client(url))
+            clients[-1].send(PROXY + b"GET /pid HTTP/1.1\r\nHost: a\r\n\r\n")
+            heads.append(clients[-1].read_response()[0])
+        served = [head.startswith(b"HTTP/1.1 200 ") for head in heads]
+        assert all(served[:6])
+        assert sum(served) <= 8
 
 
 def test_an_inherited_socket_is_shared_evenly(place: Path) -> None:
@@ -159,37 +188,6 @@ def test_a_worker_that_does_not_beat_gets_nothing(place: Path) -> None:
             assert time.monotonic() < deadline
 
 
-async def ok(scope: Any, receive: Any, send: Any) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"ok"})
-
-
-@pytest.mark.parametrize("loop", ["auto", "asyncio"])
-def test_connections_one_after_another_stay_where_they_were_accepted(loop: str) -> None:
-    """Another worker has nothing to do, and this one never more than a connection at a time."""
-    links = Links(2)
-    share = links.share(1, {2: []})
-    share.rows[1].enter(os.getpid(), int(time.monotonic() * 1000))
-    server = Server(ok, port=0, lifespan="off", access_log=False)
-    server.balancer = balancer = Balancer(share)
-
-    def ask(host: str, port: int) -> None:
-        for _ in range(200):
-            with socket.create_connection((host, port), TIMEOUT) as client:
-                client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-                while client.recv(4096):
-                    pass
-
-    async def main() -> None:
-        async with server:
-            host, port = server.addresses[0]
-            await asyncio.to_thread(ask, str(host), int(port))
-
-    run_to_end(main, loop_factory(loop, ""))
-    assert (balancer.handed, balancer.kept, server.requests) == (0, 0, 200)
-    links.close()
-
-
 def channels_of(pid: str) -> int:
     """How many ends of channels (SOCK_SEQPACKET) a process has."""
     with open("/proc/net/unix") as table:
@@ -216,7 +214,10 @@ def test_without_others_to_share_with_there_is_no_channel(
 ) -> None:
     server, url = serving(place, 1, *flags)
     with server:
-        assert bool(channels_of(Client(url).ask())) == channels
+        client = Client(url)
+        assert bool(channels_of(client.ask())) == channels
+        loaded = client.ask("/modules").split()
+        assert ("katana_asgi.worker.balancing" in loaded) == channels
 
 
 def test_hand_offs_leave_no_descriptor_behind(place: Path) -> None:
