@@ -38,6 +38,10 @@ BEAT: Final = 0.1
 BEATS_BETWEEN: Final = 10
 """Beats between two steps of moving connections for the sake of balance."""
 
+PASSING: Final = 16
+"""Connections that come and go between two beats, 160 a second, and are placed all the same. With
+more the load rises and falls faster than workers tell each other, and is even by their number."""
+
 LOOKED_AT: Final = 8
 """Workers that are considered for one connection; with more, others for each."""
 
@@ -71,6 +75,7 @@ class Balancer:
         self._pid = os.getpid()
         self._takers: dict[int, Callable[[socket.socket], None]] = {}
         self._coming: set[asyncio.Task[None]] = set()
+        self._arrived = self._before = 0  # connections since the last beat, and at that moment
         self._enough = LEAST_GAP  # the load from which on it is worth to look at the others
         self._beats: asyncio.TimerHandle | None = None
         self._leaving = False
@@ -104,12 +109,14 @@ class Balancer:
 
     def _accepted(self, number: int, factory: ConnectionFactory) -> asyncio.Protocol:
         # As much as is done while the load is even: anything more is 5 to 10 % of an accept.
+        self._arrived += 1
         if len(self._watched) + self._context.running < self._enough:
             return factory()
         target = self._target()
         return factory() if target < 0 else _PassedOn(self, target, number, factory)
 
     def _divert(self, number: int, sock: socket.socket) -> bool:
+        self._arrived += 1
         target = self._target()
         if target < 0 or not self.hand_over(target, number, sock.fileno()):
             return False
@@ -120,6 +127,7 @@ class Balancer:
         """Pass a connection on that was just accepted; whether that has worked."""
         if self.send(target, _NEW.pack(NEW, number), descriptor):
             self.handed += 1
+            self._arrived -= 1
             return True
         self._promised[target] = max(0, self._promised[target] - 1)
         self.kept += 1
@@ -207,7 +215,10 @@ class Balancer:
         lag = max(0.0, now - self._due)
         self._due = now + BEAT
         self._beats = self._loop.call_later(BEAT, self._beat)
-        self._publish(*self._load())
+        connections, calls = self._load()
+        gone = self._arrived - (connections - self._before)
+        self._arrived, self._before = 0, connections
+        self._publish(connections, calls)
         if self._gives_away:
             self._mover.sweep(self._mover_target)
         if self._leaving:
@@ -217,7 +228,7 @@ class Balancer:
                 return
             self._row.enter(self._pid, int(now * 1000))  # who had it serves no more
         self._row.beat(int(now * 1000), int(lag * 1e6))
-        self._look(int(now * 1000))
+        self._look(int(now * 1000), gone)
         if self._rescue is not None:
             self._rescue.look(int(now * 1000))
         self._until_even -= 1
@@ -225,10 +236,11 @@ class Balancer:
             self._until_even = BEATS_BETWEEN
             self._rebalance(int(now * 1000))
 
-    def _look(self, now: int) -> None:
+    def _look(self, now: int, gone: int) -> None:
         """See who serves, and how little the others have.
 
         While this worker has not clearly more than that, its newcomers need no look at each.
+        ``gone`` have come and gone again since the last beat.
         """
         self._known = [
             peer
@@ -238,7 +250,7 @@ class Balancer:
         # One that is starting is as one that has nothing, for as soon as it serves.
         loads = [max(0, self._load_of(peer, now)) for peer in self._next_peers()]
         # One less, because one of them may have gone since.
-        self._enough = least_surplus(min(loads, default=0)) - 1
+        self._enough = least_surplus(min(loads, default=0)) - 1 + max(0, gone - PASSING)
 
     def _rebalance(self, now: int) -> None:
         """Move some idle connections, where this worker has many more than another."""
@@ -262,6 +274,7 @@ class Balancer:
             return False
         data, sock = found
         self._row.took()
+        self._arrived += 1
         if sock is None:
             return True
         if data[:1] == NEW:

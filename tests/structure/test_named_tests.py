@@ -14,6 +14,7 @@ from tests.wire.corpus import CASES
 DOCUMENTS = [
     "SECURITY.md",
     "docs/reference/files-and-cache.md",
+    "docs/reference/robustness-balance.md",
     "docs/reference/robustness-clients.md",
     "docs/reference/robustness-http2.md",
     "docs/reference/robustness.md",
