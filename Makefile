@@ -12,6 +12,7 @@ BIN := $(VENV)/bin
 # Three for two cores, since many tests wait; a process that has no tests left takes from others.
 PYTEST_FLAGS ?= -n 3 --dist worksteal
 PYTHONS ?= python3.12 python3.13 python3.14
+LOOP ?= tests.loops:polling
 CORE := $(addprefix tests/,across http http1 codec asgi routes net wire websocket)
 FUZZ_SECONDS ?= 120
 FUZZ_TARGETS ?= requests connections chunks forwarded frames proxied handshakes preconditions heads values header_blocks http2_connections http2_clients
@@ -27,9 +28,11 @@ run: $(VENV)/installed
 test: lint
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(PYTEST_FLAGS)
 
-# Nothing left out on this Python; the core on each of PYTHONS, in an environment under build/.
+# Nothing left out on this Python; the core on another event loop, and on each of PYTHONS, in an
+# environment under build/.
 test-all: lint
 	PYTHONDONTWRITEBYTECODE= TEST_AMOUNTS=full $(BIN)/python -m pytest $(PYTEST_FLAGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(PYTEST_FLAGS) $(CORE) --loop $(LOOP)
 	@missing=; for python in $(PYTHONS); do \
 		$$python -c pass 2>/dev/null || { missing="$$missing $$python"; continue; }; \
 		echo "the core on $$python"; place=build/$${python##*/}; \

@@ -250,7 +250,9 @@ class Balancer:
         # One that is starting is as one that has nothing, for as soon as it serves.
         loads = [max(0, self._load_of(peer, now)) for peer in self._next_peers()]
         # One less, because one of them may have gone since.
-        self._enough = least_surplus(min(loads, default=0)) - 1 + max(0, gone - PASSING)
+        self._enough = least_surplus(min(loads, default=0)) - 1
+        if gone > PASSING:
+            self._enough += gone
 
     def _rebalance(self, now: int) -> None:
         """Move some idle connections, where this worker has many more than another."""
