@@ -14,6 +14,7 @@ from hypothesis import settings
 import katana_asgi
 from katana_asgi.observe.loggers import TWINS, ServerLogger
 from tests.amounts import examples
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,12 +30,15 @@ FIRST = (
 )
 """Files whose tests take longest. At the end they would keep one core busy and the other idle."""
 
-settings.register_profile("amounts", max_examples=examples(100))
+settings.register_profile("amounts", max_examples=examples(100), deadline=None)
 settings.load_profile("amounts")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile the package once, and not in each process that serves."""
+    """Tests get more time on slow machines; the package is compiled once, not by each server."""
+    if config.option.timeout is None:
+        config.option.timeout = float(config.getini("timeout")) * PATIENCE
     if not hasattr(config, "workerinput"):
         compileall.compile_dir(Path(katana_asgi.__file__).parent, quiet=2)
 

@@ -22,12 +22,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from katana_asgi import Server
+from tests.patience import TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Sequence
-
-TIMEOUT = 10.0
-"""Seconds anything in a test may take before it counts as hanging."""
 
 ROOT = Path(__file__).parent.parent
 

@@ -15,7 +15,7 @@ import pytest
 from tests.amounts import FULL, repetitions
 from tests.fuzz.seeds import seeds
 from tests.fuzz.targets import TARGETS
-from tests.support import ROOT
+from tests.support import ROOT, TIMEOUT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +60,7 @@ def test_a_fuzzer_finds_nothing_in_a_moment(target, tmp_path: Path):
         cwd=tmp_path,  # where it keeps what reached something new
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
-        timeout=120,
+        timeout=12 * TIMEOUT,
     )
     assert run.returncode == 0, run.stderr[-4000:].decode("utf-8", "replace")
     assert b"stat::number_of_executed_units:" in run.stderr

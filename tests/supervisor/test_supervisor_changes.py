@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from benchmarks.rolling import measure
-from tests.support import ServerProcess
+from tests.support import TIMEOUT, ServerProcess
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
 
@@ -55,7 +55,7 @@ def change_version(place, source=None):
 
 def connect(url: str) -> socket.socket:
     host, _, port = url.removeprefix("http://").rpartition(":")
-    return socket.create_connection((host, int(port)), 20)
+    return socket.create_connection((host, int(port)), 2 * TIMEOUT)
 
 
 def get(connection: socket.socket, target: str = "/") -> tuple[bytes, bytes]:
@@ -202,7 +202,7 @@ def test_sigusr2_hands_the_sockets_to_a_new_supervisor(place):
                 head, body = get(connection)
                 assert body.startswith(b"1 ")
         server.wait_for(rf"Stopped supervisor \[{server.process.pid}\]")
-        assert server.process.wait(20) == 0
+        assert server.process.wait(2 * TIMEOUT) == 0
         assert int(pid_file.read_text()) == new
         assert all(ask(url).startswith(b"22 ") for _ in range(4))
         os.kill(new, signal.SIGTERM)
@@ -232,7 +232,7 @@ def test_a_stop_ends_the_new_supervisor_too_that_is_still_starting(place, number
         with fifo.open("w"):  # the new worker is in the middle of its import
             new = int(server.wait_for(r"Started a new supervisor \[(\d+)\]")[1])
             server.signal(number)
-            assert server.process.wait(20) == 0
+            assert server.process.wait(2 * TIMEOUT) == 0
             with pytest.raises(ProcessLookupError):
                 os.kill(new, 0)
         with socket.socket() as again:

@@ -18,6 +18,7 @@ import pytest
 from tls_client import Files, first_message
 
 from tests.amounts import FULL, planned
+from tests.ports import free_port
 from tests.support import ROOT, TIMEOUT, ServerProcess
 
 CURL, OPENSSL = shutil.which("curl"), shutil.which("openssl")
@@ -204,8 +205,7 @@ def test_every_worker_looks_at_the_files(serve, site):
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_redirects_come_from_every_kind_of_service(serve, site, workers):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        place = free.getsockname()
+    place = ("127.0.0.1", free_port())
     server, port = serve("--workers", workers, "--redirect-bind", "{}:{}".format(*place))
     with socket.create_connection(place, TIMEOUT) as client:
         client.sendall(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
