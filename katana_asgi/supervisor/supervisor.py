@@ -137,12 +137,13 @@ class Supervisor(Ends):
         now = time.monotonic()
         if predecessor is None:
             rows = bind_slots(config, config.workers)
-            write_pid_file(config.pid_file)  # not before it is clear that no other runs here
         else:
             for sock in predecessor.sockets:
                 own_unix_file(sock)
             rows = in_slots(predecessor.sockets)
         self._slots += [Slot(number, row, now) for number, row in enumerate(rows, 1)]
+        if predecessor is None:
+            write_pid_file(config.pid_file)  # not before it is clear that no other runs here
         self._changes.resize(config.workers)  # one slot may have several sockets
         logger.info("Started supervisor [%d]", os.getpid())
         set_title("supervisor", self._config)
@@ -310,7 +311,7 @@ class Supervisor(Ends):
         for worker in self._workers.values():
             worker.channel.close()
         if self._predecessor is not None:
-            self._predecessor.close_in_child()
+            self._predecessor.close()
         self._forget_upgrade()
         if self._links is not None:
             self._links.close_but(share)
@@ -422,6 +423,8 @@ class Supervisor(Ends):
         remove_pid_file(self._config.pid_file)
         if self._links is not None:
             self._links.close()
+        if self._predecessor is not None:
+            self._predecessor.close()
         self._selector.close()
         self._notifier.close()
 
