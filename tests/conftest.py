@@ -60,6 +60,34 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+class Unseen(logging.Handler):
+    """Keeps what asyncio has to say of tasks and futures that nothing has looked at."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if "was never retrieved" in message or "was destroyed but" in message:
+            self.found.append(message)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_leaks() -> Iterator[None]:
+    """What a file leaked is found in its last test, and not by chance in a later file.
+
+    Sockets that were left open, coroutines that were never awaited and errors in finalizers are
+    errors of the test in which the collector comes past.
+    """
+    unseen = Unseen()
+    logging.getLogger("asyncio").addHandler(unseen)
+    yield
+    gc.collect()
+    logging.getLogger("asyncio").removeHandler(unseen)
+    assert unseen.found == []
+
+
 @pytest.fixture(autouse=True)
 def loggers_as_they_were() -> Iterator[None]:
     """A server that a test configures must not decide what later tests see of the log."""

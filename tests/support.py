@@ -235,6 +235,12 @@ class Output:
         self._pipe.close()
 
 
+LEAKED = re.compile(
+    "ResourceWarning|was never awaited|Exception ignored in|was never retrieved|was destroyed but"
+)
+"""What Python writes of what a process has left open or unseen, in whichever of its processes."""
+
+
 class ServerProcess:
     """``python -m katana_asgi ARGUMENTS`` in a process of its own, on a free port."""
 
@@ -253,6 +259,7 @@ class ServerProcess:
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
             "KATANA_LOG_FORMAT": "text",
+            "PYTHONWARNINGS": "default::ResourceWarning",
         }
         environment = {**os.environ, **ours, **(env or {})}
         environment["PYTHONPATH"] = os.pathsep.join(
@@ -308,10 +315,15 @@ class ServerProcess:
             self.process.send_signal(number)
 
     def finish(self) -> int:
-        """Wait until the process and its workers have ended; returns the exit status."""
+        """Wait until the process and its workers have ended; returns the exit status.
+
+        Fails when one of them has leaked a descriptor, a coroutine or an exception.
+        """
         status = self.process.wait(3 * TIMEOUT)
         self._output.finish()
         self._errors.finish()
+        leaked = LEAKED.search(self.stderr)
+        assert leaked is None, f"{leaked and leaked[0]!r} in\n{self.stderr}"
         return status
 
     def stop(self) -> int:

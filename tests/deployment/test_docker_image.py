@@ -103,6 +103,12 @@ def test_process_1_ends_while_its_event_loop_is_blocked(place):
     assert "The event loop is blocked" in container.stderr
 
 
+def exists(container: Container, path: str) -> bool:
+    """Whether it is there for the processes in it."""
+    with container.run(["test", "-e", path]) as test:
+        return test.wait(TIMEOUT) == 0
+
+
 def test_a_supervisor_as_process_1_waits_for_processes_that_have_lost_their_parent(place):
     url = f"http://127.0.0.1:{DOCKERFILE['EXPOSE']}"
     with Container(place, COMMAND, WEB_CONCURRENCY="2") as container:
@@ -111,7 +117,7 @@ def test_a_supervisor_as_process_1_waits_for_processes_that_have_lost_their_pare
         assert worker != 1
         orphan = said(container.get(f"{url}/orphan"))
         deadline = time.monotonic() + TIMEOUT
-        while container.run(["test", "-e", f"/proc/{orphan}"]).wait(TIMEOUT) == 0:
+        while exists(container, f"/proc/{orphan}"):
             assert time.monotonic() < deadline, "still a zombie"
         said(container.run(["kill", "-KILL", str(worker)]))
         container.wait_for(r"Worker \d \[\d+\] died \(SIGKILL\)")  # its status is not lost

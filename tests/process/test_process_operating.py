@@ -362,7 +362,7 @@ def test_an_import_is_no_blocked_loop(place: Path) -> None:
     with ServerProcess("main:app", "--slow-request", "100ms", cwd=place) as server:
         get(server.wait_listening())
         assert server.stop() == 0
-    assert "is blocked" not in server.stderr
+    assert "main.py" not in server.stderr  # what is blocked on a busy machine is not the import
 
 
 # -- help (F9)

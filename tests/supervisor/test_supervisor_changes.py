@@ -227,7 +227,7 @@ def test_a_stop_ends_the_new_supervisor_too_that_is_still_starting(place, number
         url = server.wait_listening()
         fifo = place / "fifo"
         os.mkfifo(fifo)
-        change_version(place, f"open({str(fifo)!r}).read()")
+        change_version(place, f"with open({str(fifo)!r}) as fifo: fifo.read()")
         server.signal(signal.SIGUSR2)
         with fifo.open("w"):  # the new worker is in the middle of its import
             new = int(server.wait_for(r"Started a new supervisor \[(\d+)\]")[1])
@@ -246,10 +246,11 @@ def test_what_is_no_file_is_not_replaced_by_the_pid_file(place, more):
     os.mkfifo(place / "fifo")
     (place / "link").symlink_to(os.devnull)
     for name in ("fifo", "link"):
-        arguments = ("main:app", "--pid-file", name, *more)
-        with ServerProcess(*arguments, cwd=place) as server:
+        arguments = ("main:app", "--uds", "sock", "--pid-file", name, *more)
+        with ServerProcess(*arguments, cwd=place, port=False) as server:
             server.wait_for(f"cannot write the PID file {name}: it is not a regular file")
             assert server.finish() == 1
+        assert not (place / "sock").exists()
     assert (place / "fifo").is_fifo()
     assert (place / "link").is_char_device()
 
@@ -323,9 +324,10 @@ def test_affinity_umask_directory_and_titles(place):
     (place / "main.py").write_text(
         MAIN.replace(
             'b"%d %d" % (VERSION, os.getpid())',
-            "repr((len(os.sched_getaffinity(0)), os.umask(0), os.getcwd(),"
-            " open('/proc/self/cmdline').read().rstrip(chr(0)))).encode()",
+            "repr((len(os.sched_getaffinity(0)), os.umask(0), os.getcwd(), title())).encode()",
         )
+        + "\ndef title():\n    with open('/proc/self/cmdline') as file:\n"
+        "        return file.read().rstrip(chr(0))\n"
     )
     arguments = ("--supervise", "--cpu-affinity", "--umask", "027", "--chdir", str(place))
     with ServerProcess("main:app", *arguments, cwd="/") as server:
