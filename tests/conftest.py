@@ -1,4 +1,7 @@
-"""What every test leaves behind as it found it, and the order in which they run."""
+"""What every test leaves behind as it found it, and the order in which they run.
+
+pytest-randomly shuffles modules, and the tests in each; its seed is in the head of the output.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +42,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Tests get more time on slow machines; the package is compiled once, not by each server."""
     if config.option.timeout is None:
         config.option.timeout = float(config.getini("timeout")) * PATIENCE
+    # The order of tests is random, not what they draw: a test that wants chance seeds its own, and
+    # setting that of the process (and of numpy and others) anew costs three times a test.
+    config.option.randomly_reset_seed = False
     if not hasattr(config, "workerinput"):
         compileall.compile_dir(Path(katana_asgi.__file__).parent, quiet=2)
 
@@ -48,7 +54,7 @@ gc.disable()  # while thousands of tests are collected, which all stay
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests start early."""
+    """Long tests start early; the others stay as they were shuffled."""
     ranks = {name: rank for rank, name in enumerate(FIRST)}
     items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(FIRST)))
 
