@@ -1,4 +1,7 @@
-"""What every test leaves behind as it found it, and the order in which they run."""
+"""What every test leaves behind as it found it, and the order in which they run.
+
+pytest-randomly shuffles modules, and the tests in each; its seed is in the head of the output.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ import katana_asgi
 from katana_asgi.observe.loggers import TWINS, ServerLogger
 from katana_asgi.worker.loop import loop_factory
 from tests.amounts import examples
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     import asyncio
@@ -32,7 +36,7 @@ FIRST = (
 )
 """Files whose tests take longest. At the end they would keep one core busy and the other idle."""
 
-settings.register_profile("amounts", max_examples=examples(100))
+settings.register_profile("amounts", max_examples=examples(100), deadline=None)
 settings.load_profile("amounts")
 
 
@@ -60,8 +64,14 @@ class _OnLoop:
         return self._factories
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile the package once, and not in each process that serves."""
+    """Tests get more time on slow machines; the package is compiled once, not by each server."""
+    if config.option.timeout is None:
+        config.option.timeout = float(config.getini("timeout")) * PATIENCE
+    # The order of tests is random, not what they draw: a test that wants chance seeds its own, and
+    # setting that of the process (and of numpy and others) anew costs three times a test.
+    config.option.randomly_reset_seed = False
     if reference := config.getoption("--loop"):
         config.pluginmanager.register(_OnLoop(reference))
         os.environ["KATANA_LOOP"] = reference
@@ -74,7 +84,7 @@ gc.disable()  # while thousands of tests are collected, which all stay
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests start early."""
+    """Long tests start early; the others stay as they were shuffled."""
     ranks = {name: rank for rank, name in enumerate(FIRST)}
     items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(FIRST)))
 
@@ -84,6 +94,34 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
+
+
+class Unseen(logging.Handler):
+    """Keeps what asyncio has to say of tasks and futures that nothing has looked at."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if "was never retrieved" in message or "was destroyed but" in message:
+            self.found.append(message)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_leaks() -> Iterator[None]:
+    """What a file leaked is found in its last test, and not by chance in a later file.
+
+    Sockets that were left open, coroutines that were never awaited and errors in finalizers are
+    errors of the test in which the collector comes past.
+    """
+    unseen = Unseen()
+    logging.getLogger("asyncio").addHandler(unseen)
+    yield
+    gc.collect()
+    logging.getLogger("asyncio").removeHandler(unseen)
+    assert unseen.found == []
 
 
 @pytest.fixture(autouse=True)

@@ -59,7 +59,7 @@ def check_pid_file(value: object) -> None:
         raise NotAllowed(value, "a file in a directory that exists")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class ShutdownSettings:
     """Shutdown."""
 
@@ -94,7 +94,7 @@ class ShutdownSettings:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class RecyclingSettings:
     """Recycling."""
 
@@ -151,7 +151,7 @@ class RecyclingSettings:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class IdentitySettings:
     """Identity."""
 

@@ -142,7 +142,6 @@ class Supervisor(Ends):
         now = time.monotonic()
         if predecessor is None:
             rows = bind_slots(config, config.workers)
-            write_pid_file(config.pid_file)  # not before it is clear that no other runs here
         else:
             for sock in predecessor.sockets:
                 own_unix_file(sock)
@@ -152,6 +151,8 @@ class Supervisor(Ends):
             elif predecessor.links:
                 self._links = _links(len(rows), predecessor.links)
         self._slots += [Slot(number, row, now) for number, row in enumerate(rows, 1)]
+        if predecessor is None:
+            write_pid_file(config.pid_file)  # not before it is clear that no other runs here
         self._changes.resize(config.workers)  # one slot may have several sockets
         logger.info("Started supervisor [%d]", os.getpid())
         set_title("supervisor", self._config)
@@ -319,7 +320,7 @@ class Supervisor(Ends):
         for worker in self._workers.values():
             worker.channel.close()
         if self._predecessor is not None:
-            self._predecessor.close_in_child()
+            self._predecessor.close()
         self._forget_upgrade()
         if self._links is not None:
             self._links.close_but(share)
@@ -431,6 +432,8 @@ class Supervisor(Ends):
         remove_pid_file(self._config.pid_file)
         if self._links is not None:
             self._links.close()
+        if self._predecessor is not None:
+            self._predecessor.close()
         self._selector.close()
         self._notifier.close()
 

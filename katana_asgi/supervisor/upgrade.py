@@ -67,8 +67,8 @@ class Predecessor:
         self._channel.send({"type": "ready"})
         self._channel.close()
 
-    def close_in_child(self) -> None:
-        """Close a forked worker's copy."""
+    def close(self) -> None:
+        """Close a forked worker's copy, or the own end of a supervisor that failed to start."""
         self._channel.close()
 
 

@@ -12,7 +12,7 @@ from tests.support import TIMEOUT, ServerProcess
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Client", "is_even", "open_clients", "serving", "spread"]
+__all__ = ["OPENED", "Client", "asked_once", "is_even", "open_clients", "serving", "spread"]
 
 READY = r"Worker \d+ \[\d+\] is ready"
 
@@ -39,10 +39,15 @@ async def app(scope, receive, send):
 """
 
 
+OPENED: list[Client] = []
+"""What the present test has opened: closed at its end."""
+
+
 class Client:
     """A connection that stays open, to be asked again and again."""
 
     def __init__(self, url: str) -> None:
+        OPENED.append(self)
         if url.startswith("unix:"):
             self.sock = socket.socket(socket.AF_UNIX)
             # Without a timeout: with one, a queue that is full for a moment refuses at once.
@@ -118,6 +123,15 @@ def open_clients(url: str, count: int) -> list[Client]:
         clients.append(Client(url))
         clients[-1].ask()
     return clients
+
+
+def asked_once(url: str, count: int) -> list[str]:
+    """The responses to such clients, which have gone."""
+    clients = open_clients(url, count)
+    found = [each.ask() for each in clients]
+    for each in clients:
+        each.close()
+    return found
 
 
 def spread(pids: Iterable[str], workers: int) -> list[int]:

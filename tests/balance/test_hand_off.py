@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trustme
-from clients import Client, is_even, open_clients, serving, spread
+from clients import Client, asked_once, is_even, open_clients, serving, spread
 
 from tests.support import TIMEOUT, activated
 
@@ -184,7 +184,7 @@ def test_a_worker_that_does_not_beat_gets_nothing(place: Path) -> None:
         finally:
             os.kill(stopped, signal.SIGCONT)
         deadline = time.monotonic() + TIMEOUT
-        while {each.ask() for each in open_clients(url, 4)} != {str(stopped)}:
+        while set(asked_once(url, 4)) != {str(stopped)}:
             assert time.monotonic() < deadline
 
 
@@ -224,7 +224,7 @@ def test_hand_offs_leave_no_descriptor_behind(place: Path) -> None:
     path = place / "socket"
     server, url = serving(place, 2, "--uds", str(path), port=False)
     with server:
-        pids = {each.ask() for each in open_clients(url, 8)}
+        pids = set(asked_once(url, 8))
         assert len(pids) == 2
         before = [len(os.listdir(f"/proc/{pid}/fd")) for pid in pids]
         for _ in range(10):

@@ -271,31 +271,31 @@ async def test_deadline_and_requests_left_travel_along() -> None:
     settings: dict[str, Any] = {"lifespan": "off", "limit_keep_alive_requests": 3}
     sent: list[tuple[bytes, socket.socket]] = []
     async with running(ok, **settings) as here, running(ok, **settings) as there:
-        client = await here.connect()
-        await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert (await client.response()).body == b"ok"
-        (connection,) = context_of(here.server).clock.watched
-        assert isinstance(connection, Http1Connection)
-        connection.deadline -= 30.0  # it has waited for so long
-        deadline = connection.deadline
+        async with await here.connect() as client:
+            await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await client.response()).body == b"ok"
+            (connection,) = context_of(here.server).clock.watched
+            assert isinstance(connection, Http1Connection)
+            connection.deadline -= 30.0  # it has waited for so long
+            deadline = connection.deadline
 
-        mover = mover_of(here.server, sent)
-        assert mover.move(connection, 0)
-        assert not mover.move(connection, 0)  # it is not there any more
-        (message, sock) = sent.pop()
-        other = mover_of(there.server, sent)
-        await here.server.context.loop.connect_accepted_socket(other.protocol(message), sock)  # type: ignore[union-attr]
-        (moved,) = context_of(there.server).clock.watched
-        assert moved.deadline == pytest.approx(deadline, abs=3)
-        assert here.server.connections == 0
+            mover = mover_of(here.server, sent)
+            assert mover.move(connection, 0)
+            assert not mover.move(connection, 0)  # it is not there any more
+            (message, sock) = sent.pop()
+            other = mover_of(there.server, sent)
+            await here.server.context.loop.connect_accepted_socket(other.protocol(message), sock)  # type: ignore[union-attr]
+            (moved,) = context_of(there.server).clock.watched
+            assert moved.deadline == pytest.approx(deadline, abs=3)
+            assert here.server.connections == 0
 
-        await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert (await client.response()).header(b"connection") is None
-        other.rebalance(0, 100, [0])  # it has come just now: it does not go back
-        assert sent == []
-        await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert (await client.response()).header(b"connection") == b"close"
-        assert await within(client.closed())
+            await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await client.response()).header(b"connection") is None
+            other.rebalance(0, 100, [0])  # it has come just now: it does not go back
+            assert sent == []
+            await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await client.response()).header(b"connection") == b"close"
+            assert await within(client.closed())
 
 
 async def test_what_is_under_way_does_not_move() -> None:

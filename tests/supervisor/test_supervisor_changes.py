@@ -13,7 +13,7 @@ import sys
 import pytest
 
 from benchmarks.rolling import measure
-from tests.support import ServerProcess
+from tests.support import TIMEOUT, ServerProcess
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
 
@@ -56,7 +56,7 @@ def change_version(place, source=None):
 
 def connect(url: str) -> socket.socket:
     host, _, port = url.removeprefix("http://").rpartition(":")
-    return socket.create_connection((host, int(port)), 20)
+    return socket.create_connection((host, int(port)), 2 * TIMEOUT)
 
 
 def get(connection: socket.socket, target: str = "/") -> tuple[bytes, bytes]:
@@ -203,7 +203,7 @@ def test_sigusr2_hands_the_sockets_to_a_new_supervisor(place):
                 head, body = get(connection)
                 assert body.startswith(b"1 ")
         server.wait_for(rf"Stopped supervisor \[{server.process.pid}\]")
-        assert server.process.wait(20) == 0
+        assert server.process.wait(2 * TIMEOUT) == 0
         assert int(pid_file.read_text()) == new
         assert all(ask(url).startswith(b"22 ") for _ in range(4))
         os.kill(new, signal.SIGTERM)
@@ -240,12 +240,12 @@ def test_a_stop_ends_the_new_supervisor_too_that_is_still_starting(place, number
         url = server.wait_listening()
         fifo = place / "fifo"
         os.mkfifo(fifo)
-        change_version(place, f"open({str(fifo)!r}).read()")
+        change_version(place, f"with open({str(fifo)!r}) as fifo: fifo.read()")
         server.signal(signal.SIGUSR2)
         with fifo.open("w"):  # the new worker is in the middle of its import
             new = int(server.wait_for(r"Started a new supervisor \[(\d+)\]")[1])
             server.signal(number)
-            assert server.process.wait(20) == 0
+            assert server.process.wait(2 * TIMEOUT) == 0
             with pytest.raises(ProcessLookupError):
                 os.kill(new, 0)
         with socket.socket() as again:
@@ -259,10 +259,11 @@ def test_what_is_no_file_is_not_replaced_by_the_pid_file(place, more):
     os.mkfifo(place / "fifo")
     (place / "link").symlink_to(os.devnull)
     for name in ("fifo", "link"):
-        arguments = ("main:app", "--pid-file", name, *more)
-        with ServerProcess(*arguments, cwd=place) as server:
+        arguments = ("main:app", "--uds", "sock", "--pid-file", name, *more)
+        with ServerProcess(*arguments, cwd=place, port=False) as server:
             server.wait_for(f"cannot write the PID file {name}: it is not a regular file")
             assert server.finish() == 1
+        assert not (place / "sock").exists()
     assert (place / "fifo").is_fifo()
     assert (place / "link").is_char_device()
 
@@ -336,9 +337,10 @@ def test_affinity_umask_directory_and_titles(place):
     (place / "main.py").write_text(
         MAIN.replace(
             'b"%d %d" % (VERSION, os.getpid())',
-            "repr((len(os.sched_getaffinity(0)), os.umask(0), os.getcwd(),"
-            " open('/proc/self/cmdline').read().rstrip(chr(0)))).encode()",
+            "repr((len(os.sched_getaffinity(0)), os.umask(0), os.getcwd(), title())).encode()",
         )
+        + "\ndef title():\n    with open('/proc/self/cmdline') as file:\n"
+        "        return file.read().rstrip(chr(0))\n"
     )
     arguments = ("--supervise", "--cpu-affinity", "--umask", "027", "--chdir", str(place))
     with ServerProcess("main:app", *arguments, cwd="/") as server:
