@@ -22,6 +22,8 @@ __all__ = ["Ends", "capital"]
 QUICK_GRACE: Final = 3.0
 """Seconds a worker gets to end when it is told to end at once."""
 
+NEVER: Final = float("inf")
+
 logger = logging.getLogger("katana_asgi.error")
 
 
@@ -62,7 +64,7 @@ class Ends(Orders):
         slot = worker.slot
         now = self._system.now()
         if self._stopping or worker in slot.leaving or slot not in self._all_slots:
-            slot.leaving.discard(worker)
+            slot.forget(worker)
             told = self._stopping or code in (0, -signal.SIGTERM)
             level = logging.INFO if told else logging.ERROR
             logger.log(level, "%s ended (%s)", capital(worker), describe_end(code))
@@ -156,12 +158,17 @@ class Ends(Orders):
         if mode is ShutdownMode.NOTICE:
             budget += self._config.shutdown_delay
         deadline = self._system.now() + budget
+        self._successor_kill_at = deadline + QUICK_GRACE
+        if self._upgrade is not None:
+            self._stop_successor(signal.SIGTERM)
         if self._admin is not None:
             self._admin.stopping(self._workers.values())
         for worker in self._workers.values():
-            if worker.slot is not self._admin:
+            if worker.slot is self._admin:  # it is told when the last of the others has ended
+                worker.must_end_by(deadline + QUICK_GRACE, "not stopped after the workers")
+            else:
                 worker.tell_stop(mode, quick=quick)
-            worker.must_end_by(deadline, f"not stopped within {budget:g} s")
+                worker.must_end_by(deadline, f"not stopped within {budget:g} s")
 
     def _kill_overdue(self, now: float) -> None:
         for worker in self._workers.values():
@@ -169,6 +176,10 @@ class Ends(Orders):
                 logger.warning("Killing %s: %s", worker, worker.complaint)
                 worker.reason = worker.reason or worker.complaint
                 worker.kill()
+        if self._successor_ends and self._successor_kill_at <= now:
+            logger.warning("Killing the new supervisor [%d]: not stopped", self._stopped_successor)
+            self._successor_kill_at = NEVER
+            self._system.signal(self._stopped_successor, signal.SIGKILL)
 
     def _forget(self, worker: WorkerProcess) -> None:
         del self._workers[worker.pid]

@@ -49,6 +49,7 @@ class Orders:
         self._last_stop = (0, 0.0)
         self._upgrade: tuple[int, Channel] | None = None
         self._stopped_successor = 0  # the process that was to follow, told to end with this one
+        self._successor_kill_at = 0.0
         self._children: set[int] = set()  # that are no workers, to be waited for
         self._reloading = False  # and the service manager has been told
         self._relieved = False  # another supervisor has the sockets

@@ -197,6 +197,14 @@ class Slot:
         self.backoff.retired()
         return before
 
+    def forget(self, worker: WorkerProcess) -> None:
+        """A worker has ended, and none takes its place: its number may be another process's now."""
+        self.leaving.discard(worker)
+        if worker is self.worker:
+            self.worker = None
+        elif worker is self.successor:
+            self.successor = None
+
     def serves(self, sock: socket.socket) -> bool:
         """Whether its ready worker accepts from ``sock``."""
         worker = self.worker

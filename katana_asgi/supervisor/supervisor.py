@@ -222,6 +222,7 @@ class Supervisor(Ends):
         late = self._turned_at - before - ROUND
         if late > OWN_DELAY:
             logger.warning("The supervisor did not run for %.1f s", late)
+            self._successor_kill_at += late
             for worker in self._workers.values():
                 worker.excuse(late)
         for key, _ in ready:
@@ -236,7 +237,10 @@ class Supervisor(Ends):
     def _time_to_next_deadline(self) -> float | None:
         deadlines = [self._alive_at, self._admin_at, *[slot.due_at for slot in self._all_slots]]
         deadlines += [worker.kill_at for worker in self._workers.values()]
-        deadlines += next_check(self._serving(), self._config.timeout_worker)
+        if self._successor_ends:
+            deadlines.append(self._successor_kill_at)
+        if not self._stopping:
+            deadlines += next_check(self._serving(), self._config.timeout_worker)
         known = [deadline for deadline in deadlines if deadline is not None]
         if not known:
             return None
