@@ -443,7 +443,6 @@ class World(System):
             (process.told, DRAIN + SHUTDOWN_GRACE + QUICK * (not process.worker), "told to stop"),
             (process.started if starts else None, STARTUP, "starting"),
             (process.failing, EXIT_GRACE, "failing"),
-            (process.said if process.hung and process.worker else None, STARTUP, "blocked"),
         ):
             if when is not None and self.ran - when > limit + SLACK:
                 return what
