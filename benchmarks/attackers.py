@@ -153,7 +153,7 @@ class Crowd:
     def _note(self, sock: socket.socket, data: bytes) -> bool:
         if data and sock.fileno() in self._silent:
             self._silent.discard(sock.fileno())
-            status = data[9:12].decode("latin-1")
+            status = data[9:12].decode("latin-1") if data.startswith(b"HTTP/1") else "other"
             self.fate.statuses[status] = self.fate.statuses.get(status, 0) + 1
         return bool(data)
 

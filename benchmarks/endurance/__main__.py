@@ -4,9 +4,9 @@ Two services, one plain and one over TLS, with several workers, static files, re
 access log and metrics. Clients over HTTP/1.1, HTTP/2 and WebSocket check every answer, others are
 slow, half-closed, resetting or malformed; meanwhile workers are killed and stopped, settings
 reloaded, certificates replaced, logs rotated, supervisors upgraded. A request that is lost because
-its worker was killed under it is counted apart. The report goes to FILE, or to standard output;
-the exit status is 1 where something was wrong. ``--only restart,upgrade`` does no more than that,
-``--seed`` repeats the choices.
+its worker was killed under it is counted apart. The report goes to FILE, or to standard output.
+The exit status is 1 where something was wrong, and beside FILE are the logs then.
+``--only restart,upgrade`` does no more than that, ``--seed`` repeats the choices.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ class Run:
         end = time.monotonic() + self.seconds
         clients = [asyncio.ensure_future(client.work()) for client in self.clients(site)]
         watching = asyncio.ensure_future(self._watch(end))
+        timing = asyncio.ensure_future(self._time_the_loop())
         with ExitStack() as stack:
             crowd = stack.enter_context(self._crowd(site.port)) if crowds else None
             try:
@@ -98,6 +99,7 @@ class Run:
             self.faults += [f"a client failed: {failure!r}" for failure in failures]
             self.faults += [f"{len(late)} clients do not come to an end"] * bool(late)
             watching.cancel()
+            timing.cancel()
             if crowd is not None:
                 output, _ = await asyncio.to_thread(crowd.communicate)
                 self.crowds = json.loads(output)
@@ -145,6 +147,14 @@ class Run:
             except OSError:
                 # Not there for a moment: the next supervisor opens it when the last has closed it.
                 self.course.metrics["was not there"] += 1
+
+    async def _time_the_loop(self) -> None:
+        before = time.monotonic()
+        while True:
+            await asyncio.sleep(0.1)
+            now = time.monotonic()
+            self.course.late = max(self.course.late, now - before - 0.1)
+            before = now
 
     async def _read_metrics(self) -> None:
         async with asyncio.timeout(20):
@@ -221,6 +231,8 @@ def main() -> int:
         print(report)
     else:
         options.report.write_text(report)
+        for site in sites if faults else ():
+            options.report.with_suffix(f".{site.name}.log").write_text("\n".join(site.lines))
         print("\n".join(faults) or "all as promised")
     return 1 if faults else 0
 

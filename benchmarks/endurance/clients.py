@@ -17,7 +17,7 @@ from benchmarks.endurance.outcomes import Again, Outcomes, Wrong
 
 __all__ = ["FILE", "STATIC", "Answer", "Client", "Http1Client", "Site", "SocketClient", "check"]
 
-PATIENCE: Final = 45.0
+PATIENCE: Final = 90.0
 """Seconds a client waits for an answer: workers are stopped for a while, machines are busy."""
 
 STATIC: Final = b"health"
@@ -93,15 +93,20 @@ class Client:
         self.pause = pause
         self.worker: int | None = None  # that has the connection, once it is known
         self.doing = "connection"
+        self.begun = self.idle_since = time.monotonic()
 
     async def work(self) -> None:
         """Until the site says stop."""
         while not self.site.stopping:
             self.worker, self.doing = None, "connection"
+            self.begun = self.idle_since = time.monotonic()
             try:
                 await self.connected()
             except (OSError, EOFError, Wrong, Again) as error:
-                self.site.outcomes.failed(f"{self.protocol} {self.doing}", error, self.worker)
+                idle = self.begun - self.idle_since
+                times = f" (idle {idle:.1f} s, then {time.monotonic() - self.begun:.1f} s)"
+                kind = f"{self.protocol} {self.doing}"
+                self.site.outcomes.failed(kind, error, self.worker, times)
                 await asyncio.sleep(0.05)
 
     async def connected(self) -> None:
@@ -159,11 +164,11 @@ class Http1Client(Client):
     async def one(self, exchange: object) -> None:
         """One exchange, or the eight of a pipeline."""
         self.doing = getattr(exchange, "__name__", "").replace("_", "-")
-        begin = time.monotonic()
+        self.begun = time.monotonic()
         count = await asyncio.wait_for(exchange(), PATIENCE)  # type: ignore[operator]
-        self.site.outcomes.answered(
-            f"{self.protocol} {self.doing}", time.monotonic() - begin, count or 1
-        )
+        self.idle_since = time.monotonic()
+        kind = f"{self.protocol} {self.doing}"
+        self.site.outcomes.answered(kind, self.idle_since - self.begun, count or 1)
 
     async def ask(self, line: bytes, fields: bytes = b"", content: bytes = b"") -> Answer:
         """One request and its answer."""

@@ -51,8 +51,11 @@ class Outcomes:
         self.right[kind] += count
         self.times[kind].append(seconds)
 
-    def failed(self, kind: str, error: BaseException, worker: int | None) -> None:
-        """No right answer; ``worker`` is the one that had the connection, where it is known."""
+    def failed(self, kind: str, error: BaseException, worker: int | None, times: str = "") -> None:
+        """No right answer; ``worker`` is the one that had the connection, where it is known.
+
+        ``times`` says how long it was idle before, and was waited for.
+        """
         if isinstance(error, Again):
             self.again[kind] += 1
         elif isinstance(error, Wrong):
@@ -62,7 +65,7 @@ class Outcomes:
             self.killed[kind] += 1
         else:
             self.lost[kind] += 1
-            self._tell(f"{kind}: lost on {worker or 'an unknown worker'}: {error!r}")
+            self._tell(f"{kind}: lost on {worker or 'an unknown worker'}{times}: {error!r}")
 
     def _was_killed(self, worker: int | None) -> bool:
         if worker is not None:

@@ -36,6 +36,7 @@ EXPECTED: Final = (
     r"Worker \d+ \[\d+\] ended \(SIGKILL\)",
     r"The supervisor did not run for ",
     r"The last worker stays",
+    r"Worker \d+ \[\d+\] says nothing: its event loop is blocked",  # stopped, and a busy machine
     r"Cancelling \d+ running requests",  # of slow clients: what a good one loses is counted
 )
 """Warnings and errors that follow from what is done, and are right to be there."""
@@ -44,6 +45,9 @@ NEVER: Final = re.compile(
     r"Traceback|never awaited|unclosed|Warning|Exception ignored|was destroyed|never retrieved"
     r"|A fault of |Fatal Python|Segmentation"
 )
+
+LEVEL: Final = re.compile(r"(?:\d[\d:.,TZ+ -]* )?([A-Z]+):")
+"""The begin of a line of the log, behind its time."""
 
 FULL_LINE: Final = re.compile(rb'^\S+ - "[A-Z]+ \S+ HTTP/(1\.[01]|2)" \d{3}|^\S+ - \S')
 
@@ -57,6 +61,7 @@ class Course:
     middle: list[Sample] = field(default_factory=list)
     end: list[Sample] = field(default_factory=list)
     metrics: Counter[str] = field(default_factory=Counter)
+    late: float = 0.0  # seconds for which the clients did not run, at most
 
 
 @dataclass
@@ -77,7 +82,8 @@ def unexpected(lines: Iterable[str]) -> list[str]:
     """Lines of a log that should not be there."""
     found = []
     for line in lines:
-        level = line.split(":", 1)[0]
+        begin = LEVEL.match(line)
+        level = begin[1] if begin else ""
         loud = level in ("WARNING", "ERROR", "CRITICAL") and not any(
             re.search(pattern, line) for pattern in EXPECTED
         )
@@ -196,9 +202,8 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def _service(site: SiteReport) -> list[str]:
-    lines = [line for line in site.lines if line.startswith("INFO")]
-    started = sum("Started worker" in line for line in lines)
-    retired = sum(" retires after " in line for line in lines)
+    started = sum("Started worker" in line for line in site.lines)
+    retired = sum(" retires after " in line for line in site.lines)
     metrics = ", ".join(f"{what} {count}" for what, count in sorted(site.course.metrics.items()))
     done = ", ".join(f"{what} {count}" for what, count in sorted(site.done.items()))
     strange = len(unexpected(site.lines))
@@ -207,7 +212,8 @@ def _service(site: SiteReport) -> list[str]:
         f"Workers started: {started}, recycled: {retired}.",
         f"Log: {len(site.lines)} lines, {strange} that should not be there; access log: "
         f"{len(site.access_lines)} lines, {len(broken(site.access_lines))} broken.",
-        f"Metrics: {metrics or 'not read'}.\n",
+        f"Metrics: {metrics or 'not read'}. "
+        f"The clients did not run for {site.course.late:.1f} s at most.\n",
         "| process | at | id | memory | descriptors |",
         "|---|---|---:|---:|---:|",
     ]

@@ -28,6 +28,7 @@ WORKERS: Final = 2
 STEP: Final = 120.0
 """Seconds that the longest step of a service may take, on a busy machine."""
 
+# Long where a client that does not get the processor for seconds would count as a slow one.
 SETTINGS: Final = """\
 app = "benchmarks.apps.enduring:app"
 app-dir = "{root}"
@@ -36,10 +37,12 @@ port = 0
 balance = "{balance}"
 admin-bind = "127.0.0.1:0"
 access-log-file = "{directory}/access.log"
-log-format = "text"
+log-format = "time"
 cache = "4MiB"
 limit-max-requests = 4000
-timeout-drain-idle = "5s"
+timeout-drain-idle = "20s"
+timeout-header = "60s"
+ssl-handshake-timeout = "60s"
 header = ["X-Turn: {turn}"]
 {tls}
 [static-routes]
