@@ -35,6 +35,7 @@ from katana_asgi.http1.states import (
     TRANSITIONS,
 )
 from katana_asgi.worker import switchboard
+from katana_asgi.worker.drain import announce_end
 from tests.amounts import examples
 from tests.machines import RARELY, Endings, Loop, Machine
 from tests.memory import InMemory, MemoryTransport, turns
@@ -379,6 +380,19 @@ def test_each_line_of_the_table_happens(machine, transition):
     assert (before, after) in SEEN or before == after == made.connection.state
     made.answers_are_well_framed()
     made.teardown()
+
+
+def test_a_newcomer_of_a_worker_that_hands_over_has_the_time_of_idle_connections(machine):
+    """It may also be one that another worker has moved here before it knew of the end."""
+    announce_end(machine.worker.context, 20.0)
+    made = plain(machine)
+    made.time_passes(seconds=11.0)
+    made.bytes_come(pieces=[b"GET /now" + HOST + b"\r\n"], count=4)
+    assert bytes(made.transport.sent).endswith(b"connection: close\r\n\r\nnow")
+    made.teardown()
+    silent = plain(machine)
+    silent.time_passes(seconds=32.0)
+    assert silent.transport.closing
 
 
 def test_every_state_can_be_reached_and_left():
