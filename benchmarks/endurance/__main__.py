@@ -84,7 +84,7 @@ class Run:
         end = time.monotonic() + self.seconds
         clients = [asyncio.ensure_future(client.work()) for client in self.clients(site)]
         watching = asyncio.ensure_future(self._watch(end))
-        timing = asyncio.ensure_future(self._time_the_loop())
+        timing = asyncio.ensure_future(self._time_the_loop(site))
         with ExitStack() as stack:
             crowd = stack.enter_context(self._crowd(site.port)) if crowds else None
             try:
@@ -148,12 +148,13 @@ class Run:
                 # Not there for a moment: the next supervisor opens it when the last has closed it.
                 self.course.metrics["was not there"] += 1
 
-    async def _time_the_loop(self) -> None:
+    async def _time_the_loop(self, site: Site) -> None:
         before = time.monotonic()
         while True:
             await asyncio.sleep(0.1)
             now = time.monotonic()
             self.course.late = max(self.course.late, now - before - 0.1)
+            site.outcomes.did_not_run(now - before - 0.1)
             before = now
 
     async def _read_metrics(self) -> None:

@@ -148,8 +148,9 @@ class Http1Client(Client):
         self.reader, self.writer = await self.site.connect(self.alpn)
         self.open = True
         try:
-            for _ in range(self.chance.randint(1, self.most)):
-                await self.rest()
+            for number in range(self.chance.randint(1, self.most)):
+                if number:  # a worker that drains waits two seconds for the first request
+                    await self.rest()
                 if self.site.stopping or not self.open:
                     break
                 exchange = self.large if self.chance.random() < 0.02 else None

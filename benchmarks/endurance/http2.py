@@ -161,8 +161,9 @@ class Http2Client(Client):
         connection = Connection(*await self.site.connect(self.alpn))
         self.connection = connection
         try:
-            for _ in range(self.chance.randint(1, 100)):
-                await self.rest()
+            for number in range(self.chance.randint(1, 100)):
+                if number:
+                    await self.rest()
                 if self.site.stopping or connection.leaves:
                     break
                 if connection.task.done():

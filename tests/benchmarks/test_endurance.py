@@ -15,6 +15,7 @@ from benchmarks.endurance.service import Sample
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs Linux")
 
 
+@pytest.mark.timeout(180)  # it waits for whole processes, again and again
 async def test_a_service_endures_a_few_seconds_of_everything():
     sites, faults = await run(4.0, rate=120.0)
     assert faults == []
@@ -42,6 +43,15 @@ def test_what_a_killed_worker_had_in_hand_is_no_fault_of_the_service():
     outcomes.failed("HTTP/1.1 pipelined", Again(), 8)
     assert faults_of(site_with(outcomes), 10.0) == []
     assert (outcomes.killed.total(), outcomes.again.total()) == (2, 1)
+
+
+def test_clients_that_did_not_run_themselves_are_counted_apart():
+    outcomes = Outcomes()
+    outcomes.answered("HTTP/1.1 echo", 0.1)
+    outcomes.did_not_run(5.0)
+    outcomes.failed("HTTP/1.1 echo", EOFError(), 7)
+    assert faults_of(site_with(outcomes), 10.0) == []
+    assert outcomes.late.total() == 1
 
 
 def test_every_other_loss_is_one():
