@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import random
 import subprocess
 import sys
@@ -225,6 +226,7 @@ def main() -> int:
     only = None if options.only is None else {word.strip() for word in options.only.split(",")}
     if only is not None and not only <= KINDS.keys():
         parser.error(f"--only: {', '.join(only - KINDS.keys())} is none of {', '.join(KINDS)}")
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # of clients that write to who has gone
     seconds = options.minutes * 60
     sites, faults = asyncio.run(run(seconds, rate=options.rate, seed=options.seed, only=only))
     report = render(sites, seconds, options.seed, faults)
