@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.asgi.exchange import Exchange
-    from tests.support import Running
+    from katana_asgi.testing import Running
 
 __all__ = [
     "connection_of",

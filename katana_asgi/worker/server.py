@@ -10,6 +10,7 @@ import asyncio
 import logging
 from contextlib import ExitStack, nullcontext, suppress
 from contextvars import Context
+from time import time
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio
@@ -112,6 +113,8 @@ class Server:
         self._context: WorkerContext | None = None
         self._access: AccessLog | None = None
         self._lifespan: Lifespan | None = None
+        self.switchboard: Switchboard | None = None  # makes the connections; None before start
+        self.time_of_day: Callable[[], float] = time  # seconds since 1970; read from start on
         self.redirects = ""  # where plain HTTP is sent on to https
         self._tls: Tls | None = None
         self._listeners: list[Listener] = []
@@ -317,7 +320,8 @@ class Server:
         application = self._application
         assert application is not None  # noqa: S101 - load() has raised, or set it
         context = self._context = self._make_context(application, loop)
-        switchboard = Switchboard(config, context, Upgrades(config, context), meter=self.metrics)
+        upgrades = Upgrades(config, context)
+        switchboard = self.switchboard = Switchboard(config, context, upgrades, meter=self.metrics)
         self._tls = tls_for(config)
         try:
             if sockets is None:
@@ -470,6 +474,7 @@ class Server:
             loop,
             idle_timeout=config.timeout_keep_alive,
             shortest_timeout=min(filter(None, (getattr(config, name) for name in TIMED))),
+            time_of_day=self.time_of_day,
         )
         defaults = DefaultFields(
             date=config.date_header,

@@ -13,10 +13,11 @@ import tracemalloc
 import pytest
 
 from katana_asgi import StaticRoute
+from katana_asgi.testing import running
 from tests.applications import Probe, get, respond, start
 from tests.inside import connection_of, context_of, pieces_held, transport_of, unread, unsent
 from tests.raw_client import RawClient
-from tests.support import running, within
+from tests.support import within
 
 KIB = 1024
 MIB = 1024 * KIB

@@ -13,9 +13,10 @@ import trustme
 from starlette.responses import FileResponse
 
 from katana_asgi.files.disk import Disk
+from katana_asgi.testing import HttpPeer, running
 from tests.messages import bytes_of, sends, start_message
 from tests.raw_client import RawClient
-from tests.support import Connection, running, within
+from tests.support import within
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -226,7 +227,7 @@ async def test_over_tls_the_bytes_are_the_same(http: str, tmp_path: Path, size: 
         streams = await asyncio.open_connection(
             server.host, server.port, ssl=trust, server_hostname="localhost", limit=2**26
         )
-        async with Connection(*streams) as client:
+        async with HttpPeer(*streams) as client:
             await client.send(GET)
             response = await client.response()
     assert response.body == bytes_of(size)
@@ -266,7 +267,7 @@ async def test_a_disk_that_fails_breaks_the_response_off(
         streams = await asyncio.open_connection(
             server.host, server.port, ssl=trust, server_hostname=name, limit=2**26
         )
-        async with Connection(*streams) as client:
+        async with HttpPeer(*streams) as client:
             await client.send(GET)
             assert (await client.head()).header(b"content-length") == b"4194304"
             content = await client.rest()  # its end comes: nothing hangs

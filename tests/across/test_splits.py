@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from katana_asgi import StaticRoute
+from katana_asgi.testing import running
 from tests.amounts import examples
 from tests.applications import respond
-from tests.support import running
 
 ROUTES = (StaticRoute(path="/static", body=b"static"),)
 

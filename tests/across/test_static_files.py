@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from katana_asgi import StaticFiles, StaticRoute
+from katana_asgi.testing import HttpPeer, running
 from tests.raw_client import RawClient
-from tests.support import Connection, running
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def mounted(directory):
     return [StaticFiles("/assets", str(directory))]
 
 
-async def ask(client: Connection, line: bytes, *fields: bytes, method: str = "GET"):
+async def ask(client: HttpPeer, line: bytes, *fields: bytes, method: str = "GET"):
     head = b"\r\n".join((line + b" HTTP/1.1", b"Host: a", *fields))
     await client.send(head + b"\r\n\r\n")
     return await client.response(method)

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from katana_asgi.testing import HttpPeer, running
 from tests.amounts import examples
 from tests.applications import get, raised_by, respond, start
 from tests.faults.leftovers import everything_gone, leftovers
-from tests.support import Connection, running, within
+from tests.support import within
 
 BODY = {"type": "http.response.body", "body": b"body"}
 MORE = {**BODY, "more_body": True}
@@ -284,7 +285,7 @@ async def _check_messages(messages, lets_out, method) -> None:
         assert (await server.exchange(get("/fine"))).body == b"fine"
 
 
-async def _nothing_but_an_answer(client: Connection) -> None:
+async def _nothing_but_an_answer(client: HttpPeer) -> None:
     """Behind a whole response comes the next answer, or the end."""
     with suppress(ConnectionError):
         await client.send(get("/fine", "Connection: close"))

@@ -135,7 +135,7 @@ class _Client:
 
     def exchange(self) -> None:
         """Let both sides speak until they have nothing more to say."""
-        written = self.peer.transport.written
+        written = self.peer.transport.sent
         while True:
             data = self.h2.data_to_send()
             if data:

@@ -35,10 +35,9 @@ from katana_asgi.http1.states import (
     RECEIVING,
     TRANSITIONS,
 )
+from katana_asgi.testing import FakeTimeLoop, MemoryServer, MemoryTransport, opening, turns
 from katana_asgi.worker import switchboard
 from tests.amounts import examples
-from tests.memory import InMemory, MemoryTransport, turns
-from tests.websocket_peer import upgrade
 from tests.wire.answers import read_answers
 
 ALLOWED = {(before, after) for before, _, after in TRANSITIONS}
@@ -50,15 +49,6 @@ SEEN: Counter[tuple[int, int]] = Counter()
 
 HIGH_WATER = 200
 """Of the transports here: low, so that writing pauses."""
-
-
-class Loop(asyncio.SelectorEventLoop):
-    """A loop whose time passes where the test says so, and not else."""
-
-    now = 1000.0
-
-    def time(self) -> float:
-        return self.now
 
 
 class Watched(Http1Connection):
@@ -113,13 +103,14 @@ class Endings:
         self.endings[exchange].append("closed")
 
 
-class Worker(InMemory):
+class Worker(MemoryServer):
     """One worker for all runs. Its application waits for orders: a word for each step."""
 
     def __init__(self) -> None:
         super().__init__(
             self.application,
             static_route=(StaticRoute(path="/static", body="cached"),),
+            lifespan="off",
             date_header=False,
             limit_body_size=300,
             limit_unread_body=60,
@@ -195,7 +186,7 @@ PIECES = [
     b"0\r\n\r\n",
     b"zz\r\n",
     b"nonsense\r\n\r\n",
-    upgrade(),
+    opening(),
 ]
 
 
@@ -206,7 +197,7 @@ RARELY = st.sampled_from([False, False, False, True])
 class ConnectionMachine(RuleBasedStateMachine):
     """One connection, and everything that may happen to it."""
 
-    loop: Loop
+    loop: FakeTimeLoop
     worker: Worker
 
     @initialize(
@@ -215,16 +206,17 @@ class ConnectionMachine(RuleBasedStateMachine):
         half_closes=st.sampled_from([True, True, False]),
     )
     def connect(self, takes: bool, fails_at: int, half_closes: bool) -> None:
-        self.worker.context.observer = self.observer = Endings()
+        self.worker.server.context.observer = self.observer = Endings()
         self.worker.orders = asyncio.Queue()
         self.eof = False
         self.connection: Watched
         self.transport: MemoryTransport
 
         def connected() -> None:
-            self.connection, self.transport = self.worker.connect(
+            self.transport = self.worker.connect(
                 takes=takes, fails_at=fails_at, half_closes=half_closes, high_water=HIGH_WATER
             )
+            self.connection = self.transport.get_protocol()
 
         self.happens(connected)
 
@@ -295,13 +287,10 @@ class ConnectionMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.3, 1.0, 2.5, 11.0, 32.0, 80.0]))
     def time_passes(self, seconds: float) -> None:
-        """In steps of a second: the clock ticks on the way, and so do timers."""
-        while seconds > 0:
-            self.loop.now += min(seconds, 1.0)
-            seconds -= 1.0
-            self.happens(int, count=1)
+        """The clock ticks on the way, and so do timers."""
+        self.loop.run_until_complete(self.loop.advance(seconds))
 
-    @precondition(lambda self: self.connection in self.worker.context.clock.watched)
+    @precondition(lambda self: self.connection in self.worker.server.context.clock.watched)
     @rule(
         really=RARELY, how=st.sampled_from(["shutdown", "wind down", "wind down at once", "abort"])
     )
@@ -350,7 +339,7 @@ class ConnectionMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "transport"):
             return
-        context = self.worker.context
+        context = self.worker.server.context
         if not self.transport.closing:
             self.happens(self.transport.fail)
         self.happens(self.transport.take)
@@ -371,11 +360,11 @@ def machine(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch):
     """The machine with a worker to run on."""
     caplog.set_level("CRITICAL", "katana_asgi.error")
     monkeypatch.setattr(switchboard, "Http1Connection", Watched)
-    loop = Loop()
+    loop = FakeTimeLoop()
     worker = Worker()
-    loop.run_until_complete(worker.__aenter__())
+    loop.run_until_complete(worker.start())
     yield type("Machine", (ConnectionMachine,), {"loop": loop, "worker": worker})
-    loop.run_until_complete(worker.__aexit__())
+    loop.run_until_complete(worker.close())
     loop.close()
 
 
@@ -422,7 +411,7 @@ HAPPENINGS: dict[tuple[int, str, int], list[Any]] = {
         b"GET /wait HTTP/1.0\r\n\r\n",
         "end",
     ],
-    (BUSY, "upgraded", CLOSED): [upgrade(), "end"],
+    (BUSY, "upgraded", CLOSED): [opening(), "end"],
     (DRAINING, "rest of the content", READY): [CHUNKED, "end", b"0\r\n\r\n"],
     (DRAINING, "too slow, broken content, or shutdown", LINGERING): [CHUNKED, "end", "shutdown"],
     (LINGERING, "peer closed, or had its time", CLOSED): [b"nonsense\r\n\r\n", 32.0],

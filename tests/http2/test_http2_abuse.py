@@ -73,9 +73,9 @@ def test_a_flood_ends_the_connection_and_leaves_nothing_behind(name):
         if peer.transport.ended:
             break
     assert [each for each in peer.outcome() if each.startswith("*")] == CALM
-    written = len(peer.transport.written)
+    written = len(peer.transport.sent)
     peer.send(sent * 100)
-    assert len(peer.transport.written) == written
+    assert len(peer.transport.sent) == written
     assert all(call.disconnected for call in peer.calls)
     peer.tick(3)
     assert peer.transport.closing
@@ -83,7 +83,7 @@ def test_a_flood_ends_the_connection_and_leaves_nothing_behind(name):
 
 def test_a_flood_that_does_not_read_answers_is_not_read_on():
     peer = Peer()
-    peer.transport.stuck = True
+    peer.transport.hold()
     peer.connection.pause_writing()
     for _ in range(15):
         peer.send(frame(PING, 0, 0, bytes(8)) * 100)

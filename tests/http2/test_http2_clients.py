@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import running
+from katana_asgi.testing import running
 
 HERE = Path(__file__).parent
 

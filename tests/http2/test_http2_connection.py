@@ -399,7 +399,7 @@ def test_a_stream_that_waits_for_its_turn_may_wait_as_long_as_others_get_on():
 def test_a_client_that_reads_nothing_at_all_is_let_go():
     peer = Peer(client=pack(">HL", 4, 2**20))
     peer.send(frame(8, 0, 0, u32(2**20)), headers(1, HOLD))
-    peer.transport.stuck = True
+    peer.transport.hold()
     peer.calls[0].answer(bytes(500_000))
     peer.tick(70)
     assert peer.transport.closing

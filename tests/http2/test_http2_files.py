@@ -11,9 +11,10 @@ import pytest
 
 from katana_asgi import StaticFiles
 from katana_asgi.files.disk import Disk
+from katana_asgi.testing import running
 from tests.http2.client import Client
 from tests.messages import bytes_of, sends, start_message
-from tests.support import running, within
+from tests.support import within
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

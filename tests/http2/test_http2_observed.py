@@ -9,11 +9,11 @@ import pytest
 
 from katana_asgi.http2.connection import Http2Connection
 from katana_asgi.http2.frames import HEADERS, PREFACE, SETTINGS, frame
+from katana_asgi.testing import running
 from katana_asgi.worker.measure import snapshot_of
 from tests.access_lines import access_lines
 from tests.http2.client import Client
 from tests.http2.peer import GET, Peer, block
-from tests.support import running
 
 
 async def application(scope, receive, send):

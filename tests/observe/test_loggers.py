@@ -19,8 +19,8 @@ from katana_asgi.observe.json_log import JsonFormatter
 from katana_asgi.observe.loggers import ServerLogger
 from katana_asgi.observe.logs import configure_logging
 from katana_asgi.observe.request_ids import RequestIdFilter
+from katana_asgi.testing import running
 from tests.applications import get, respond
-from tests.support import running
 
 if TYPE_CHECKING:
     from collections.abc import Callable

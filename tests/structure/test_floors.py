@@ -42,6 +42,7 @@ FLOORS = {
     "litestar": 9,
     "pytest_plugin": 9,
     "inspect_cli": 9,
+    "testing": 9,
     "uvicorn": 9,
     "__init__": 9,
     "__main__": 9,
