@@ -116,11 +116,20 @@ class MemoryTransport(asyncio.Transport):
         self._end(ConnectionResetError())
 
     async def settled(self, count: int = 6) -> bytes:
-        """Let the loop turn until for ``count`` turns nothing more is sent; returns all of it."""
+        """Let the loop turn until for ``count`` turns nothing more is sent; returns all of it.
+
+        An application that waits for a thread or a timer takes longer than that: ``until``.
+        """
         before = -1
         while len(self.sent) != before:
             before = len(self.sent)
             await turns(count)
+        return bytes(self.sent)
+
+    async def until(self, part: bytes) -> bytes:
+        """Let the loop turn until ``part`` has been sent, or the end comes; returns all of it."""
+        while part not in self.sent and not self.closing:
+            await turns()
         return bytes(self.sent)
 
     def _deliver(self) -> None:
