@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -37,6 +38,14 @@ T = TypeVar("T")
 async def within(awaitable: Awaitable[T], timeout: float = TIMEOUT) -> T:
     """Await something that must come; fails when it does not."""
     return await asyncio.wait_for(awaitable, timeout)
+
+
+def unverified() -> ssl.SSLContext:
+    """TLS for a client that takes any certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 @asynccontextmanager

@@ -111,7 +111,7 @@ class Server:
         self._answers = Answers.of(self.config)
         self._application: ASGIApplication | None = None
         self._context: WorkerContext | None = None
-        self._access: AccessLog | None = None
+        self.access: AccessLog | None = None
         self._lifespan: Lifespan | None = None
         self.switchboard: Switchboard | None = None  # makes the connections; None before start
         self.time_of_day: Callable[[], float] = time  # seconds since 1970; read from start on
@@ -331,8 +331,8 @@ class Server:
             self._lifespan = Lifespan(application, config.lifespan)
             self._lifespan.state[NOTICE] = context.shutdown_notice
             await self._lifespan.startup()
-            if self._access is not None:  # lifespan may have configured logging
-                self._access.refresh()
+            if self.access is not None:  # lifespan may have configured logging
+                self.access.refresh()
             context.state = self._lifespan.state
             fresh = config.reset_contextvars
             context.variables = Context() if fresh else self._lifespan.variables
@@ -413,8 +413,8 @@ class Server:
             self._context.clock.stop()
             if self.balancer is not None:
                 self.balancer.close()
-            if self._access is not None:
-                self._access.close()
+            if self.access is not None:
+                self.access.close()
         self._kept_from_forks.close()
         for sock in self._own_sockets:
             remove_unix_socket(sock)
@@ -494,9 +494,9 @@ class Server:
         observers: list[Observer] = []
         if self.metrics is not None:
             observers.append(MetricsObserver(self.metrics))
-        self._access = AccessLog.from_config(config, loop)
-        if self._access is not None:
-            observers.append(AccessObserver(self._access, trusted))
+        self.access = AccessLog.from_config(config, loop)
+        if self.access is not None:
+            observers.append(AccessObserver(self.access, trusted))
         return WorkerContext(
             config,
             identified(config, application),

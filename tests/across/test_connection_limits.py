@@ -14,7 +14,6 @@ import pytest
 from katana_asgi import StaticRoute
 from katana_asgi.testing import running
 from tests.applications import content_of, get, respond
-from tests.inside import transport_of
 from tests.raw_client import RawClient
 from tests.support import talking, within
 
@@ -221,7 +220,7 @@ async def test_a_client_that_has_not_got_all_of_its_answer_makes_no_room(http):
 async def keeps_bytes(connection) -> bool:
     """Whether the kernel does not take what is to be sent, in this turn or the next ones."""
     for _ in range(5):
-        if not transport_of(connection).get_write_buffer_size():
+        if not connection.transport.get_write_buffer_size():
             return False
         await asyncio.sleep(0)
     return True

@@ -13,6 +13,7 @@ import trustme
 from starlette.responses import FileResponse
 
 from katana_asgi.files.disk import Disk
+from katana_asgi.files.sending import RangeReader
 from katana_asgi.testing import HttpPeer, running
 from tests.messages import bytes_of, sends, start_message
 from tests.raw_client import RawClient
@@ -262,7 +263,7 @@ async def test_a_disk_that_fails_breaks_the_response_off(
     async with running(application, **settings) as server:
         context = server.server.context
         assert context is not None
-        context.reader._disk = FailingDisk()
+        context.reader = RangeReader(FailingDisk())
         name = "localhost" if tls else None
         streams = await asyncio.open_connection(
             server.host, server.port, ssl=trust, server_hostname=name, limit=2**26

@@ -200,12 +200,16 @@ def test_options_of_no_server_are_named_at_once(words: list[str], complaint: str
 
 def options_of_gunicorn() -> set[str]:
     parser = pytest.importorskip("gunicorn.config").Config().parser()
-    return {name for action in parser._actions for name in action.option_strings}
+    return options_in(parser.format_help())
 
 
 def options_of_hypercorn() -> set[str]:
     command = [sys.executable, "-m", "hypercorn", "--help"]
-    text = subprocess.run(command, capture_output=True, text=True, timeout=30).stdout
+    return options_in(subprocess.run(command, capture_output=True, text=True, timeout=30).stdout)
+
+
+def options_in(text: str) -> set[str]:
+    """The options that a help text names."""
     return set(re.findall(r"(?<!\S)--?[a-z][\w-]*", text))
 
 

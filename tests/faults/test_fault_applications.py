@@ -153,7 +153,9 @@ async def test_messages_of_another_task_after_completion_raise_and_harm_nothing(
             assert isinstance(await results.get(), Exception)
             assert isinstance(await results.get(), Exception)
             assert (await results.get())["type"] == "http.disconnect"
-        assert client.reader._buffer == b""  # the test's own reader: no byte of it came
+        await client.send(get("/last", "Connection: close"))
+        assert (await client.response()).body == b"/last"  # no byte of it came
+        assert await client.closed()
 
 
 async def test_two_tasks_may_send_at_once_and_one_of_them_fails(http):

@@ -142,7 +142,7 @@ def test_a_lost_connection_reaches_every_application():
     peer.transport.close()
     peer.loop.turn()
     assert [call.disconnected for call in peer.calls] == [True, True]
-    assert peer.connection._orphans == 2
+    assert peer.connection.orphans == 2
 
 
 def test_a_failed_application_is_answered_before_its_head_and_reset_behind_it():
@@ -403,7 +403,7 @@ def test_a_client_that_reads_nothing_at_all_is_let_go():
     peer.calls[0].answer(bytes(500_000))
     peer.tick(70)
     assert peer.transport.closing
-    assert peer.calls[0].disconnected or not peer.connection._streams
+    assert peer.calls[0].disconnected or not peer.connection.streams
 
 
 def test_after_an_error_the_connection_is_closed_in_a_moment():

@@ -79,8 +79,8 @@ def test_growth_has_an_end_and_comes_out_of_one_allowance():
         for _ in range(10):
             window.grow(allowance)
     assert allowance.left == 0
-    assert sum(window._size - STREAM_WINDOW for window in windows) == GROWTH_ALLOWANCE
-    assert max(window._size for window in windows) == LARGEST_STREAM_WINDOW
+    assert sum(window.size - STREAM_WINDOW for window in windows) == GROWTH_ALLOWANCE
+    assert max(window.size for window in windows) == LARGEST_STREAM_WINDOW
     for window in windows:
         window.release(allowance, STREAM_WINDOW)
     assert allowance.left == GROWTH_ALLOWANCE
@@ -191,8 +191,8 @@ def test_what_a_stream_held_is_given_back_however_it_ends(end):
     if end == "lost":
         peer.transport.close()
         peer.loop.turn()
-    assert not peer.connection._streams or end == "lost"
-    assert len(peer.connection._ended) <= 128
+    assert not peer.connection.streams or end == "lost"
+    assert len(peer.connection.ended) <= 128
     assert peer.connection.allowance.left == GROWTH_ALLOWANCE
     assert peer.connection.sender.queued == 0
 
@@ -364,7 +364,7 @@ def test_trailers_follow_what_waits():
         _, content, trailers = peer.received()
         assert (content.payload, content.ends) == (b"content", False)
         assert (trailers.fields, trailers.ends) == ([(b"grpc-status", b"0")], True)
-        assert not peer.connection._streams
+        assert not peer.connection.streams
 
 
 def test_an_informational_response_comes_before_the_response():

@@ -100,7 +100,7 @@ def test_clients_that_vanish_in_the_middle_of_a_header_block_leave_nothing_behin
         peer.send(sent[: len(sent) - number % 16])
         peer.connection.connection_lost(ConnectionResetError())
         assert not peer.context.clock.watched
-        assert not peer.connection._tail
+        assert not peer.connection.tail
     del peer
     gc.collect()
     assert not connections

@@ -137,6 +137,18 @@ def test_the_command_line_knows_versions_without_importing_libraries() -> None:
     assert libraries - sys.stdlib_module_names == {PACKAGE, "click"}
 
 
+def test_what_is_for_tests_is_imported_by_the_fixture_only() -> None:
+    importers = {
+        module.name
+        for module in MODULES
+        if module.room != "testing"
+        if any(
+            is_ours(imported) and room_of(imported) == "testing" for _, imported in module.imports
+        )
+    }
+    assert importers == {"pytest_plugin.py"}
+
+
 def test_a_supervisor_never_imports_what_serves() -> None:
     for module in MODULES:
         if module.room == "supervisor":
