@@ -41,9 +41,11 @@ __all__ = [
     "check_sizes",
     "decode_fields",
     "encode_fields",
+    "field_value",
     "mask",
     "nearest_hop",
     "parse_node",
+    "printable",
     "render_head",
     "scan_head",
     "scan_head_with",
@@ -68,6 +70,7 @@ if TYPE_CHECKING or not NATIVE:
     from katana_asgi.codec.hpack import decode_fields, encode_fields
     from katana_asgi.codec.masking import mask
     from katana_asgi.codec.nodes import nearest_hop, parse_node
+    from katana_asgi.codec.values import field_value, printable
 
     def try_scan_head(
         head: bytes, max_line: int, max_size: int, max_count: int
@@ -85,9 +88,11 @@ else:
         ResponseFields,
         decode_fields,
         encode_fields,
+        field_value,
         mask,
         nearest_hop,
         parse_node,
+        printable,
         render_head,
     )
     from katana_asgi.codec._native import check_fields as try_check_fields

@@ -155,7 +155,7 @@ def check_field_bytes(lines: bytes) -> None:
     # What is left of the lines without what may stand in them is as many CRLF as they have.
     if lines.translate(None, _FIELD_BYTES) != b"\r\n" * lines.count(b"\r\n"):
         raise RemoteProtocolError("invalid bytes in a field line")
-    if b"\n " in lines or b"\n\t" in lines or lines[:1] in (b" ", b"\t"):
+    if lines.find(b"\n ") >= 0 or lines.find(b"\n\t") >= 0 or lines[:1] in (b" ", b"\t"):
         raise RemoteProtocolError("folded field line")
 
 
