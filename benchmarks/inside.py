@@ -72,6 +72,11 @@ class Sink(MemoryTransport):
         """TCP can."""
         return True
 
+    def pause_reading(self) -> None:
+        """Nothing comes unasked."""
+
+    resume_reading = pause_reading
+
 
 class _Loop(asyncio.SelectorEventLoop):
     """``skip`` lets its time pass, so that what waits for others in a batch waits no longer."""
