@@ -1,32 +1,22 @@
 """What the state machines of connections, exchanges and WebSockets have in common.
 
-A loop whose clock the test turns, an observer that keeps account, and a way to have something
+An observer that keeps account, and a way to have something
 called by the loop, as everything is.
 """
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from tests.memory import turns
+from katana_asgi.testing import FakeTimeLoop, turns
 
-__all__ = ["RARELY", "Endings", "Loop", "Machine"]
+__all__ = ["RARELY", "Endings", "Machine"]
 
 RARELY = st.sampled_from([False, False, False, True])
 """For what ends a connection: most should live for a while."""
-
-
-class Loop(asyncio.SelectorEventLoop):
-    """A loop whose time passes where the test says so, and not else."""
-
-    now = 1000.0
-
-    def time(self) -> float:
-        return self.now
 
 
 class Endings:
@@ -67,7 +57,7 @@ class Endings:
 class Machine(RuleBasedStateMachine):
     """A machine on a loop of this kind."""
 
-    loop: Loop
+    loop: FakeTimeLoop
 
     def happens(self, call: Any, *arguments: Any, count: int = 0) -> None:
         """Have something called by the loop, as everything is, and the loop turn."""
@@ -93,8 +83,5 @@ class Machine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.3, 1.0, 2.5, 11.0, 32.0, 80.0]))
     def time_passes(self, seconds: float) -> None:
-        """In steps of a second: the clock ticks on the way, and so do timers."""
-        while seconds > 0:
-            self.loop.now += min(seconds, 1.0)
-            seconds -= 1.0
-            self.happens(int, count=1)
+        """The clock ticks on the way, and so do timers."""
+        self.loop.run_until_complete(self.loop.advance(seconds))

@@ -8,8 +8,9 @@ import gc
 import pytest
 
 from katana_asgi.errors import ClientDisconnected, LocalProtocolError
+from katana_asgi.testing import running
 from tests.applications import Probe, content_of, get, raised_by, respond, start
-from tests.support import running, talking, within
+from tests.support import talking, within
 
 START = {"type": "http.response.start", "status": 200}
 MORE = {"type": "http.response.body", "body": b"o", "more_body": True}

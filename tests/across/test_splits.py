@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from katana_asgi import StaticRoute
+from katana_asgi.testing import running
 from tests.amounts import examples
 from tests.applications import respond
-from tests.support import TIMEOUT, running
+from tests.support import TIMEOUT
 
 ROUTES = (StaticRoute(path="/static", body=b"static"),)
 

@@ -20,9 +20,9 @@ from katana_asgi.asgi.dispatch import begin, end_call, open_exchange
 from katana_asgi.errors import LocalProtocolError, RemoteProtocolError
 from katana_asgi.http.message import RequestHead
 from katana_asgi.net.peer import Peer
+from katana_asgi.testing import FakeTimeLoop, MemoryServer, MemoryTransport, turns
 from tests.amounts import examples
-from tests.machines import RARELY, Loop, Machine
-from tests.memory import InMemory, MemoryTransport, turns
+from tests.machines import RARELY, Machine
 
 CONTENT = b"0123456789"
 LIMIT = 300
@@ -92,11 +92,13 @@ class Writer:
         await self.writable.wait()
 
 
-class Worker(InMemory):
+class Worker(MemoryServer):
     """One worker for all runs. Its application does as it is told."""
 
     def __init__(self) -> None:
-        super().__init__(self.application, limit_body_size=LIMIT, timeout_disconnect=1.0)
+        super().__init__(
+            self.application, lifespan="off", limit_body_size=LIMIT, timeout_disconnect=1.0
+        )
         self.orders: asyncio.Queue[Any] = asyncio.Queue()
 
     async def application(self, scope: Any, receive: Any, send: Any) -> None:
@@ -227,8 +229,8 @@ class ExchangeMachine(Machine):
         length = 0 if method != "POST" else None
         fields = [(b"host", b"a")]
         head = RequestHead(method, b"/a", "1.1", "", None, "/a", b"/a", b"", fields, length, ())
-        context, peer = self.worker.context, Peer(False, "http")
-        peer.connected(MemoryTransport(self.loop))
+        context, peer = self.worker.server.context, Peer(False, "http")
+        peer.connected(MemoryTransport(loop=self.loop))
         exchange = open_exchange(context, self.writer, head, peer, trailers=trailers)
         self.exchange = self.writer.exchange = exchange
         exchange.continue_due = expects and method == "POST"
@@ -283,7 +285,7 @@ class ExchangeMachine(Machine):
     def the_peer_goes(self, really: bool, aborted: bool) -> None:
         if really and not self.gone and not self.writer.end:
             self.gone = True
-            context = self.worker.context
+            context = self.worker.server.context
 
             def end() -> None:
                 end_call(context, self.exchange, aborted=aborted)
@@ -338,7 +340,7 @@ class ExchangeMachine(Machine):
     def teardown(self) -> None:
         if not hasattr(self, "exchange"):
             return
-        context = self.worker.context
+        context = self.worker.server.context
         self.writer.write_paused = False
         self.happens(self.writer.writable.set)
         if self.half or self.gone or self.exchange.disconnected:
@@ -362,11 +364,11 @@ class ExchangeMachine(Machine):
 def machine(caplog: pytest.LogCaptureFixture):
     """The machine with a worker to run on."""
     caplog.set_level("CRITICAL", "katana_asgi.error")
-    loop = Loop()
+    loop = FakeTimeLoop()
     worker = Worker()
-    loop.run_until_complete(worker.__aenter__())
+    loop.run_until_complete(worker.start())
     yield type("Machine", (ExchangeMachine,), {"loop": loop, "worker": worker})
-    loop.run_until_complete(worker.__aexit__())
+    loop.run_until_complete(worker.close())
     loop.close()
 
 

@@ -17,9 +17,10 @@ from clients import Client, is_even, open_clients, serving, spread
 from katana_asgi import Server
 from katana_asgi.balance.idle import Idle
 from katana_asgi.http1.connection import Http1Connection
+from katana_asgi.testing import running
 from katana_asgi.worker.moving import Mover
 from katana_asgi.worker.switchboard import Switchboard
-from tests.support import TIMEOUT, ServerProcess, running, within
+from tests.support import TIMEOUT, ServerProcess, within
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,11 +11,12 @@ from benchmarks.endurance.__main__ import run
 from benchmarks.endurance.outcomes import Again, Outcomes, Wrong
 from benchmarks.endurance.report import Course, SiteReport, faults_of, render, unexpected
 from benchmarks.endurance.service import Sample
+from tests.patience import TIMEOUT
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs Linux")
 
 
-@pytest.mark.timeout(180)  # it waits for whole processes, again and again
+@pytest.mark.timeout(18 * TIMEOUT)  # it waits for whole processes, again and again
 async def test_a_service_endures_a_few_seconds_of_everything():
     sites, faults = await run(4.0, rate=120.0)
     assert faults == []

@@ -201,12 +201,17 @@ def test_options_of_no_server_are_named_at_once(words: list[str], complaint: str
 
 def options_of_gunicorn() -> set[str]:
     parser = pytest.importorskip("gunicorn.config").Config().parser()
-    return {name for action in parser._actions for name in action.option_strings}
+    return options_in(parser.format_help())
 
 
 def options_of_hypercorn() -> set[str]:
     command = [sys.executable, "-m", "hypercorn", "--help"]
-    text = subprocess.run(command, capture_output=True, text=True, timeout=3 * TIMEOUT).stdout
+    done = subprocess.run(command, capture_output=True, text=True, timeout=3 * TIMEOUT)
+    return options_in(done.stdout)
+
+
+def options_in(text: str) -> set[str]:
+    """The options that a help text names."""
     return set(re.findall(r"(?<!\S)--?[a-z][\w-]*", text))
 
 

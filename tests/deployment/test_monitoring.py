@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import socket
-import ssl
 import subprocess
 import time
 from contextlib import contextmanager, suppress
@@ -19,7 +18,7 @@ import pytest
 from balanced import program
 
 from tests.ports import free_port
-from tests.support import ROOT, TIMEOUT, ServerProcess
+from tests.support import ROOT, TIMEOUT, ServerProcess, unverified
 
 metrics_parser = pytest.importorskip("prometheus_client.parser")
 trustme = pytest.importorskip("trustme")
@@ -56,7 +55,7 @@ class Service:
     def __init__(self, process: ServerProcess) -> None:
         self.admin = "http://" + process.wait_for(r"Admin listener on http://(\S+)")[1]
         self.url = process.wait_listening().rstrip("/")
-        self.context = ssl._create_unverified_context()
+        self.context = unverified()
         eventually(self.is_ready, True)
 
     def is_ready(self) -> bool:

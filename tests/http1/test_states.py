@@ -34,12 +34,11 @@ from katana_asgi.http1.states import (
     RECEIVING,
     TRANSITIONS,
 )
+from katana_asgi.testing import FakeTimeLoop, MemoryServer, MemoryTransport, opening, turns
 from katana_asgi.worker import switchboard
 from katana_asgi.worker.drain import announce_end
 from tests.amounts import examples
-from tests.machines import RARELY, Endings, Loop, Machine
-from tests.memory import InMemory, MemoryTransport, turns
-from tests.websocket_peer import upgrade
+from tests.machines import RARELY, Endings, Machine
 from tests.wire.answers import read_answers
 
 ALLOWED = {(before, after) for before, _, after in TRANSITIONS}
@@ -70,13 +69,14 @@ class Watched(Http1Connection):
         assert (before, state) in ALLOWED, f"{NAMES[before]} to {NAMES[state]}"
 
 
-class Worker(InMemory):
+class Worker(MemoryServer):
     """One worker for all runs. Its application waits for orders: a word for each step."""
 
     def __init__(self) -> None:
         super().__init__(
             self.application,
             static_route=(StaticRoute(path="/static", body="cached"),),
+            lifespan="off",
             date_header=False,
             limit_body_size=300,
             limit_unread_body=60,
@@ -152,13 +152,14 @@ PIECES = [
     b"0\r\n\r\n",
     b"zz\r\n",
     b"nonsense\r\n\r\n",
-    upgrade(),
+    opening(),
 ]
 
 
 class ConnectionMachine(Machine):
     """One connection, and everything that may happen to it."""
 
+    loop: FakeTimeLoop
     worker: Worker
 
     @initialize(
@@ -167,16 +168,17 @@ class ConnectionMachine(Machine):
         half_closes=st.sampled_from([True, True, False]),
     )
     def connect(self, takes: bool, fails_at: int, half_closes: bool) -> None:
-        self.worker.context.observer = self.observer = Endings()
+        self.worker.server.context.observer = self.observer = Endings()
         self.worker.orders = asyncio.Queue()
         self.eof = False
         self.connection: Watched
         self.transport: MemoryTransport
 
         def connected() -> None:
-            self.connection, self.transport = self.worker.connect(
+            self.transport = self.worker.connect(
                 takes=takes, fails_at=fails_at, half_closes=half_closes, high_water=HIGH_WATER
             )
+            self.connection = self.transport.get_protocol()
 
         self.happens(connected)
 
@@ -223,7 +225,7 @@ class ConnectionMachine(Machine):
 
     # -- the loop, the clock and the worker
 
-    @precondition(lambda self: self.connection in self.worker.context.clock.watched)
+    @precondition(lambda self: self.connection in self.worker.server.context.clock.watched)
     @rule(
         really=RARELY, how=st.sampled_from(["shutdown", "wind down", "wind down at once", "abort"])
     )
@@ -272,7 +274,7 @@ class ConnectionMachine(Machine):
     def teardown(self) -> None:
         if not hasattr(self, "transport"):
             return
-        context = self.worker.context
+        context = self.worker.server.context
         if not self.transport.closing:
             self.happens(self.transport.fail)
         self.happens(self.transport.take)
@@ -293,11 +295,11 @@ def machine(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch):
     """The machine with a worker to run on."""
     caplog.set_level("CRITICAL", "katana_asgi.error")
     monkeypatch.setattr(switchboard, "Http1Connection", Watched)
-    loop = Loop()
+    loop = FakeTimeLoop()
     worker = Worker()
-    loop.run_until_complete(worker.__aenter__())
+    loop.run_until_complete(worker.start())
     yield type("Machine", (ConnectionMachine,), {"loop": loop, "worker": worker})
-    loop.run_until_complete(worker.__aexit__())
+    loop.run_until_complete(worker.close())
     loop.close()
 
 
@@ -344,7 +346,7 @@ HAPPENINGS: dict[tuple[int, str, int], list[Any]] = {
         b"GET /wait HTTP/1.0\r\n\r\n",
         "end",
     ],
-    (BUSY, "upgraded", CLOSED): [upgrade(), "end"],
+    (BUSY, "upgraded", CLOSED): [opening(), "end"],
     (DRAINING, "rest of the content", READY): [CHUNKED, "end", b"0\r\n\r\n"],
     (DRAINING, "too slow, broken content, or shutdown", LINGERING): [CHUNKED, "end", "shutdown"],
     (LINGERING, "peer closed, or had its time", CLOSED): [b"nonsense\r\n\r\n", 32.0],
@@ -384,7 +386,7 @@ def test_each_line_of_the_table_happens(machine, transition):
 
 def test_a_newcomer_of_a_worker_that_hands_over_has_the_time_of_idle_connections(machine):
     """It may also be one that another worker has moved here before it knew of the end."""
-    announce_end(machine.worker.context, 20.0)
+    announce_end(machine.worker.server.context, 20.0)
     made = plain(machine)
     made.time_passes(seconds=11.0)
     made.bytes_come(pieces=[b"GET /now" + HOST + b"\r\n"], count=4)

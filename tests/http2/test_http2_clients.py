@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import TIMEOUT, running
+from katana_asgi.testing import running
+from tests.support import TIMEOUT
 
 HERE = Path(__file__).parent
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import ROOT, TIMEOUT, Connection, ServerProcess
+from katana_asgi.testing import HttpPeer
+from tests.support import ROOT, TIMEOUT, ServerProcess
 
 prometheus = pytest.importorskip("prometheus_client.parser")
 openmetrics = pytest.importorskip("prometheus_client.openmetrics.parser")
@@ -97,7 +98,7 @@ async def ask(url: str, paths: list[str]) -> list[float]:
     """Ask on a connection of its own; returns how long each took."""
     host, port = url.removeprefix("http://").split(":")
     seconds = []
-    async with await Connection.open(host, int(port)) as connection:
+    async with await HttpPeer.open(host, int(port)) as connection:
         for path in paths:
             began = time.perf_counter()
             await connection.send(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
@@ -309,9 +310,7 @@ async def test_readiness_is_red_while_every_worker_is_blocked(tmp_path: Path) ->
         host, port = url.removeprefix("http://").split(":")
         async with AsyncExitStack() as waiting:
             while len(blocked(process)) < 2:  # the kernel chooses the worker
-                connection = await waiting.enter_async_context(
-                    await Connection.open(host, int(port))
-                )
+                connection = await waiting.enter_async_context(await HttpPeer.open(host, int(port)))
                 await connection.send(b"GET /block HTTP/1.1\r\nHost: a\r\n\r\n")
                 await asyncio.sleep(0.1)
             admin.eventually(lambda status: not status["ready"])

@@ -80,7 +80,7 @@ def ask(url: str, target: str = "/") -> bytes:
 # Rolling restart
 
 
-@pytest.mark.timeout(180)  # it waits for whole processes, again and again
+@pytest.mark.timeout(18 * TIMEOUT)  # it waits for whole processes, again and again
 async def test_requests_survive_rolling_restarts():
     (site,), faults = await run(4.0, only={"restart"}, crowds=False, names=["plain"])
     assert faults == []

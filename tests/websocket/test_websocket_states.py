@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from katana_asgi.errors import ClientDisconnected, LocalProtocolError
+from katana_asgi.testing import FakeTimeLoop, MemoryServer, MemoryTransport, opening, turns
 from tests.amounts import examples
-from tests.machines import RARELY, Endings, Loop, Machine
-from tests.memory import InMemory, MemoryTransport, turns
-from tests.websocket.websocket_frames import BINARY, CLOSE, CONT, PING, PONG, TEXT, masked
-from tests.websocket_peer import bye, upgrade
+from tests.machines import RARELY, Endings, Machine
+from tests.websocket.websocket_frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, masked
+from tests.websocket_peer import bye
 
 HIGH_WATER = 200
 """Of the transports here: low, so that writing pauses."""
@@ -30,8 +30,8 @@ FRAMES = {
     "binary": masked(BINARY, b"\0\1\2"),
     "big": masked(TEXT, b"x" * 70_000),
     "begin": masked(TEXT, b"one", fin=False),
-    "go on": masked(CONT, b"two", fin=False),
-    "end": masked(CONT, b"three"),
+    "go on": masked(CONTINUATION, b"two", fin=False),
+    "end": masked(CONTINUATION, b"three"),
     "ping": masked(PING, b"are you there"),
     "pong": masked(PONG, b""),
     "close": bye(),
@@ -58,12 +58,16 @@ ORDERS = {
 }
 
 
-class Worker(InMemory):
+class Worker(MemoryServer):
     """One worker for all runs. Its application does as it is told, and keeps what came of it."""
 
     def __init__(self) -> None:
         super().__init__(
-            self.application, date_header=False, timeout_ws_idle=100, timeout_disconnect=0
+            self.application,
+            lifespan="off",
+            date_header=False,
+            timeout_ws_idle=100,
+            timeout_disconnect=0,
         )
         self.begin()
 
@@ -139,7 +143,7 @@ class SocketMachine(Machine):
     def connect(
         self, takes: bool, fails_at: int, half_closes: bool, accepts: bool, ends: str
     ) -> None:
-        self.worker.context.observer = self.observer = Endings()
+        self.worker.server.context.observer = self.observer = Endings()
         self.worker.begin()
         self.eof = False
         self.number = 0
@@ -147,10 +151,11 @@ class SocketMachine(Machine):
         self.transport: MemoryTransport
 
         def connected() -> None:
-            self.connection, self.transport = self.worker.connect(
+            self.transport = self.worker.connect(
                 takes=takes, fails_at=fails_at, half_closes=half_closes, high_water=HIGH_WATER
             )
-            self.transport.feed(upgrade())
+            self.connection = self.transport.get_protocol()
+            self.transport.feed(opening())
 
         self.happens(connected)
         if accepts:
@@ -250,7 +255,7 @@ class SocketMachine(Machine):
             self.drain()
 
     def drain(self) -> None:
-        for connection in list(self.worker.context.clock.watched):
+        for connection in list(self.worker.server.context.clock.watched):
             self.happens(connection.shutdown, count=1)
 
     # -- what holds at all times
@@ -290,7 +295,7 @@ class SocketMachine(Machine):
     def teardown(self) -> None:
         if not hasattr(self, "transport"):
             return
-        context = self.worker.context
+        context = self.worker.server.context
         if not self.worker.accepted:  # an ordinary exchange ends with its call
             self.happens(self.worker.orders.put_nowait, "return", count=3)
         if self.ends == "vanishes" and not self.transport.closing:
@@ -318,11 +323,11 @@ class SocketMachine(Machine):
 def machine(caplog: pytest.LogCaptureFixture):
     """The machine with a worker to run on."""
     caplog.set_level("CRITICAL", "katana_asgi.error")
-    loop = Loop()
+    loop = FakeTimeLoop()
     worker = Worker()
-    loop.run_until_complete(worker.__aenter__())
+    loop.run_until_complete(worker.start())
     yield type("Machine", (SocketMachine,), {"loop": loop, "worker": worker})
-    loop.run_until_complete(worker.__aexit__())
+    loop.run_until_complete(worker.close())
     loop.close()
 
 

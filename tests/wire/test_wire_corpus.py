@@ -18,8 +18,9 @@ from peer import Peer
 from recorder import Recorder, Request
 
 from katana_asgi import StaticRoute
+from katana_asgi.testing import running
 from tests.http1.reads import BACK_ENDS
-from tests.support import TIMEOUT, running
+from tests.support import TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

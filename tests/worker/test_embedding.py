@@ -15,9 +15,10 @@ import pytest
 
 from katana_asgi import Config, Server, run, serve
 from katana_asgi.errors import StartupError
+from katana_asgi.testing import HttpPeer
 from tests.applications import get, respond
 from tests.ports import free_port
-from tests.support import ROOT, TIMEOUT, Connection, within
+from tests.support import ROOT, TIMEOUT, within
 
 SETTINGS = {"port": 0, "access_log": False}
 
@@ -214,7 +215,7 @@ async def test_run_has_a_loop_of_its_own():
     thread.start()
     while not server.started:
         await asyncio.sleep(0.01)
-    async with await Connection.open(*server.addresses[0]) as client:
+    async with await HttpPeer.open(*server.addresses[0]) as client:
         await client.send(get())
         assert (await client.response()).body == b"ok"
     server.should_exit = True
@@ -266,7 +267,8 @@ async def test_two_calls_of_serve_end_together():
     for port in ports:
         while True:
             try:
-                await (await Connection.open("127.0.0.1", port)).__aexit__()
+                async with await HttpPeer.open("127.0.0.1", port):
+                    pass
                 break
             except ConnectionRefusedError:
                 await asyncio.sleep(0.01)
