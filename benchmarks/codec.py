@@ -78,7 +78,7 @@ def others(
 ) -> Iterator[Case]:
     """Yield what there is besides request heads."""
     checked = module.check_fields(HEADERS)
-    render = partial(module.render_head, FIRST, checked, LAST, CONTENT)
+    render = partial(module.render_head, FIRST, checked, len(CONTENT), LAST, CONTENT)
     yield (f"4 headers checked in {language}", partial(module.check_fields, HEADERS))
     yield (f"a response of 4 headers in {language}", render)
     yield (f"a forwarded node in {language}", partial(node, b"203.0.113.7"))

@@ -12,10 +12,12 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Final
 
-from katana_asgi.http.trace_context import trace_id
+from katana_asgi.codec import field_value
 from katana_asgi.observe import request_ids
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from katana_asgi.asgi_types import ASGIApplication, Message, Receive, Scope, Send
     from katana_asgi.config.model import Config
     from katana_asgi.http.message import Field
@@ -55,22 +57,20 @@ class Identified:
         if scope["type"] == "lifespan":
             await self._application(scope, receive, send)
             return
-        fields: list[Field] = []
-        if self._ids:
-            fields.append((NAME, self._identify(scope).encode("ascii")))
-        began = time.perf_counter()
+        named = (NAME, self._identify(scope).encode("ascii")) if self._ids else None
         timing = self._timing
+        began = time.perf_counter() if timing else 0.0
 
-        async def send_with_fields(message: Message) -> None:
+        def send_with_fields(message: Message) -> Awaitable[None]:
             if message["type"] in _STARTS:
                 headers = list(message.get("headers", ()))
-                if not any(name.lower() == NAME for name, _ in headers):
-                    headers += fields
+                if named is not None and not _has_id(headers):
+                    headers.append(named)
                 if timing:
                     spent = (time.perf_counter() - began) * 1e3
                     headers.append((b"server-timing", b"app;dur=%.3f" % spent))
                 message = {**message, "headers": headers}
-            await send(message)
+            return send(message)
 
         await self._application(scope, receive, send_with_fields)
 
@@ -78,16 +78,23 @@ class Identified:
     def _identify(scope: Scope) -> str:
         """Find or make the id, and put it where it belongs."""
         trusted = scope.pop(TRUSTED, False)
-        chosen = ""
-        for name, value in scope["headers"]:
-            if name == NAME and trusted and _match_id(value):
-                chosen = value.decode("ascii")
-            elif name == b"traceparent":
-                request_ids.trace.set(trace_id(value))
-        chosen = chosen or secrets.token_hex(16)
+        headers = scope["headers"]
+        given = field_value(headers, NAME) if trusted else None
+        if given is not None and _match_id(given):
+            chosen = given.decode("ascii")
+        else:
+            chosen = secrets.token_hex(16)
+        parent = field_value(headers, b"traceparent")
+        if parent is not None:
+            request_ids.parent.set(parent)
         scope["state"]["request_id"] = chosen
         request_ids.request_id.set(chosen)
         return chosen
+
+
+def _has_id(headers: list[Field]) -> bool:
+    """Whether the application has sent an id of its own, in whatever case."""
+    return NAME in [name.lower() for name, _ in headers]
 
 
 def own_fields() -> tuple[Field, ...]:

@@ -41,12 +41,15 @@ __all__ = [
     "check_sizes",
     "decode_fields",
     "encode_fields",
+    "field_value",
     "mask",
     "nearest_hop",
     "parse_node",
+    "printable",
     "render_head",
     "scan_head",
     "scan_head_with",
+    "scan_next",
     "try_check_fields",
     "try_scan_head",
 ]
@@ -64,10 +67,11 @@ else:
 
 if TYPE_CHECKING or not NATIVE:
     from katana_asgi.codec.fields import ResponseFields, check_fields, render_head
-    from katana_asgi.codec.heads import RequestHead, scan_head
+    from katana_asgi.codec.heads import RequestHead, scan_head, scan_next
     from katana_asgi.codec.hpack import decode_fields, encode_fields
     from katana_asgi.codec.masking import mask
     from katana_asgi.codec.nodes import nearest_hop, parse_node
+    from katana_asgi.codec.values import field_value, printable
 
     def try_scan_head(
         head: bytes, max_line: int, max_size: int, max_count: int
@@ -85,10 +89,13 @@ else:
         ResponseFields,
         decode_fields,
         encode_fields,
+        field_value,
         mask,
         nearest_hop,
         parse_node,
+        printable,
         render_head,
+        scan_next,
     )
     from katana_asgi.codec._native import check_fields as try_check_fields
     from katana_asgi.codec._native import scan_head as try_scan_head

@@ -7,6 +7,11 @@
 static PyMethodDef methods[] = {
     {"scan_head", (PyCFunction)(void (*)(void))scan_head, METH_FASTCALL,
      PyDoc_STR("scan_head(head, max_line, max_size, max_count); None: ask the twin.")},
+    {"scan_next", (PyCFunction)(void (*)(void))scan_next, METH_FASTCALL,
+     PyDoc_STR("scan_next(data, start, max_line, max_size, max_count); None: ask the twin.")},
+    {"field_value", (PyCFunction)(void (*)(void))field_value, METH_FASTCALL,
+     PyDoc_STR("field_value(fields, name)")},
+    {"printable", printable, METH_O, PyDoc_STR("printable(data)")},
     {"check_fields", check_fields, METH_O, PyDoc_STR("check_fields(headers); None: ask the twin.")},
     {"render_head", (PyCFunction)(void (*)(void))render_head, METH_FASTCALL,
      PyDoc_STR("render_head(first, fields, length, last, content)")},

@@ -87,21 +87,24 @@ def judge(fields: Iterable[Field], version: str) -> Framing:
         else:
             values[name] = _joined(name, values[name], value) if name in values else value
     _check_host(values.get(b"host"), version)
-    chunked = _is_chunked(values.get(b"transfer-encoding"), b"content-length" in values, version)
-    connection = list_members(values.get(b"connection", b""))
-    length = _content_length(values.get(b"content-length", b"0"))
+    connection = list_members(values[b"connection"]) if b"connection" in values else []
     bits = 0
-    if _keeps_alive(connection, version):
-        bits |= KEEP_ALIVE
-    if chunked:
+    if b"close" not in connection and (version == "1.1" or b"keep-alive" in connection):
+        bits |= KEEP_ALIVE  # RFC 9112 §9.3: close wins, 1.1 persists, 1.0 persists when asked
+    length: int | None = 0
+    if b"transfer-encoding" in values:
+        _check_chunked(values[b"transfer-encoding"], b"content-length" in values, version)
         bits |= CHUNKED
-    if _expects_continue(values.get(b"expect"), version):
+        length = None
+    elif b"content-length" in values:
+        length = _content_length(values[b"content-length"])
+    if b"expect" in values and _expects_continue(values[b"expect"], version):
         bits |= EXPECT_CONTINUE
     if b"upgrade" in values and b"upgrade" in connection:
         bits |= UPGRADE
-    if version == "1.1" and b"trailers" in list_members(values.get(b"te", b"")):
+    if b"te" in values and version == "1.1" and b"trailers" in list_members(values[b"te"]):
         bits |= TRAILERS
-    return bits, None if chunked else length, tuple(forwarded)
+    return bits, length, tuple(forwarded)
 
 
 def _joined(name: bytes, before: bytes, value: bytes) -> bytes:
@@ -120,16 +123,14 @@ def _check_host(host: bytes | None, version: str) -> None:
         raise RemoteProtocolError("invalid Host")
 
 
-def _is_chunked(transfer: bytes | None, length: bool, version: str) -> bool:
+def _check_chunked(transfer: bytes, length: bool, version: str) -> None:
     """RFC 9112 §6.1; Transfer-Encoding beside Content-Length or in HTTP/1.0 smells of smuggling."""
-    if transfer is None:
-        return False
     if length:
         raise RemoteProtocolError("Transfer-Encoding with Content-Length")
     if version == "1.0":
         raise RemoteProtocolError("Transfer-Encoding in HTTP/1.0")
     if transfer.lower() == b"chunked":
-        return True
+        return
     codings = [coding.strip(b" \t") for coding in transfer.lower().split(b",")]
     if b"" in codings:
         raise RemoteProtocolError("empty member in Transfer-Encoding")
@@ -145,19 +146,12 @@ def _content_length(value: bytes) -> int:
     return int(value)
 
 
-def _keeps_alive(connection: list[bytes], version: str) -> bool:
-    """RFC 9112 §9.3: close wins, 1.1 persists, 1.0 persists when asked."""
-    if b"close" in connection:
-        return False
-    return version == "1.1" or b"keep-alive" in connection
-
-
-def _expects_continue(expect: bytes | None, version: str) -> bool:
+def _expects_continue(expect: bytes, version: str) -> bool:
     """RFC 9110 §10.1.1: an HTTP/1.0 client gets no 100; an unknown expectation gets 417.
 
     The field is a list, and the same expectation twice is still the one that is known.
     """
-    if expect is None or version == "1.0":
+    if version == "1.0":
         return False
     if set(list_members(expect)) != {b"100-continue"}:
         raise RemoteProtocolError("expectation not supported", 417)

@@ -205,8 +205,8 @@ scan_request_line(const State *state, Scan *scan, const char **at, const char *e
     const char *start = *at, *method_end, *target, *target_end, *path_end;
     int escaped = 0;
 
-    /* No byte is read before it is known to be there: a head ends with CRLFCRLF, and each of the
-       loops below stops at a CR. */
+    /* No byte is read before it is known to be there: behind the last byte of bytes is a NUL, and
+       each of the loops below stops at one. */
     for (method_end = start; TOKEN_LOWER[(unsigned char)*method_end]; method_end++)
         ;
     if (method_end == start || method_end[0] != ' ' || method_end[1] != '/' ||
@@ -323,7 +323,7 @@ scan_field(const State *state, Scan *scan, const char **at, const char *end)
     for (value = colon + 1; *value == ' ' || *value == '\t'; value++)
         ;
     *at = skip_value(value, end);
-    if (end - *at < 4 || (*at)[0] != '\r' || (*at)[1] != '\n') /* the section's CRLF is behind it */
+    if (end - *at < 2 || (*at)[0] != '\r' || (*at)[1] != '\n')
         return DECLINED;
     for (value_end = *at; value_end > value && (value_end[-1] == ' ' || value_end[-1] == '\t');)
         value_end--;
@@ -361,24 +361,28 @@ scan_field(const State *state, Scan *scan, const char **at, const char *end)
     return DONE;
 }
 
+/* A head and the empty line behind it, from *at, which is moved behind. */
 static enum outcome
-scan_all(const State *state, Scan *scan, const char *at, const char *end, Py_ssize_t max_line,
-         Py_ssize_t max_size, Py_ssize_t max_count)
+scan_all(const State *state, Scan *scan, const char **at, const char *end,
+         const Py_ssize_t limits[3])
 {
+    const char *section;
     enum outcome outcome;
 
-    if (end - at < 4 || memcmp(end - 4, "\r\n\r\n", 4) != 0)
-        return DECLINED;
-    if ((outcome = scan_request_line(state, scan, &at, end, max_line)) != DONE)
+    if ((outcome = scan_request_line(state, scan, at, end, limits[0])) != DONE)
         return outcome;
-    if (end - at + 2 > max_size) /* counted from the CRLF of the request line */
-        return DECLINED;
-    while (end - at > 2) {
-        if (scan->field_count >= max_count)
+    section = *at - 2; /* counted from the CRLF of the request line */
+    while (**at != '\r') {
+        if (scan->field_count >= limits[2])
             return DECLINED;
-        if ((outcome = scan_field(state, scan, &at, end)) != DONE)
+        if ((outcome = scan_field(state, scan, at, end)) != DONE)
             return outcome;
     }
+    if (end - *at < 2 || (*at)[1] != '\n')
+        return DECLINED;
+    *at += 2;
+    if (*at - section > limits[1])
+        return DECLINED;
     if ((!scan->has_host && scan->http_1_1) || (scan->chunked && scan->length >= 0))
         return DECLINED;
 
@@ -403,10 +407,12 @@ scan_all(const State *state, Scan *scan, const char *at, const char *end, Py_ssi
     return DONE;
 }
 
+/* A tuple of the head, its framing bits and, unless negative, the offset of what follows. */
 static PyObject *
-result_of(const State *state, Scan *scan)
+result_of(const State *state, Scan *scan, Py_ssize_t next)
 {
-    PyObject *framing, *result, *head = state->head_type->tp_alloc(state->head_type, 0);
+    PyObject *result, *framing, *offset = NULL;
+    PyObject *head = state->head_type->tp_alloc(state->head_type, 0);
     int keeps = !scan->connection_close && (scan->http_1_1 || scan->connection_keep_alive);
     if (head == NULL)
         return NULL;
@@ -416,8 +422,8 @@ result_of(const State *state, Scan *scan)
                               (scan->expects ? EXPECT_CONTINUE : 0) |
                               (scan->has_upgrade && scan->connection_upgrade ? UPGRADED : 0) |
                               (scan->trailers ? TRAILERS : 0));
-    result = PyTuple_New(2);
-    if (framing == NULL || result == NULL) {
+    result = PyTuple_New(next < 0 ? 2 : 3);
+    if (framing == NULL || result == NULL || (next >= 0 && (offset = PyLong_FromSsize_t(next)) == NULL)) {
         Py_DECREF(head);
         Py_XDECREF(framing);
         Py_XDECREF(result);
@@ -425,44 +431,41 @@ result_of(const State *state, Scan *scan)
     }
     PyTuple_SET_ITEM(result, 0, head);
     PyTuple_SET_ITEM(result, 1, framing);
+    if (offset != NULL)
+        PyTuple_SET_ITEM(result, 2, offset);
     return result;
 }
 
-PyObject *
-scan_head(PyObject *module, PyObject *const *args, Py_ssize_t count)
+/* Scans from `start` on; `whole`: nothing may follow. */
+static PyObject *
+scan(const State *state, PyObject *data, Py_ssize_t start, PyObject *const *given, int whole)
 {
-    State *state = state_of(module);
     PyObject *result = NULL;
     Py_ssize_t limits[3];
     enum outcome outcome;
-    const char *start;
+    const char *text, *at, *end;
     Scan scan;
 
-    if (count != 4) {
-        PyErr_SetString(PyExc_TypeError, "scan_head() takes a head and three limits");
-        return NULL;
-    }
-    if (!PyBytes_Check(args[0]))
-        return PyErr_Format(PyExc_TypeError, "a head is bytes, not %.100s",
-                            Py_TYPE(args[0])->tp_name);
     for (int i = 0; i < 3; i++) {
-        limits[i] = PyLong_AsSsize_t(args[i + 1]);
+        limits[i] = PyLong_AsSsize_t(given[i]);
         if (limits[i] == -1 && PyErr_Occurred())
             return NULL;
     }
     memset(scan.attribute, 0, sizeof(scan.attribute));
     scan.field_count = scan.forwarded_count = 0;
     scan.http_1_1 = scan.has_host = scan.has_upgrade = scan.chunked = scan.expects = 0;
-    scan.trailers = 0;
     scan.connection_close = scan.connection_keep_alive = scan.connection_upgrade = 0;
     scan.trailers = 0;
     scan.length = -1;
 
-    start = PyBytes_AS_STRING(args[0]);
-    outcome = scan_all(state, &scan, start, start + PyBytes_GET_SIZE(args[0]), limits[0],
-                       limits[1], limits[2]);
+    text = PyBytes_AS_STRING(data);
+    at = text + start;
+    end = text + PyBytes_GET_SIZE(data);
+    outcome = scan_all(state, &scan, &at, end, limits);
+    if (outcome == DONE && whole && at != end)
+        outcome = DECLINED;
     if (outcome == DONE)
-        result = result_of(state, &scan);
+        result = result_of(state, &scan, whole ? -1 : at - text);
     else if (outcome == DECLINED)
         result = Py_NewRef(Py_None);
     for (int i = 0; i < ATTRIBUTES; i++)
@@ -470,4 +473,34 @@ scan_head(PyObject *module, PyObject *const *args, Py_ssize_t count)
     for (int i = 0; i < scan.field_count; i++)
         Py_DECREF(scan.fields[i]);
     return result;
+}
+
+PyObject *
+scan_head(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 4) {
+        PyErr_SetString(PyExc_TypeError, "scan_head() takes a head and three limits");
+        return NULL;
+    }
+    if (!PyBytes_Check(args[0]))
+        return PyErr_Format(PyExc_TypeError, "a head is bytes, not %.100s",
+                            Py_TYPE(args[0])->tp_name);
+    return scan(state_of(module), args[0], 0, args + 1, 1);
+}
+
+PyObject *
+scan_next(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    Py_ssize_t start;
+
+    if (count != 5 || !PyBytes_Check(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "scan_next() takes bytes, an offset and three limits");
+        return NULL;
+    }
+    start = PyLong_AsSsize_t(args[1]);
+    if (start == -1 && PyErr_Occurred())
+        return NULL;
+    if (start < 0 || start > PyBytes_GET_SIZE(args[0]))
+        Py_RETURN_NONE;
+    return scan(state_of(module), args[0], start, args + 2, 0);
 }

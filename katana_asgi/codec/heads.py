@@ -28,6 +28,7 @@ __all__ = [
     "parse_fields",
     "scan_head",
     "scan_head_with",
+    "scan_next",
     "split_request_line",
 ]
 
@@ -155,7 +156,7 @@ def check_field_bytes(lines: bytes) -> None:
     # What is left of the lines without what may stand in them is as many CRLF as they have.
     if lines.translate(None, _FIELD_BYTES) != b"\r\n" * lines.count(b"\r\n"):
         raise RemoteProtocolError("invalid bytes in a field line")
-    if b"\n " in lines or b"\n\t" in lines or lines[:1] in (b" ", b"\t"):
+    if lines.find(b"\n ") >= 0 or lines.find(b"\n\t") >= 0 or lines[:1] in (b" ", b"\t"):
         raise RemoteProtocolError("folded field line")
 
 
@@ -215,6 +216,19 @@ def scan_head_with(
 def scan_head(head: bytes, max_line: int, max_size: int, max_count: int) -> tuple[RequestHead, int]:
     """``scan_head_with`` this module's own parser of fields."""
     return scan_head_with(parse_fields, head, max_line, max_size, max_count)
+
+
+def scan_next(
+    data: bytes, start: int, max_line: int, max_size: int, max_count: int
+) -> tuple[RequestHead, int, int] | None:
+    """``scan_head`` of what begins at ``start``, and the offset of what follows.
+
+    ``None`` where it has not come whole.
+    """
+    end = data.find(b"\r\n\r\n", start) + 4
+    if end < 4:
+        return None
+    return (*scan_head(data[start:end], max_line, max_size, max_count), end)
 
 
 def _with_host(fields: list[Field], authority: bytes) -> list[Field]:

@@ -104,6 +104,9 @@ int parse_ipv6(const char *text, Py_ssize_t size, uint16_t groups[8]);
 int add_heads(PyObject *module);  /* adds RequestHead to module and state */
 int add_fields(PyObject *module); /* ... ResponseFields */
 PyObject *scan_head(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *field_value(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *scan_next(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *printable(PyObject *module, PyObject *data);
 PyObject *check_fields(PyObject *module, PyObject *headers);
 PyObject *render_head(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *mask(PyObject *module, PyObject *const *args, Py_ssize_t count);

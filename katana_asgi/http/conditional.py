@@ -10,11 +10,10 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Final
 
+from katana_asgi.codec import field_value
 from katana_asgi.http.dates import parse_http_date
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from katana_asgi.http.message import Field
 
 __all__ = [
@@ -35,9 +34,6 @@ _ELEMENT: Final = rb"[ \t]*+(?:" + _ENTITY_TAG + rb"[ \t]*+)?+"
 _match_list: Final = re.compile(rb"(?:" + _ELEMENT + rb",)*+" + _ELEMENT).fullmatch
 
 _SAFE_TO_REUSE: Final = ("GET", "HEAD")
-_PRECONDITIONS: Final = frozenset(
-    {b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"}
-)
 _DIGITS: Final = 32  # 128 bits of SHA-256: no two contents of one path will share them
 
 
@@ -59,6 +55,8 @@ def lists_weakly(value: bytes, etag: bytes) -> bool:
     if value == etag or value == b"*":
         return True
     opaque = etag.removeprefix(b"W/")
+    if opaque not in value:
+        return False
     return any(listed.removeprefix(b"W/") == opaque for listed in _entity_tags(value))
 
 
@@ -70,7 +68,7 @@ def lists_strongly(value: bytes, etag: bytes) -> bool:
 
 
 def failed_precondition(
-    method: str, fields: Iterable[Field], etag: bytes, modified: int | None = None
+    method: str, fields: list[Field], etag: bytes, modified: int | None = None
 ) -> int:
     """The status that a failed precondition asks for: 304, 412, or 0 where none failed.
 
@@ -78,21 +76,17 @@ def failed_precondition(
     ``modified`` its modification date in seconds since the epoch. The order is that of
     RFC 9110 §13.2.2; several field lines of one name count as one list.
     """
-    given: dict[bytes, list[bytes]] = {}
-    for name, value in fields:
-        if name in _PRECONDITIONS:
-            given.setdefault(name, []).append(value)
-    if not given:
-        return 0
-    if b"if-match" in given:
-        if not lists_strongly(_joined(given[b"if-match"]), etag):
+    listed = field_value(fields, b"if-match")
+    if listed is not None:
+        if not lists_strongly(listed, etag):
             return 412
-    elif _is_later(modified, given.get(b"if-unmodified-since")):
+    elif modified is not None and _is_later(modified, fields):
         return 412
-    if b"if-none-match" in given:
-        if lists_weakly(_joined(given[b"if-none-match"]), etag):
+    listed = field_value(fields, b"if-none-match")
+    if listed is not None:
+        if lists_weakly(listed, etag):
             return 304 if method in _SAFE_TO_REUSE else 412
-    elif method in _SAFE_TO_REUSE and _is_not_later(modified, given.get(b"if-modified-since")):
+    elif modified is not None and method in _SAFE_TO_REUSE and _is_not_later(modified, fields):
         return 304
     return 0
 
@@ -109,23 +103,20 @@ def if_range_holds(value: bytes, etag: bytes, modified: int | None, now: float) 
     return date is not None and date == modified and now - date > 1
 
 
-def _is_later(modified: int | None, dates: list[bytes] | None) -> bool:
-    limit = _single_date(dates)
-    return modified is not None and limit is not None and modified > limit
+def _is_later(modified: int, fields: list[Field]) -> bool:
+    limit = _date(fields, b"if-unmodified-since")
+    return limit is not None and modified > limit
 
 
-def _is_not_later(modified: int | None, dates: list[bytes] | None) -> bool:
-    limit = _single_date(dates)
-    return modified is not None and limit is not None and modified <= limit
+def _is_not_later(modified: int, fields: list[Field]) -> bool:
+    limit = _date(fields, b"if-modified-since")
+    return limit is not None and modified <= limit
 
 
-def _single_date(dates: list[bytes] | None) -> int | None:
+def _date(fields: list[Field], name: bytes) -> int | None:
     """A date condition counts where it is one valid date (RFC 9110 §13.1.3, §13.1.4)."""
-    return parse_http_date(dates[0]) if dates is not None and len(dates) == 1 else None
-
-
-def _joined(values: list[bytes]) -> bytes:
-    return values[0] if len(values) == 1 else b", ".join(values)
+    value = field_value(fields, name)
+    return None if value is None else parse_http_date(value)
 
 
 def _entity_tags(value: bytes) -> list[bytes]:

@@ -8,7 +8,7 @@ from typing import Final
 __all__ = ["trace_id"]
 
 _match_parent: Final = re.compile(
-    r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?", re.ASCII
+    rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?"
 ).fullmatch
 
 
@@ -17,9 +17,7 @@ def trace_id(value: bytes) -> str | None:
 
     A later version may say more behind a dash (§3.2.4); version 00 may not, and ff is none.
     """
-    match = _match_parent(value.decode("latin-1"))
-    if match is None or match[1] == "ff" or (match[1] == "00" and match[4] is not None):
+    match = _match_parent(value)
+    if match is None or (match[2] is not None and value.startswith(b"00")):
         return None
-    if not match[2].strip("0") or not match[3].strip("0"):
-        return None
-    return match[2]
+    return match[1].decode("ascii")

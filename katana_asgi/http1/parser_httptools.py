@@ -30,8 +30,7 @@ class _Collector:
         self.fields: list[Field] = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # llhttp strips leading white space; trailing white space is ours (RFC 9112 §5.1).
-        self.fields.append((name.lower(), value.rstrip(b" \t")))
+        self.fields.append((name.lower(), value))
 
 
 def _trimmed(line: bytes) -> bytes:
@@ -41,8 +40,10 @@ def _trimmed(line: bytes) -> bytes:
 
 def parse_fields(section: bytes) -> list[Field]:
     """The fields of a whole header section; the ``FieldParser`` of this back end."""
-    if b"\t" in section:
-        # llhttp takes no HTAB beside "chunked"; RFC 9110 §5.6.3 does.
+    # ``find``, since ``in`` makes an exception of bytes, which it swallows, before it looks.
+    if section.find(b"\t") >= 0 or section.find(b" \r") >= 0:
+        # llhttp takes no HTAB beside "chunked"; RFC 9110 §5.6.3 does. And it strips leading white
+        # space only (RFC 9112 §5.1).
         section = b"\r\n".join(map(_trimmed, section.split(b"\r\n")))
     collector = _Collector()
     try:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from katana_asgi.http.message import RequestHead
+    from katana_asgi.http1.scanning import NextScanner
     from katana_asgi.http1.settings import Http1Settings
 
 __all__ = ["OtherProtocol", "RequestReader"]
@@ -68,7 +69,7 @@ class RequestReader:
         self._beginning: HeadBeginning | None = None  # of a head that has not come whole
         # The last read that was one head, and what it was parsed to; kept where it was as long as
         # the one before, so that most idle connections hold none.
-        self.last: tuple[bytes, tuple[RequestHead, int]] | None = None
+        self.last: tuple[bytes, tuple[RequestHead, int, int]] | None = None
         self._size = 0  # of the last such read
         self._misses = 0  # reads in a row that were not the last one again
         self._length: int | None = 0  # of the content; None: unknown
@@ -125,26 +126,29 @@ class RequestReader:
         """
         if self._beginning is not None:
             return self._next_gathered()
-        data, settings = self._data, self._settings
-        if settings.scans_whole and not self._start and data.endswith(HEAD_END):
-            # Nearly always one head and nothing else; the scanner declines what is more.
-            if self._misses < MISSES:
-                found = self._remembered(data)
-            else:
-                line, size, count = settings.head_limits
-                found = settings.scan_head(data, line, size, count)
-            if found is not None:
-                self._data = b""
-                self.more = False
-                head, self.framing = found
-                if head.content_length == 0:
-                    self.complete = True
-                else:
-                    self._expect_content(head.content_length)
-                return head
-        return self._next_found()
+        data, start, settings = self._data, self._start, self._settings
+        scan = settings.scan_next
+        if scan is None or not self.more:
+            return self._next_found()
+        if start or self._misses == MISSES:
+            line, size, count = settings.head_limits
+            found = scan(data, start, line, size, count)
+        else:
+            found = self._remembered(data, scan)
+        if found is None:
+            return self._next_found()
+        head, self.framing, end = found
+        if end == len(data):
+            self._forget()
+        else:
+            self._start = end
+        if head.content_length == 0:
+            self.complete = True
+        else:
+            self._expect_content(head.content_length)
+        return head
 
-    def _remembered(self, data: bytes) -> tuple[RequestHead, int] | None:
+    def _remembered(self, data: bytes, scan: NextScanner) -> tuple[RequestHead, int, int] | None:
         """What a read is parsed to; what the last one was, where it is the same."""
         last = self.last
         if last is not None and last[0] == data:
@@ -152,11 +156,12 @@ class RequestReader:
             return last[1]
         self._misses += 1
         line, size, count = self._settings.head_limits
-        found = self._settings.scan_head(data, line, size, count)
+        found = scan(data, 0, line, size, count)
         self.last = None
-        if found is not None and self._misses < MISSES and len(data) == self._size:
+        length = len(data)
+        if found is not None and self._misses < MISSES and length == self._size == found[2]:
             self.last = data, found
-        self._size = len(data)
+        self._size = length
         return found
 
     def _next_found(self) -> RequestHead | None:

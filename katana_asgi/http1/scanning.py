@@ -19,13 +19,18 @@ if TYPE_CHECKING:
 
     from katana_asgi.http.message import RequestHead
 
-__all__ = ["HeadScanner", "back_end", "head_scanner"]
+__all__ = ["HeadScanner", "NextScanner", "back_end", "head_scanner", "next_scanner"]
 
 HeadScanner: TypeAlias = "Callable[[bytes, int, int, int], tuple[RequestHead, int] | None]"
 """A whole head, its CRLFCRLF included, and three limits to a ``RequestHead`` and framing bits.
 
 The limits: bytes of the request line, bytes of the header section, field lines. ``None``: ask
 ``codec.scan_head``. Raises ``RemoteProtocolError`` for anything RFC 9112 does not allow."""
+
+NextScanner: TypeAlias = (
+    "Callable[[bytes, int, int, int, int], tuple[RequestHead, int, int] | None]"
+)
+"""As ``codec.scan_next``. ``None``, also for what has not come whole: ask a ``HeadScanner``."""
 
 
 def back_end(http: str) -> str:
@@ -57,3 +62,8 @@ def head_scanner(http: str) -> HeadScanner:
         return codec.try_scan_head
     module = import_module(f"katana_asgi.http1.parser_{name}")
     return partial(codec.scan_head_with, module.parse_fields)
+
+
+def next_scanner(http: str) -> NextScanner | None:
+    """What finds the end of a head by itself; only the native codec does."""
+    return codec.scan_next if back_end(http) == "native" else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from katana_asgi.http1.default_lines import DefaultLines
-from katana_asgi.http1.scanning import back_end, head_scanner
+from katana_asgi.http1.scanning import head_scanner, next_scanner
 from katana_asgi.net.proxy_protocol import NOT_SPOKEN, NOT_TRUSTED
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Http1Settings:
         "proxy_reason",
         "redirect",
         "scan_head",
-        "scans_whole",
+        "scan_next",
         "timeout_body",
         "timeout_header",
         "timeout_keep_alive",
@@ -72,8 +72,7 @@ class Http1Settings:
         meter: WorkerMetrics | None = None,
     ) -> None:
         self.scan_head = head_scanner(config.http)
-        # Whether it declines, rather than refuses, what is more than one head.
-        self.scans_whole = back_end(config.http) == "native"
+        self.scan_next = next_scanner(config.http)
         self.head_limits = (
             config.limit_request_line,
             config.limit_header_size,

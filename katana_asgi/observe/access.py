@@ -1,15 +1,14 @@
-"""The access log, off the critical path: a request costs an append, lines are made in batches.
+"""The access log: a line is made when its exchange has ended, and written with others.
 
-A record is a tuple, of a repeated exchange the same one again; a batch is formatted and
-written at once a moment after its first record, when it is full, and when the log is closed.
+A batch is written at once a moment after its first line, when it is full, and when the log is
+closed.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from katana_asgi.observe.access_format import AccessFormat
 from katana_asgi.observe.access_record import AccessRecord
@@ -20,9 +19,10 @@ from katana_asgi.observe.logs import LineFormatter, LogHandler, preset
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from katana_asgi.config.model import Config
-    from katana_asgi.observe.record import Outcome, Record
+    from katana_asgi.observe.record import Record
 
 __all__ = ["AccessLog", "Selection"]
 
@@ -36,15 +36,10 @@ LAST_WAIT: Final = 1.0
 """Seconds that such a reader gets at the very end."""
 
 MAX_BATCH: Final = 128
-"""Against a batch as unlimited memory, and as time that the event loop would miss. A record keeps
-the head of its request: with 512 of them, memory that the processor's caches no longer hold cost
-two to three microseconds a request."""
+"""Lines that are written at once, against a batch as unlimited memory."""
 
 ALWAYS: Final = 400
 """The status from which on requests are logged whatever the sample."""
-
-RECORD_MEMBERS: Final = 4
-"""Members of a ``Record``; an ``Outcome`` has more."""
 
 logger = logging.getLogger("katana_asgi.error")
 
@@ -63,12 +58,12 @@ class Selection:
         self._prefixes = tuple(each[:-1] for each in exclude if each.endswith("*"))
         self.everything = sample >= 1.0 and not exclude
 
-    def __call__(self, outcome: Outcome) -> bool:
+    def __call__(self, record: Record) -> bool:
         """Whether an exchange becomes a line."""
-        path = outcome[2].path
+        path = record[2].path
         if path in self._paths or path.startswith(self._prefixes):
             return False
-        if outcome[3] >= ALWAYS:
+        if record[3] >= ALWAYS:
             return True
         self._due += self._sample
         if self._due < 1.0:
@@ -78,32 +73,30 @@ class Selection:
 
 
 class AccessLog:
-    """Collects records on the event loop and writes them through a logger in batches.
+    """Makes lines on the event loop and writes them through a logger in batches.
 
-    ``records`` waits to be written: of ``Record`` where the log ``varies``, else of ``Outcome``.
-    Hot callers append to it themselves and call ``look_at_batch`` when there are ``due`` of them.
-    The other attributes say what a record has to have.
-
-    Handlers, filters and levels of the logger count whenever they are set: each batch is written
-    directly where the logger is as the server made it, else one record a line.
+    Handlers, filters and levels of the logger count from the next batch on, whenever they are
+    set. Where the logger is as the server made it, lines are made at once; else records are kept
+    until the batch is handed over, one ``logging`` record a line. The attributes without an
+    underscore say what a record has to have.
     """
 
     __slots__ = (
         "_context",
         "_format",
         "_handle",
+        "_line",
         "_logger",
         "_loop",
         "_said",
         "_selection",
-        "due",
+        "_waiting",
         "reads_cache",
+        "reads_duration",
         "reads_fields",
         "reads_ids",
+        "reads_moment",
         "reads_sent",
-        "records",
-        "timed",
-        "varies",
     )
 
     def __init__(
@@ -117,27 +110,28 @@ class AccessLog:
         self._context = copy_context()
         self._logger = server_logger(ACCESS)
         self._said = False
-        self.records: list[Any] = []
-        self.due = 1
-        self._handle: asyncio.TimerHandle | None = None
         self._format = form or AccessFormat("short")
-        self._selection = selection or Selection()
+        self._selection = selection if selection is not None and not selection.everything else None
+        self._waiting: list[str | Record] = []
+        self._line: Callable[..., str] | None = None  # what makes lines; None: records are kept
+        self._handle: asyncio.TimerHandle | None = None  # of the batch that has begun
         self.reads_cache = self._format.reads_cache
         self.reads_fields = self._format.reads_fields
         self.reads_sent = self._format.reads_sent
         self.reads_ids = self._format.reads_ids
-        self.timed = self._format.timed
-        self.varies = self._format.varies
-        self.refresh()
+        self.reads_moment = self._format.reads_moment
+        self.reads_duration = self._format.reads_duration
+        self.look_at_logger()
 
-    def refresh(self) -> None:
-        """Have records from now on hold all that handlers and filters may ask for, if any.
+    def look_at_logger(self) -> None:
+        """Make lines at once; or have records hold all that handlers and filters may ask for.
 
         Exchanges that have begun already did not note when.
         """
-        if not self._is_plain():
+        self._line = self._format.line if self._is_plain() else None
+        if self._line is None:
             self.reads_cache = self.reads_fields = self.reads_ids = True
-            self.timed = self.varies = True
+            self.reads_moment = self.reads_duration = True
 
     def _is_plain(self) -> bool:
         """Whether nothing but the server's own handlers gets the lines."""
@@ -174,16 +168,14 @@ class AccessLog:
 
     def add(self, record: Record) -> None:
         """Take a record; its line appears within a moment."""
-        self.records.append(record if self.varies else record[0])
-        if len(self.records) >= self.due:
-            self.look_at_batch()
-
-    def look_at_batch(self) -> None:
-        """``due`` records are there: the first, after which others are awaited, or enough."""
+        if self._selection is not None and not self._selection(record):
+            return
         if self._handle is None:
+            self.look_at_logger()
             self._handle = self._loop.call_later(FLUSH_AFTER, self.flush, context=self._context)
-            self.due = MAX_BATCH
-        else:
+        waiting, line = self._waiting, self._line
+        waiting.append(record if line is None else line(*record))
+        if len(waiting) >= MAX_BATCH:
             self._context.run(self.flush)
 
     def flush(self) -> None:
@@ -191,50 +183,30 @@ class AccessLog:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
-        records, self.records = self.records, []
-        self.due = 1
-        if records and self.enabled:
-            selection = self._selection
-            if not selection.everything:
-                records = [each for each in records if selection(_outcome(each))]
-            self._write(records)
-        elif not records:
-            for handler in self._logger.handlers:
-                if isinstance(handler, LogHandler):
-                    handler.write_lines([])  # what a slow reader did not take
+        waiting, self._waiting = self._waiting, []
+        if waiting and self.enabled:
+            self._write(waiting)
+        elif not waiting:
+            self._write_lines([])  # what a slow reader did not take
         if streams := self._streams():
             self._look_at_streams(streams)
 
-    def _write(self, records: list[Any]) -> None:
-        lines = self._lines(records)
+    def _write(self, waiting: list[str | Record]) -> None:
+        """Write lines, or hand records over where somebody wants them."""
+        line = self._format.line
         if self._is_plain():
-            for handler in self._logger.handlers:
-                if isinstance(handler, LogHandler):
-                    handler.write_lines(lines)
+            self._write_lines([each if isinstance(each, str) else line(*each) for each in waiting])
             return
         self._say_whose()
-        self.refresh()
-        for record, line in zip(records, lines, strict=True):
-            self._logger.handle(self._as_record(record, line))
+        self._write_lines([each for each in waiting if isinstance(each, str)])
+        for each in waiting:
+            if not isinstance(each, str):
+                self._logger.handle(AccessRecord(line(*each), self._format.values, each))
 
-    def _lines(self, records: list[Any]) -> list[str]:
-        """A line for each record. Some may be outcomes, from before the log was varied."""
-        form = self._format
-        if form.varies:
-            needed = [each if _is_record(each) else (each, 0.0, 0.0, None) for each in records]
-        else:
-            needed = [_outcome(each) for each in records]
-        # Computed anew each time: the clock may have been set.
-        offset = time.time() - (time.perf_counter() if form.timed else 0.0)
-        return form.lines(needed, offset)
-
-    def _as_record(self, record: Any, line: str) -> AccessRecord:
-        outcome, ended, began, request_id = (
-            record if _is_record(record) else (record, 0.0, 0.0, None)
-        )
-        times = (ended, began) if began else None
-        moment = time.time() - (time.perf_counter() - ended if times else 0.0)
-        return AccessRecord(line, self._format.values, outcome, times, request_id, moment)
+    def _write_lines(self, lines: list[str]) -> None:
+        for handler in self._logger.handlers:
+            if isinstance(handler, LogHandler):
+                handler.write_lines(lines)
 
     def _say_whose(self) -> None:
         """Log once that what was set for uvicorn's logger counts."""
@@ -250,7 +222,6 @@ class AccessLog:
     def _look_at_streams(self, streams: list[DescriptorStream]) -> None:
         if any(stream.waiting for stream in streams):
             self._handle = self._loop.call_later(TRY_AGAIN_AFTER, self.flush, context=self._context)
-            self.due = MAX_BATCH
             return
         for stream in streams:
             if stream.lost:
@@ -285,13 +256,3 @@ def _is_twin(logger: logging.Logger, twin: logging.Logger) -> bool:
     return twin.handlers == logger.handlers and not (
         twin.filters or twin.disabled or twin.propagate or twin.level > logging.INFO
     )
-
-
-def _is_record(member: Any) -> bool:
-    """Whether it is a ``Record``; else it is an ``Outcome``."""
-    return len(member) == RECORD_MEMBERS
-
-
-def _outcome(member: Any) -> Outcome:
-    outcome: Outcome = member[0] if _is_record(member) else member
-    return outcome

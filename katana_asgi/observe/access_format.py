@@ -1,20 +1,17 @@
-"""From a format to functions that make a batch of lines; nothing is parsed per record.
+"""From a format to a function that makes a line of a record; nothing is parsed per record.
 
-Both are one list comprehension, compiled once. The first makes of an outcome the pieces of its
-line that do not depend on the moment. The second, where the format has something that does,
-puts time, duration and request id between them. What is no number is looked up in a memo that
-lives as long as the batch.
+The function is one f-string over the members of a record, compiled once.
 """
 
 from __future__ import annotations
 
 import os
-from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
+from katana_asgi.codec import field_value, printable
 from katana_asgi.config.access_format import JSON_FIELDS, Atom, parse_atom, parse_format
+from katana_asgi.http.status import LAST
 from katana_asgi.observe.access_values import (
-    Found,
     Redaction,
     Values,
     clock_time,
@@ -26,13 +23,9 @@ from katana_asgi.observe.escapes import as_json, as_text
 from katana_asgi.observe.record import NAMES, NO_HEAD, PROTOCOLS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
     from katana_asgi.config.access_format import Part
-    from katana_asgi.observe.record import Outcome
-
-    _Render = Callable[[Collection[Outcome], float], list[Any]]
-    _Vary = Callable[[Sequence[Any], list[Any], float], list[str]]
 
 __all__ = ["AccessFormat"]
 
@@ -47,48 +40,29 @@ _NUMBERS: Final = {
     "messages_out": "{messages[1] if messages else nothing}",
     "note": "{note(remark, messages, received, sent) if remark else empty}",
 }
-"""Names whose value is an expression over the outcome, the same in text and in JSON."""
-
-_OUTCOME: Final = ", ".join(NAMES)
+"""Names whose value is an expression over the record, the same in text and in JSON."""
 
 _DURATIONS: Final = {
-    "T": "{int(ended - began)}",
-    "M": "{int((ended - began) * 1e3)}",
-    "D": "{int((ended - began) * 1e6)}",
-    "L": "{durations[int((ended - began) * 1e6 + 0.5)]}",
-    "duration": "{durations[int((ended - began) * 1e6 + 0.5)]}",
+    "T": "{int(duration)}",
+    "M": "{int(duration * 1e3)}",
+    "D": "{int(duration * 1e6)}",
+    "L": "{duration:.6f}",
+    "duration": "{duration:.6f}",
 }
-"""The same over the rest of a record."""
-
-_VARYING: Final = frozenset({*_DURATIONS, "time", "request_id"})
-
-MAX_DURATIONS: Final = 8192
-"""Against a memo of durations, which is kept, as unlimited memory."""
+"""The same of how long an exchange took."""
 
 
-class _Memo(dict[Any, str]):
-    """Values as they stand in a line, by the member of a record that they are made of."""
-
-    def __init__(self, make: Callable[[Any], object], encode: Callable[[object], str]) -> None:
-        super().__init__()
-        self._make = make
-        self._encode = encode
-
-    def __missing__(self, key: Any) -> str:
-        value = self[key] = self._encode(self._make(key))
-        return value
+_TARGET: Final = "(printable(head.target) or plain(head.target))"
+"""The most frequent value of all, without a call of Python where nothing has to be escaped."""
 
 
 class AccessFormat:
-    """Makes lines of records.
+    """Makes lines of records; ``line`` takes the members of one.
 
     ``text`` is a format or the name of one, ``keys`` are those of JSON lines. ``reads_fields``
     says that a line needs fields of the request, ``reads_sent`` those of the response,
-    ``reads_cache`` what the response cache did, ``reads_ids`` that it has the request id,
-    ``timed`` that it tells durations or milliseconds:
-    else the time of day is that of the batch. Where it has neither an id nor is timed, it does
-    not vary:
-    outcomes are all that it needs.
+    ``reads_cache`` what the response cache did, ``reads_ids`` the request id, ``reads_moment``
+    the time of day, and ``reads_duration`` how long the exchange took.
     """
 
     def __init__(
@@ -98,17 +72,21 @@ class AccessFormat:
         redaction: Redaction | None = None,
     ) -> None:
         self.values = Values(redaction or Redaction())
+        self.reads_fields = False
         self._json = text == "json"
-        self._found = Found()
-        self._memos: list[dict[Any, Any]] = [self._found]
+        self._plain: Callable[[object], str] = as_json if self._json else as_text
         self._names: dict[str, Any] = {
+            "or_empty": _or_empty,
             "nothing": "null" if self._json else "-",
             "empty": "",
             "no_head": NO_HEAD,
+            "protocols": PROTOCOLS,
+            "iso_moment": iso_moment,
             "note": note,
-            "durations": _Durations(),
-            "found_in": self._found,
-            "plain": as_json if self._json else as_text,
+            "phrases": [phrase(status).decode("ascii") for status in range(LAST + 1)],
+            "printable": printable,
+            "field_value": field_value,
+            "plain": self._plain,
         }
         if self._json:
             parts: list[Part] = []
@@ -121,85 +99,32 @@ class AccessFormat:
         self.reads_ids = "request_id" in atoms
         self.reads_sent = "o" in atoms
         self.reads_cache = "cache" in atoms
-        self.timed = bool(atoms & {*_DURATIONS, "time"})
-        self.varies = self.timed or self.reads_ids
-        self._render, self._vary = self._compile(parts)
-        self.reads_fields = bool(self._found.wanted)
-
-    def lines(self, records: Sequence[Any], offset: float) -> list[str]:
-        """A line for each ``Record``, or for each ``Outcome`` where the format does not vary.
-
-        ``offset`` makes the time of day of ``perf_counter``, or is the time of day itself
-        where the format is not timed.
-        """
-        outcomes = [record[0] for record in records] if self.varies else records
-        lines = self._vary(records, self._render(outcomes, offset), offset)
-        for memo in self._memos:
-            memo.clear()
-        return lines
-
-    def _compile(self, parts: list[Part]) -> tuple[_Render, _Vary]:
-        """The two functions. String literals side by side: Python makes one f-string of them."""
-        if not self.varies:
-            line = " ".join(self._literal(part) for part in parts)
-            return self._evaluate_render(f"({line})"), _same
-        pieces: list[str] = []
-        line = ""
-        for varies, group in groupby(parts, self._is_varying):
-            literals = " ".join(self._literal(part) for part in group)
-            if not varies:
-                line += f' f"{{piece{len(pieces)}}}"'
-                pieces.append(f"({literals}), ")
-            else:
-                line += f" {literals}"
-        names = "".join(f"piece{number}, " for number in range(len(pieces)))
-        vary = (
-            f"records, made, offset: [{line} for ({names}), (_, ended, began, request_id) "
-            "in zip(made, records)]"
-        )
-        return self._evaluate_render(f"({''.join(pieces)})"), self._evaluate(vary)
-
-    def _evaluate_render(self, value: str) -> _Render:
-        found = "for found in (found_in[head],)" if self._found.wanted else ""
-        made: _Render = self._evaluate(
-            f"outcomes, offset: [{value} for {_OUTCOME} in outcomes {found}]"
-        )
-        return made
-
-    def _evaluate(self, source: str) -> Any:
-        # Made of our own pieces; what a user wrote is in it as literals, by repr().
-        return eval(f"lambda {source}", self._names)  # noqa: S307 - see above
-
-    def _is_varying(self, part: Part) -> bool:
-        return isinstance(part, Atom) and (
-            part.name in _VARYING or (part.name == "t" and self.timed)
-        )
+        self.reads_moment = not atoms.isdisjoint({"t", "time"})
+        self.reads_duration = not atoms.isdisjoint(_DURATIONS)
+        # String literals side by side: Python makes one f-string of them. They are our own
+        # pieces; what a user wrote is in them as literals, by repr().
+        line = " ".join(self._literal(part) for part in parts)
+        source = f"lambda {', '.join(NAMES)}: ({line})"
+        self.line: Callable[..., str] = eval(source, self._names)  # noqa: S307 - see above
 
     def _literal(self, part: Part) -> str:
         return repr(part) if isinstance(part, str) else self._piece(part)
 
     def _piece(self, atom: Atom) -> str:
         """The literal of a value that never changes, or an f-string."""
-        encode = self._names["plain"]
+        quote = "'\"'" if self._json else "''"
         match atom.name:
             case "e":
-                return repr(encode(os.environ.get(atom.argument)))
+                return repr(self._plain(os.environ.get(atom.argument)))
             case "p":
-                return repr(encode(f"<{os.getpid()}>"))
+                return repr(self._plain(f"<{os.getpid()}>"))
             case "pid":
-                return repr(encode(os.getpid()))
+                return repr(self._plain(os.getpid()))
             case "l":
-                return repr(encode(None))
-            case "time":
-                quote = "'\"'" if self._json else "''"
+                return repr(self._plain(None))
+            case "time" | "m" | "method" | "H" | "protocol":
+                # Tokens (RFC 9110 §9.1) and digits: there is nothing to escape.
                 return f'{quote} f"{self._expression(atom)}" {quote}'
-            case "m" | "method" | "H" | "protocol":
-                # Tokens (RFC 9110 §9.1): there is nothing to escape.
-                quote = "'\"'" if self._json else "''"
-                self._names["protocols"] = PROTOCOLS
-                method = atom.name in ("m", "method")
-                text = "{head.method}" if method else "{protocols[head.version]}"
-                return f'{quote} f"{text}" {quote}'
         return f'f"{self._expression(atom)}"'
 
     def _expression(self, atom: Atom) -> str:
@@ -212,45 +137,47 @@ class AccessFormat:
         values = self.values
         match name:
             case "h":
-                return self._of_client(values.host)
+                return self._address(values.host)
             case "client":
-                return self._of_client(values.client)
+                return self._address(values.client)
             case "t":
-                second = "int(ended + offset)" if self.timed else "int(offset)"
-                return self._memo(second, clock_time, str if not self._json else as_json)
+                return self._made("int(moment)", clock_time)
             case "time":
-                return self._memo("int((ended + offset) * 1e3)", iso_moment, str)
+                return "{iso_moment(moment)}"
             case "request":
                 return self._request("(head.method if messages is None else 'WebSocket')")
             case "phrase":
-                self._names["phrases"] = _Phrases()
                 return "{phrases[status]}"
             case "o":
-                return self._memo("fields", values.response_field(atom.argument))
+                return self._made("fields", values.response_field(atom.argument))
             case "request_id":
                 return "{plain(request_id) if request_id else nothing}"
             case "remark":
-                return self._memo("remark", lambda remark: remark or None)
+                return "{plain(remark or None)}"
             case "cache":
-                return self._memo("cache", lambda cache: cache)
+                return "{plain(cache)}"
             case "tls":
-                return self._memo("scheme", lambda scheme: scheme in ("https", "wss"))
+                return "{plain(scheme in ('https', 'wss'))}"
         return self._of_head(atom)
 
     def _of_head(self, atom: Atom) -> str:
         values = self.values
         match atom.name:
+            case "m" | "method":
+                return "{head.method}"
+            case "H" | "protocol":
+                return "{protocols[head.version]}"
             case "r" if not self._json:
                 return self._request("head.method")
             case "r":
-                return self._memo("head", values.request_line)
+                return self._made("head", values.request_line)
             case "target":
-                return self._target()
+                return f"{{{self._target()}}}"
             case "U" | "path":
-                return self._memo("head", lambda head: head.raw_path)
+                return "{plain(head.raw_path)}"
             case "q" | "query":
-                encode = as_json if self._json else _or_empty
-                return self._memo("head", values.query, encode)
+                made = self._call(values.query, "head")
+                return f"{{plain({made})}}" if self._json else f"{{or_empty({made})}}"
             case "u":
                 return self._of_field(b"authorization", values.user)
             case "trace_id":
@@ -265,64 +192,36 @@ class AccessFormat:
                 return self._of_field(b"host")
         raise KeyError(atom.name)
 
+    def _address(self, make: Callable[[Any], object]) -> str:
+        """There is nothing to escape: it was parsed, or comes from the kernel."""
+        made = self._call(make, "client")
+        return f"{{plain({made})}}" if self._json else f"{{{made} or '-'}}"
+
     def _request(self, method: str) -> str:
         """The request line; a dash where none was understood."""
-        target = self._target()[1:-1]
-        self._names["protocols"] = PROTOCOLS
-        line = f"{method} + ' ' + {target} + ' ' + protocols[head.version]"
+        line = f"{method} + ' ' + {self._target()} + ' ' + protocols[head.version]"
         return f"{{'-' if head is no_head else {line}}}"
 
-    def _of_field(self, name: bytes, make: Callable[[Any], object] | None = None) -> str:
-        """By its value, not by its head: most heads have the User-Agent of another."""
-        self._found.wanted.add(name)
-        return self._memo(f"found.get({name!r})", make or self.values.request_field(name))
-
     def _target(self) -> str:
-        """The request target, by itself: it is the same object where a head comes again."""
-        return self._memo("head.target", self.values.redaction.target)
+        redaction = self.values.redaction
+        if redaction.changes_targets:
+            return f"plain({self._call(redaction.target, 'head.target')})"
+        return "plain(head.target)" if self._json else _TARGET
 
-    def _of_client(self, make: Callable[[Any], object]) -> str:
-        """An address has nothing to escape: it was parsed, or comes from the kernel."""
-        return self._memo("client", make, as_json if self._json else _or_dash)
+    def _of_field(self, name: bytes, make: Callable[[Any], object] | None = None) -> str:
+        self.reads_fields = True
+        value = f"field_value(head.fields, {name!r})"
+        make = make or self.values.request_field(name)
+        return f"{{plain({value if make is None else self._call(make, value)})}}"
 
-    def _memo(
-        self,
-        key: str,
-        make: Callable[[Any], object],
-        encode: Callable[[object], str] | None = None,
-    ) -> str:
-        memo = _Memo(make, encode or (as_json if self._json else as_text))
-        name = f"memo{len(self._memos)}"
-        self._memos.append(memo)
-        self._names[name] = memo
-        return f"{{{name}[{key}]}}"
+    def _made(self, argument: str, make: Callable[[Any], object]) -> str:
+        """What ``make`` makes of a part of the record, as it stands in a line of text or JSON."""
+        return f"{{plain({self._call(make, argument)})}}"
 
-
-class _Durations(dict[int, str]):
-    """Seconds, of microseconds: a float is slow to write, and many are the same."""
-
-    def __missing__(self, duration: int) -> str:
-        if len(self) >= MAX_DURATIONS:
-            self.clear()
-        value = self[duration] = f"{duration / 1e6:.6f}"
-        return value
-
-
-class _Phrases(dict[int, str]):
-    """Reason phrases of the statuses seen; there are few."""
-
-    def __missing__(self, status: int) -> str:
-        value = self[status] = phrase(status).decode("ascii")
-        return value
-
-
-def _same(records: Sequence[Any], made: list[Any], offset: float) -> list[str]:
-    """Instead of what puts lines together, where they need no more than an outcome."""
-    return made
-
-
-def _or_dash(value: object) -> str:
-    return "-" if value is None else str(value)
+    def _call(self, make: Callable[[Any], object], argument: str) -> str:
+        name = f"make{len(self._names)}"
+        self._names[name] = make
+        return f"{name}({argument})"
 
 
 def _or_empty(value: object) -> str:

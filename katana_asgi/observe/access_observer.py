@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
 from katana_asgi.cache.request import cache_outcome_of
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from katana_asgi.net.peer import Client, Peer
     from katana_asgi.observe.access import AccessLog
     from katana_asgi.observe.observer import Observed
-    from katana_asgi.observe.record import Outcome
     from katana_asgi.routes.static import StaticResponse
 
 __all__ = ["AccessObserver"]
@@ -36,7 +35,7 @@ class AccessObserver:
         return self._log.reads_fields
 
     def began(self, exchange: Observed) -> None:
-        if self._log.timed:
+        if self._log.reads_duration:
             exchange.began = perf_counter()
 
     def first_byte(self, exchange: Observed) -> None:
@@ -44,74 +43,82 @@ class AccessObserver:
 
     def done(self, exchange: Observed) -> None:
         log = self._log
-        outcome: Outcome = (
-            exchange.client,
-            exchange.peer.scheme,
-            exchange.head,
-            exchange.status,
-            exchange.fields if log.reads_sent else None,
-            exchange.sent,
-            exchange.received,
-            "",
-            None,
-            cache_outcome_of(exchange.scope) if log.reads_cache else None,
+        log.add(
+            (
+                exchange.client,
+                exchange.peer.scheme,
+                exchange.head,
+                exchange.status,
+                exchange.fields,
+                exchange.sent,
+                exchange.received,
+                "",
+                None,
+                cache_outcome_of(exchange.scope) if log.reads_cache else None,
+                time() if log.reads_moment else 0.0,
+                perf_counter() - exchange.began if exchange.began else 0.0,
+                request_id_of(exchange.scope) if log.reads_ids else None,
+            )
         )
-        if log.varies:
-            ended = perf_counter() if log.timed else 0.0
-            request_id = request_id_of(exchange.scope) if log.reads_ids else None
-            log.records.append((outcome, ended, exchange.began, request_id))
-        else:
-            log.records.append(outcome)
-        if len(log.records) >= log.due:
-            log.look_at_batch()
 
     def ended(self, exchange: Observed, status: int, remark: str) -> None:
-        outcome: Outcome = (
-            exchange.client,
-            exchange.peer.scheme,
-            exchange.head,
-            status,
-            exchange.fields,
-            exchange.sent,
-            exchange.received,
-            remark,
-            None,
-            cache_outcome_of(exchange.scope),
+        self._log.add(
+            (
+                exchange.client,
+                exchange.peer.scheme,
+                exchange.head,
+                status,
+                exchange.fields,
+                exchange.sent,
+                exchange.received,
+                remark,
+                None,
+                cache_outcome_of(exchange.scope),
+                time(),
+                perf_counter() - exchange.began if exchange.began else 0.0,
+                request_id_of(exchange.scope),
+            )
         )
-        self._add(outcome, exchange)
 
     def refused(
         self, peer: Peer, head: RequestHead | None, refusal: Refusal, exchange: Observed | None
     ) -> None:
-        client = self._client(peer, head) if exchange is None else exchange.client
-        outcome: Outcome = (
-            client,
-            peer.scheme,
-            NO_HEAD if head is None else head,
-            refusal.status,
-            refusal,
-            0 if head is not None and head.method == "HEAD" else len(refusal.content),
-            0 if exchange is None else exchange.received,
-            "" if refusal.blame is Blame.APPLICATION else refusal.reason,
-            None,
-            None if exchange is None else cache_outcome_of(exchange.scope),
+        self._log.add(
+            (
+                self._client(peer, head) if exchange is None else exchange.client,
+                peer.scheme,
+                NO_HEAD if head is None else head,
+                refusal.status,
+                refusal,
+                0 if head is not None and head.method == "HEAD" else len(refusal.content),
+                0 if exchange is None else exchange.received,
+                "" if refusal.blame is Blame.APPLICATION else refusal.reason,
+                None,
+                None if exchange is None else cache_outcome_of(exchange.scope),
+                time(),
+                perf_counter() - exchange.began if exchange is not None and exchange.began else 0.0,
+                None if exchange is None else request_id_of(exchange.scope),
+            )
         )
-        self._add(outcome, exchange)
 
     def answered(self, peer: Peer, head: RequestHead, response: StaticResponse) -> None:
-        outcome: Outcome = (
-            self._client(peer, head),
-            peer.scheme,
-            head,
-            response.status,
-            response if self._log.reads_sent else None,
-            len(response.content),
-            0,
-            "",
-            None,
-            response.cache,
+        self._log.add(
+            (
+                self._client(peer, head),
+                peer.scheme,
+                head,
+                response.status,
+                response,
+                len(response.content),
+                0,
+                "",
+                None,
+                response.cache,
+                time() if self._log.reads_moment else 0.0,
+                0.0,
+                None,
+            )
         )
-        self._add(outcome, None)
 
     def upgraded(self, exchange: Observed) -> None:
         """Of no interest: the line comes when the WebSocket has ended."""
@@ -119,29 +126,23 @@ class AccessObserver:
     def closed(
         self, exchange: Observed, sent: int, received: int, remark: str, messages: Any
     ) -> None:
-        outcome: Outcome = (
-            exchange.client,
-            exchange.peer.scheme,
-            exchange.head,
-            exchange.status,
-            None,
-            sent,
-            received,
-            remark,
-            messages,
-            None,
+        self._log.add(
+            (
+                exchange.client,
+                exchange.peer.scheme,
+                exchange.head,
+                exchange.status,
+                None,
+                sent,
+                received,
+                remark,
+                messages,
+                None,
+                time(),
+                messages[2],
+                request_id_of(exchange.scope),
+            )
         )
-        now = perf_counter()
-        self._log.add((outcome, now, now - messages[2], request_id_of(exchange.scope)))
-
-    def _add(self, outcome: Outcome, exchange: Observed | None) -> None:
-        now = perf_counter() if self._log.timed else 0.0
-        began = now
-        request_id: object = None
-        if exchange is not None:
-            began = exchange.began or now
-            request_id = request_id_of(exchange.scope)
-        self._log.add((outcome, now, began, request_id))
 
     def _client(self, peer: Peer, head: RequestHead | None) -> Client:
         """Who asked, where no scope was made that says so."""

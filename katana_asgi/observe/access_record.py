@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from typing import TYPE_CHECKING, Any, Final
 
+from katana_asgi.codec import field_value
 from katana_asgi.observe.escapes import as_text
 from katana_asgi.observe.loggers import ACCESS
 from katana_asgi.observe.record import PROTOCOLS
 
 if TYPE_CHECKING:
     from katana_asgi.observe.access_values import Values
-    from katana_asgi.observe.record import Outcome
+    from katana_asgi.observe.record import Record
 
 __all__ = ["ACCESS_ATTRIBUTES", "AccessRecord"]
 
@@ -41,17 +43,9 @@ class AccessRecord(logging.LogRecord):
     everywhere, so that no formatter can be fooled.
     """
 
-    def __init__(
-        self,
-        line: str,
-        values: Values,
-        outcome: Outcome,
-        times: tuple[float, float] | None,
-        request_id: object,
-        ended: float,
-    ) -> None:
-        """``times`` are end and begin by ``perf_counter``, ``ended`` is the time of day."""
-        whom, scheme, head, status, _, sent, received, remark, messages, cache = outcome
+    def __init__(self, line: str, values: Values, made_of: Record) -> None:
+        whom, scheme, head, status, _, sent, received, remark, messages, cache = made_of[:10]
+        ended, duration, request_id = made_of[10:]
         client = _text(values.client(whom))
         method = "WebSocket" if messages is not None else head.method
         target = _text(values.redaction.target(head.target)) or "-"
@@ -65,7 +59,7 @@ class AccessRecord(logging.LogRecord):
             made = factory(ACCESS, logging.INFO, "", 0, MESSAGE, arguments, None)
             vars(self).update({**vars(made), **vars(self)})
         self.line = line
-        self.created = ended
+        self.created = ended = ended or time.time()
         self.msecs = int(ended * 1000) % 1000 + 0.0
         self.client = client
         self.method = method
@@ -74,7 +68,7 @@ class AccessRecord(logging.LogRecord):
         self.query = _text(values.query(head)) if head.query else ""
         self.protocol = protocol
         self.status = status
-        self.duration = round(times[0] - times[1], 6) if times else None
+        self.duration = round(duration, 6) or None
         self.bytes_in = received
         self.bytes_out = sent
         self.messages_in = messages[0] if messages else None
@@ -82,12 +76,13 @@ class AccessRecord(logging.LogRecord):
         self.tls = scheme in ("https", "wss")
         self.remark = remark or None
         self.cache = cache
-        fields = dict(head.fields)
-        self.host = _text(fields.get(b"host"))
-        self.referer = _text(values.request_field(b"referer")(fields.get(b"referer")))
-        self.user_agent = _text(fields.get(b"user-agent"))
+        self.host = _text(field_value(head.fields, b"host"))
+        referer = field_value(head.fields, b"referer")
+        show = values.request_field(b"referer")
+        self.referer = _text(referer if show is None else show(referer))
+        self.user_agent = _text(field_value(head.fields, b"user-agent"))
         self.request_id = str(request_id) if request_id else None
-        self.trace_id = values.trace_id(fields.get(b"traceparent"))
+        self.trace_id = values.trace_id(field_value(head.fields, b"traceparent"))
 
     def getMessage(self) -> str:  # noqa: N802 - the library's name
         """The line, without what a filter has masked in ``args``."""

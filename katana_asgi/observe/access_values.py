@@ -1,8 +1,4 @@
-"""The values of an access log line: what each name says of a record.
-
-A value depends on one member of the record (the head, the client, the status, the fields
-sent), so that it is made once where a batch has that member more than once.
-"""
+"""The values of an access log line: what each name says of a member of a record."""
 
 from __future__ import annotations
 
@@ -23,7 +19,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.http.message import RequestHead
 
-__all__ = ["Found", "Redaction", "Values", "clock_time", "iso_moment", "note"]
+__all__ = ["Redaction", "Values", "clock_time", "iso_moment", "note", "phrase"]
 
 _MONTHS: Final = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
@@ -33,28 +29,12 @@ class Redaction:
 
     def __init__(self, headers: Collection[str] = (), query: Collection[str] = ()) -> None:
         self.headers = frozenset(name.lower().encode("ascii") for name in headers)
+        self.changes_targets = bool(query)
         self.target: Callable[[bytes], bytes] = redactor(query) or _unchanged
 
     def query(self, query: bytes) -> bytes:
         """A query, which has no question mark before it."""
         return self.target(b"?" + query)[1:]
-
-
-class Found(dict[Any, dict[bytes, bytes]]):
-    """Of each head the fields that a format names, found in one pass; lines of one name joined."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.wanted: set[bytes] = set()
-
-    def __missing__(self, head: RequestHead) -> dict[bytes, bytes]:
-        wanted = self.wanted
-        pairs = [pair for pair in head.fields if pair[0] in wanted]
-        found = self[head] = dict(pairs)
-        if len(found) < len(pairs):
-            for name in found:
-                found[name] = b", ".join(value for each, value in pairs if each == name)
-        return found
 
 
 class Values:
@@ -90,17 +70,14 @@ class Values:
         """The id of the trace that ``traceparent`` names."""
         return trace_id(traceparent or b"")
 
-    def request_field(self, name: bytes) -> Callable[[bytes | None], str | bytes | None]:
-        """The value of a field of the request, as far as it is shown."""
-        hidden = name in self.redaction.headers
-        is_target = name == b"referer"
-
-        def show(value: bytes | None) -> str | bytes | None:
-            if value is not None and hidden:
-                return REDACTED
-            return self.redaction.target(value) if value is not None and is_target else value
-
-        return show
+    def request_field(self, name: bytes) -> Callable[[bytes | None], str | bytes | None] | None:
+        """What is shown of a field of the request; ``None``: its value."""
+        if name in self.redaction.headers:
+            return _redacted
+        if name != b"referer" or not self.redaction.changes_targets:
+            return None
+        target = self.redaction.target
+        return lambda value: None if value is None else target(value)
 
     def response_field(self, name: str) -> Callable[[Any], str | bytes | None]:
         """A field of the response: the application's own, or any of the server's own response."""
@@ -141,6 +118,7 @@ def note(remark: str, messages: Any, received: int, sent: int) -> str:
     )
 
 
+@lru_cache(2)
 def clock_time(second: int) -> str:
     """``[10/Oct/2000:13:55:36 -0700]``, in local time and whatever the locale."""
     local = time.localtime(second)
@@ -158,9 +136,9 @@ def _iso_second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def iso_moment(millisecond: int) -> str:
+def iso_moment(moment: float) -> str:
     """``2000-10-10T20:55:36.123Z``."""
-    second, rest = divmod(millisecond, 1000)
+    second, rest = divmod(int(moment * 1e3), 1000)
     return f"{_iso_second(second)}.{rest:03d}Z"
 
 
@@ -172,6 +150,10 @@ def phrase(status: int) -> bytes:
 def _value(fields: Any, wanted: bytes) -> bytes | None:
     values = [value for name, value in fields if name == wanted]
     return b", ".join(values) if values else None
+
+
+def _redacted(value: bytes | None) -> str | None:
+    return None if value is None else REDACTED
 
 
 def _unchanged(target: bytes) -> bytes:

@@ -6,6 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Final
 
+from katana_asgi.codec import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -18,17 +20,16 @@ _ESCAPES: Final = {
     0x22: "\\x22",
     0x5C: "\\x5c",
 }
-_PLAIN: Final = bytes(code for code in range(0x20, 0x7F) if code not in _ESCAPES)
 _find_wide: Final = re.compile(r"[^\x00-\xff]").search
 
 
 def as_text(value: object) -> str:
     """ASCII without quotes, backslashes and control characters; a dash where there is nothing."""
     if isinstance(value, bytes):
-        plain = value.decode("latin-1")
-        if value and not value.translate(None, _PLAIN):
+        plain = printable(value)
+        if plain:
             return plain
-        value = plain
+        value = value.decode("latin-1")
     elif value is None or isinstance(value, bool | int | float):
         return "-" if value is None else str(value)
     text = str(value)
@@ -41,9 +42,16 @@ def as_text(value: object) -> str:
 
 def as_json(value: object) -> str:
     """A JSON value in ASCII; bytes become text, those that are not UTF-8 ``\\xff``."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, bytes):
+        plain = printable(value)
+        if plain is not None:
+            return f'"{plain}"'
         value = value.decode("utf-8", "backslashreplace")
-    if isinstance(value, str) and _is_plain(value):
+    elif isinstance(value, str) and _is_plain(value):
         return f'"{value}"'
     return json.dumps(value)
 

@@ -1,4 +1,4 @@
-"""What is kept of a finished exchange until its line is made: plain tuples, in one order."""
+"""What a line of the access log is made of: a plain tuple for each exchange, in one order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ __all__ = [
     "NAMES",
     "NO_HEAD",
     "PROTOCOLS",
-    "Outcome",
     "Record",
     "SentFields",
     "head_without_fields",
@@ -23,9 +22,9 @@ __all__ = [
 
 NAMES: Final = (
     "client", "scheme", "head", "status", "fields", "sent", "received", "remark", "messages",
-    "cache",
+    "cache", "moment", "duration", "request_id",
 )  # fmt: skip
-"""The members of an outcome, in their order."""
+"""The members of a record, in their order."""
 
 NO_HEAD: Final = RequestHead("-", b"-", "-", "", None, "-", b"-", b"", [], 0, ())
 """Instead of a head that never was one."""
@@ -51,7 +50,7 @@ class SentFields(Protocol):
         """Names, lower-cased, and values."""
 
 
-Outcome: TypeAlias = tuple[
+Record: TypeAlias = tuple[
     Any,  # the client, as far as a trusted proxy tells it: host and port, or None
     str,  # scheme of the connection: "http" or "https"
     RequestHead,
@@ -62,16 +61,11 @@ Outcome: TypeAlias = tuple[
     str,  # a remark of the server's own
     "tuple[int, int, float] | None",  # of a WebSocket: messages in and out, seconds it was open
     "str | None",  # what the response cache did; None where there is none
-]
-"""What an exchange was and came to."""
-
-Record: TypeAlias = tuple[
-    Outcome,
-    float,  # ended and ...
-    float,  # ... began, both of time.perf_counter()
+    float,  # the time of day when it ended, in seconds since the epoch; 0.0: no line tells it
+    float,  # how long it took, in seconds; 0.0: not known, or no line tells it
     object,  # the request id, a str where there is one
 ]
-"""An outcome, and what is different each time: only kept where a line tells it."""
+"""What an exchange was and came to."""
 
 
 def head_without_fields(head: RequestHead) -> RequestHead:

@@ -9,10 +9,12 @@ import logging
 from contextvars import ContextVar
 from typing import Any, Final
 
-__all__ = ["RequestIdFilter", "request_id", "request_id_of", "trace"]
+from katana_asgi.http.trace_context import trace_id
+
+__all__ = ["RequestIdFilter", "parent", "request_id", "request_id_of"]
 
 request_id: Final[ContextVar[str | None]] = ContextVar("katana_asgi.request_id", default=None)
-trace: Final[ContextVar[str | None]] = ContextVar("katana_asgi.trace_id", default=None)
+parent: Final[ContextVar[bytes]] = ContextVar("katana_asgi.traceparent", default=b"")
 
 
 class RequestIdFilter(logging.Filter):
@@ -22,7 +24,7 @@ class RequestIdFilter(logging.Filter):
         """Put both ids into the record, unless it has them as those of the access log."""
         if not hasattr(record, "request_id"):
             record.request_id = request_id.get()
-            record.trace_id = trace.get()
+            record.trace_id = trace_id(parent.get())
         return True
 
 

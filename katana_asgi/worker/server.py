@@ -328,7 +328,7 @@ class Server:
             self._lifespan.state[NOTICE] = context.shutdown_notice
             await self._lifespan.startup()
             if self._access is not None:  # lifespan may have configured logging
-                self._access.refresh()
+                self._access.look_at_logger()
             context.state = self._lifespan.state
             fresh = config.reset_contextvars
             context.variables = Context() if fresh else self._lifespan.variables

@@ -28,9 +28,12 @@ FIELDS = NATIVE and NATIVE.check_fields([(b"A", b" b"), [b"content-length", b"30
 CALLS = {
     "a head": lambda: NATIVE.scan_head(HEAD, *LIMITS),
     "a head that ends in an error": lambda: NATIVE.scan_head(HEAD[:-2] + b"\0\r\n\r\n", *LIMITS),
+    "a head and more": lambda: NATIVE.scan_next(HEAD + b"GET", 0, *LIMITS),
     "a head over a limit": lambda: NATIVE.scan_head(HEAD, 1000, 8000, 3),
     "a long path": lambda: NATIVE.scan_head(HEAD.replace(b"/a", b"/" + b"%41" * 200), *LIMITS),
     "a constructed head": lambda: NATIVE.RequestHead(*[object()] * 11),
+    "a field": lambda: NATIVE.field_value([(b"a", b"b" * 99), (b"a", b"c")], b"a"),
+    "plain text": lambda: NATIVE.printable(b"x" * 99),
     "headers": lambda: NATIVE.check_fields([(b"A", b" b"), [b"content-length", b"3000"]]),
     "wrong headers": lambda: NATIVE.check_fields([(b"A", b" b"), (b"a", b"b"), (b"c", 1)]),
     "constructed fields": lambda: NATIVE.ResponseFields(((b"a", b"b"),), 3000, 1, True),

@@ -109,6 +109,31 @@ def test_usual_heads_are_never_declined(head):
     assert NATIVE.scan_head(head, *LIMITS) is not None
 
 
+@native_only
+@USUAL
+@given(heads=st.lists(usual_heads(), min_size=1, max_size=3), rest=st.binary(max_size=20))
+def test_usual_heads_are_found_one_after_the_other(heads, rest):
+    data = b"".join(heads) + rest
+    start = 0
+    for head in heads:
+        *found, following = NATIVE.scan_next(data, start, *LIMITS)
+        assert following == start + len(head)
+        alone, framing = codec.scan_head(head, *LIMITS)
+        assert (attributes(found[0]), found[1]) == (attributes(alone), framing)
+        start = following
+
+
+@native_only
+@given(data=st.binary(max_size=30) | st.builds(bytes.__add__, usual_heads(), st.binary(max_size=9)))
+def test_what_is_found_is_what_the_twin_finds(data):
+    for start in (0, 1, len(data), len(data) + 1):
+        found = NATIVE.scan_next(data, start, *LIMITS)
+        if found is not None:
+            twin = codec.heads.scan_next(data, start, *LIMITS)
+            assert (attributes(found[0]), found[1:]) == (attributes(twin[0]), twin[1:])
+    assert NATIVE.scan_next(data, -1, *LIMITS) is None
+
+
 # -- and everything else
 
 BROKEN = st.sampled_from(
@@ -216,6 +241,18 @@ def test_the_heads_of_the_wire_corpus_are_the_same_to_all(head):
 def test_what_is_no_whole_head_is_declined(end):
     assert NATIVE.scan_head(b"GET / HTTP/1.1\r\nHost: a" + end, *LIMITS) is None
     assert NATIVE.scan_head(end, *LIMITS) is None
+    assert NATIVE.scan_next(b"GET / HTTP/1.1\r\nHost: a" + end, 0, *LIMITS) is None
+    assert codec.heads.scan_next(b"GET / HTTP/1.1\r\nHost: a" + end, 0, *LIMITS) is None
+
+
+@native_only
+def test_what_follows_a_head_is_not_its_end_and_not_its_size():
+    head = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
+    size = len(head) - len(b"GET / HTTP/1.1")
+    for rest in (b"", b"\r\n\r\n", b"x" * 99, b"GET"):
+        assert (NATIVE.scan_head(head + rest, *LIMITS) is None) is bool(rest)
+        assert NATIVE.scan_next(head + rest, 0, 99, size, 9)[2] == len(head)
+        assert NATIVE.scan_next(head + rest, 0, 99, size - 1, 9) is None
 
 
 @native_only
@@ -346,3 +383,12 @@ def test_a_native_head_is_made_and_read_like_its_twin_and_stays_as_it_is():
 def test_wrong_arguments_are_an_error(arguments):
     with pytest.raises(TypeError):
         NATIVE.scan_head(*arguments)
+
+
+@native_only
+@pytest.mark.parametrize(
+    "arguments", [(), (b"", 0), ("", 0, 1, 1, 1), (b"", "", 1, 1, 1), (b"", 0, 1, 1, "")]
+)
+def test_wrong_arguments_for_the_next_head_are_an_error(arguments):
+    with pytest.raises(TypeError):
+        NATIVE.scan_next(*arguments)

@@ -16,6 +16,7 @@ from zlib import crc32
 
 from katana_asgi import codec
 from katana_asgi.codec import UPGRADE, check_fields, fields, masking, nodes
+from katana_asgi.codec import values as plain_values
 from katana_asgi.errors import RemoteProtocolError
 from katana_asgi.http.conditional import failed_precondition
 from katana_asgi.http.fields import is_valid_host
@@ -34,7 +35,7 @@ from katana_asgi.websocket.codec import Close, FrameCodec, WebSocketError
 from katana_asgi.websocket.deflate import Deflate, DeflateParameters, DeflateSettings, negotiate
 from katana_asgi.websocket.events import INVALID_DATA, TOO_BIG
 from katana_asgi.websocket.handshake import parse_opening, response_fields
-from tests.codec.twins import head_of, outcome, scans
+from tests.codec.twins import attributes, head_of, outcome, scans
 from tests.fuzz.http2_targets import header_blocks, http2_clients, http2_connections
 from tests.fuzz.in_memory import BACK_ENDS, Served, served_alike
 from tests.http1.reads import heard, reader_settings, whole_scanner
@@ -344,14 +345,21 @@ def heads(data: bytes) -> None:
         assert found == dict.fromkeys(found, expected), (head, found)
         chosen = outcome(codec.scan_head, head, *limits)
         assert isinstance(chosen, tuple) is isinstance(expected, tuple)
+        following = codec.scan_next(data, 0, *limits) if codec.NATIVE else None
+        if following is not None:
+            assert (attributes(following[0]), following[1]) == expected, data
+            assert data[: following[2]] == head
 
 
 def values(data: bytes) -> None:
     """Nodes, masks and response fields are the same in C and in Python. Lines are headers."""
     assert codec.parse_node(data) == nodes.parse_node(data), data
     assert codec.mask(data, b"\x01\x80\xffM") == masking.mask(data, b"\x01\x80\xffM")
+    assert codec.printable(data) == plain_values.printable(data)
     lines = [line.partition(b":") for line in data.split(b"\n")]
     headers = [(name, value) for name, _, value in lines]
+    for name, _ in headers:
+        assert codec.field_value(headers, name) == plain_values.field_value(headers, name)
     found, expected = [
         outcome(check, headers) for check in (codec.check_fields, fields.check_fields)
     ]

@@ -7,7 +7,7 @@ from typing import Any
 
 from katana_asgi.http.message import RequestHead
 from katana_asgi.observe.access_format import AccessFormat
-from katana_asgi.observe.record import NAMES, Outcome, Record
+from katana_asgi.observe.record import NAMES, Record
 from tests.heads import request_head
 
 CLIENT = ("127.0.0.1", 4711)
@@ -18,8 +18,8 @@ def head(target: bytes = b"/a?b=c", *fields: tuple[bytes, bytes], **more: Any) -
     return request_head(target, *fields, **more)
 
 
-def outcome(target: bytes = b"/a?b=c", **changes: Any) -> Outcome:
-    """An outcome; each member can be another."""
+def record(target: bytes = b"/a?b=c", **changes: Any) -> Record:
+    """A record of now; each member of it can be another."""
     values: dict[str, Any] = {
         "client": CLIENT,
         "scheme": "http",
@@ -31,32 +31,14 @@ def outcome(target: bytes = b"/a?b=c", **changes: Any) -> Outcome:
         "remark": "",
         "messages": None,
         "cache": None,
+        "moment": time.time(),
+        "duration": 0.0,
+        "request_id": None,
     }
     values.update(changes)
     return tuple(values[name] for name in NAMES)  # type: ignore[return-value]
 
 
-def record(
-    target: bytes = b"/a?b=c",
-    *,
-    ended: float | None = None,
-    began: float | None = None,
-    request_id: object = None,
-    **changes: Any,
-) -> Record:
-    """A record of now; each member of it, and of its outcome, can be another."""
-    now = time.perf_counter()
-    times = [now if each is None else each for each in (ended, began)]
-    return (outcome(target, **changes), *times, request_id)  # type: ignore[return-value]
-
-
 def line(given: Record, form: str = "short", *arguments: Any) -> str:
     """The line of one record."""
-    (made,) = lines([given], AccessFormat(form, *arguments))
-    return made
-
-
-def lines(given: list[Record], form: AccessFormat) -> list[str]:
-    """The lines of records."""
-    offset = time.time() - (time.perf_counter() if form.timed else 0.0)
-    return form.lines(given if form.varies else [record[0] for record in given], offset)
+    return AccessFormat(form, *arguments).line(*given)

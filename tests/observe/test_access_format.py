@@ -8,7 +8,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from records import head, line, lines, outcome, record
+from records import head, line, record
 
 from katana_asgi import Config
 from katana_asgi.codec import check_fields
@@ -23,8 +23,7 @@ BASIC = (b"authorization", b"Basic YWxpY2U6c2VjcmV0")  # alice:secret
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 FULL = record(
-    began=0.0,
-    ended=1.25,
+    duration=1.25,
     head=head(
         b"/a%20b?x=1&token=hush",
         (b"host", b"example"),
@@ -180,39 +179,25 @@ def test_a_parameter_is_redacted_whatever_its_place_and_case():
 
 def test_a_sample_is_spread_evenly_and_leaves_errors_in():
     selection = Selection(0.25)
-    fine = [selection(outcome(status=200)) for _ in range(100)]
+    fine = [selection(record(status=200)) for _ in range(100)]
     assert sum(fine) == 25
     assert fine[:8] == [False, False, False, True] * 2
-    assert all(selection(outcome(status=status)) for status in (400, 404, 499, 500))
+    assert all(selection(record(status=status)) for status in (400, 404, 499, 500))
 
 
 def test_excluded_paths_have_no_line():
     selection = Selection(1.0, ("/healthz", "/static/*"))
-    logged = {
-        path: selection(outcome(path)) for path in (b"/healthz?x", b"/healthz/", b"/static/a")
-    }
+    logged = {path: selection(record(path)) for path in (b"/healthz?x", b"/healthz/", b"/static/a")}
     assert logged == {b"/healthz?x": False, b"/healthz/": True, b"/static/a": False}
-    assert not Selection(0.0)(outcome())
-
-
-# -- batches
-
-
-@pytest.mark.parametrize("form", ["short", "combined", "json"])
-def test_a_batch_has_the_lines_that_its_records_have_alone(form):
-    one, two = outcome(b"/one"), outcome(b"/two", status=404, sent=7)
-    times = [(1.0, 0.5), (1.0, 0.25), (2.0, 1.75), (2.0, 0.0)]
-    given = [(each, *time, "id") for each, time in zip((one, two, one, two), times, strict=True)]
-    made = AccessFormat(form)
-    kept = given if made.varies else [each[0] for each in given]
-    assert made.lines(kept, 1e9) == [made.lines([each], 1e9)[0] for each in kept]
+    assert not Selection(0.0)(record())
 
 
 def test_lines_of_one_field_are_joined_and_none_is_taken_from_another_request():
     form = AccessFormat("%({x-a}i)s %({user-agent}i)s")
     agent = (b"user-agent", b"u")
     heads = [head(b"/", (b"x-a", b"1"), agent, (b"x-a", b"2")), head(b"/", agent), head(b"/")]
-    assert lines([record(head=each) for each in heads], form) == ["1, 2 u", "- u", "- -"]
+    made = [form.line(*record(head=each)) for each in heads]
+    assert made == ["1, 2 u", "- u", "- -"]
 
 
 # -- WebSockets
@@ -221,7 +206,7 @@ def test_lines_of_one_field_are_joined_and_none_is_taken_from_another_request():
 def test_the_line_of_a_websocket_needs_no_fields_of_its_head():
     slim = head_without_fields(head(b"/chat?x", (b"user-agent", b"u")))
     assert slim.fields == []
-    given = record(head=slim, status=101, began=0.0, ended=2.5, remark="closed 1000",
+    given = record(head=slim, status=101, duration=2.5, remark="closed 1000",
                    messages=(3, 4, 2.5), received=10, sent=20)  # fmt: skip
     assert line(given) == (
         '127.0.0.1:4711 - "WebSocket /chat?x HTTP/1.1" 101 Switching Protocols '

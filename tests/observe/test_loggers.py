@@ -535,8 +535,8 @@ async def test_nothing_is_noted_where_nothing_asks_for_it() -> None:
     configure_logging(Config("a:b"))
     async with running(respond, access_log=True, lifespan="off") as server:
         access = server.server._access
-        assert not (access.timed)
-        assert not (access.varies)
+        assert not (access.reads_moment)
+        assert not (access.reads_duration)
         assert not (access.reads_ids)
         assert not (access.reads_fields)
 
