@@ -3,6 +3,7 @@
 # make test-all        the tests with all their examples, and the core on every Python found
 # make sanitize        the C functions once more, under sanitizers
 # make docs            the site of the documents, in build/site/
+# make soak            half an hour of load and chaos, reported in build/soak.md
 # make dist            what is released, in dist/, checked
 # The first use makes .venv; PYTHON chooses the interpreter (3.11 or later).
 
@@ -14,14 +15,16 @@ PYTEST_FLAGS ?= -n 3 --dist worksteal
 PYTHONS ?= python3.12 python3.13 python3.14
 # Such as cpython-3.14.0, or cpython-3.14.0t without the GIL.
 NAME_OF_PYTHON := 'import platform, sys; print(f"{sys.implementation.name}-{platform.python_version()}{sys.abiflags}")'
+LOOP ?= tests.loops:polling
 CORE := $(addprefix tests/,across http http1 codec asgi routes net wire websocket)
+SOAK_MINUTES ?= 30
 FUZZ_SECONDS ?= 120
 FUZZ_TARGETS ?= requests connections chunks forwarded frames proxied handshakes preconditions heads values header_blocks http2_connections http2_clients
 
 SANITIZED := build/sanitized
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -O1 -g
 
-.PHONY: run test test-all sanitize wheels dist clean-dist lint format bench bench-targets bench-full flamegraph syscalls fuzz docs clean
+.PHONY: run test test-all sanitize wheels dist clean-dist lint format bench bench-targets bench-full flamegraph syscalls soak fuzz docs clean
 
 run: $(VENV)/installed
 	$(BIN)/katana-asgi examples.welcome:app
@@ -29,11 +32,13 @@ run: $(VENV)/installed
 test: lint
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(PYTEST_FLAGS)
 
-# Nothing left out on this Python; the core on each of PYTHONS, in an environment under build/.
+# Nothing left out on this Python; the core on another event loop, and on each of PYTHONS, in an
+# environment under build/.
 # PYTHONS are commands or paths. Where pyenv has a version that none of its files selects, the
 # command is there and fails; PYENV_VERSION selects it.
 test-all: lint
 	PYTHONDONTWRITEBYTECODE= TEST_AMOUNTS=full $(BIN)/python -m pytest $(PYTEST_FLAGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(PYTEST_FLAGS) $(CORE) --loop $(LOOP)
 	@missing=; failed=; for python in $(PYTHONS); do \
 		export PYENV_VERSION=$$(pyenv whence $${python##*/} 2>/dev/null | tail -n 1); \
 		name=$$($$python -c $(NAME_OF_PYTHON) 2>/dev/null) || { missing="$$missing $$python"; continue; }; \
@@ -90,6 +95,11 @@ flamegraph: $(VENV)/bench
 
 syscalls: $(VENV)/bench
 	$(BIN)/python -m benchmarks.profile syscalls
+
+# Good and bad clients while workers are killed, reloaded and upgraded; status 1 where it matters.
+soak: $(VENV)/test
+	mkdir -p build
+	$(BIN)/python -m benchmarks.endurance --minutes $(SOAK_MINUTES) --report build/soak.md
 
 # Finds what the tests do not: FUZZ_SECONDS for each target, findings go to tests/fuzz/corpus.
 fuzz: $(VENV)/fuzz

@@ -22,12 +22,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from katana_asgi import Server
+from tests.patience import TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Sequence
-
-TIMEOUT = 10.0
-"""Seconds anything in a test may take before it counts as hanging."""
 
 ROOT = Path(__file__).parent.parent
 
@@ -237,6 +235,12 @@ class Output:
         self._pipe.close()
 
 
+LEAKED = re.compile(
+    "ResourceWarning|was never awaited|Exception ignored in|was never retrieved|was destroyed but"
+)
+"""What Python writes of what a process has left open or unseen, in whichever of its processes."""
+
+
 class ServerProcess:
     """``python -m katana_asgi ARGUMENTS`` in a process of its own, on a free port."""
 
@@ -255,6 +259,7 @@ class ServerProcess:
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
             "KATANA_LOG_FORMAT": "text",
+            "PYTHONWARNINGS": "default::ResourceWarning",
         }
         environment = {**os.environ, **ours, **(env or {})}
         environment["PYTHONPATH"] = os.pathsep.join(
@@ -310,10 +315,15 @@ class ServerProcess:
             self.process.send_signal(number)
 
     def finish(self) -> int:
-        """Wait until the process and its workers have ended; returns the exit status."""
+        """Wait until the process and its workers have ended; returns the exit status.
+
+        Fails when one of them has leaked a descriptor, a coroutine or an exception.
+        """
         status = self.process.wait(3 * TIMEOUT)
         self._output.finish()
         self._errors.finish()
+        leaked = LEAKED.search(self.stderr)
+        assert leaked is None, f"{leaked and leaked[0]!r} in\n{self.stderr}"
         return status
 
     def stop(self) -> int:

@@ -137,7 +137,10 @@ class Http1Connection(asyncio.Protocol):
         admission = context.admission
         full = len(clock.watched) >= admission.most and not admission.has_room()
         clock.watched.add(self)
-        self.deadline = clock.after(LINGER if context.draining else self._settings.timeout_header)
+        if context.draining:
+            self.deadline = clock.after(max(LINGER, context.grace))
+        else:
+            self.deadline = clock.after(self._settings.timeout_header)
         if full or admission.counts_clients:
             self._admit(full)
 

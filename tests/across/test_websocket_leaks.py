@@ -86,7 +86,7 @@ async def test_nothing_stays_behind(http, ending, no_collector, caplog):
 
         async def many(number):
             for _ in range(number):
-                await asyncio.wait_for(once(server, ending), 10)
+                await within(once(server, ending))
             while server.server.connections:
                 await asyncio.sleep(0.01)
             await settled()

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from tests.support import ROOT, running
+from tests.support import ROOT, TIMEOUT, running
 
 TRACEPARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -110,7 +110,7 @@ def test_a_missing_library_is_named_with_its_extra() -> None:
         "main(['platform:node', '--otel', '--port', '0'])"
     )
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=3 * TIMEOUT
     )
     assert result.returncode == 2
     assert "katana-asgi[otel]" in result.stderr

@@ -15,6 +15,7 @@ from katana_asgi.config.foreign_lines import ForeignLine
 from katana_asgi.config.foreign_options import SERVERS
 from katana_asgi.config.sources import load
 from katana_asgi.errors import ConfigurationError
+from tests.support import TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -205,7 +206,7 @@ def options_of_gunicorn() -> set[str]:
 
 def options_of_hypercorn() -> set[str]:
     command = [sys.executable, "-m", "hypercorn", "--help"]
-    text = subprocess.run(command, capture_output=True, text=True, timeout=30).stdout
+    text = subprocess.run(command, capture_output=True, text=True, timeout=3 * TIMEOUT).stdout
     return set(re.findall(r"(?<!\S)--?[a-z][\w-]*", text))
 
 

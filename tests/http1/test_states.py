@@ -14,7 +14,6 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     precondition,
@@ -36,7 +35,9 @@ from katana_asgi.http1.states import (
     TRANSITIONS,
 )
 from katana_asgi.worker import switchboard
+from katana_asgi.worker.drain import announce_end
 from tests.amounts import examples
+from tests.machines import RARELY, Endings, Loop, Machine
 from tests.memory import InMemory, MemoryTransport, turns
 from tests.websocket_peer import upgrade
 from tests.wire.answers import read_answers
@@ -50,15 +51,6 @@ SEEN: Counter[tuple[int, int]] = Counter()
 
 HIGH_WATER = 200
 """Of the transports here: low, so that writing pauses."""
-
-
-class Loop(asyncio.SelectorEventLoop):
-    """A loop whose time passes where the test says so, and not else."""
-
-    now = 1000.0
-
-    def time(self) -> float:
-        return self.now
 
 
 class Watched(Http1Connection):
@@ -76,41 +68,6 @@ class Watched(Http1Connection):
         self._now = state
         SEEN[before, state] += 1
         assert (before, state) in ALLOWED, f"{NAMES[before]} to {NAMES[state]}"
-
-
-class Endings:
-    """An observer: how each request that began came to its end."""
-
-    reads_fields = False
-
-    def __init__(self) -> None:
-        self.endings: dict[Any, list[str]] = {}
-
-    def began(self, exchange: Any) -> None:
-        assert exchange not in self.endings
-        self.endings[exchange] = []
-
-    def first_byte(self, exchange: Any) -> None:
-        assert not self.endings[exchange]
-
-    def done(self, exchange: Any) -> None:
-        self.endings[exchange].append("done")
-
-    def ended(self, exchange: Any, status: int, remark: str) -> None:
-        self.endings.setdefault(exchange, []).append(remark)
-
-    def refused(self, peer: Any, head: Any, refusal: Any, exchange: Any) -> None:
-        if exchange is not None:
-            self.endings.setdefault(exchange, []).append(refusal.reason)
-
-    def answered(self, peer: Any, head: Any, response: Any) -> None:
-        """A static response is no exchange."""
-
-    def upgraded(self, exchange: Any) -> None:
-        assert not self.endings[exchange]
-
-    def closed(self, exchange: Any, *_: Any) -> None:
-        self.endings[exchange].append("closed")
 
 
 class Worker(InMemory):
@@ -199,14 +156,9 @@ PIECES = [
 ]
 
 
-RARELY = st.sampled_from([False, False, False, True])
-"""For what ends a connection: most should live for a while."""
-
-
-class ConnectionMachine(RuleBasedStateMachine):
+class ConnectionMachine(Machine):
     """One connection, and everything that may happen to it."""
 
-    loop: Loop
     worker: Worker
 
     @initialize(
@@ -227,24 +179,6 @@ class ConnectionMachine(RuleBasedStateMachine):
             )
 
         self.happens(connected)
-
-    def happens(self, call: Any, *arguments: Any, count: int = 0) -> None:
-        """Have something called by the loop, as everything is, and the loop turn."""
-        failures: list[BaseException] = []
-
-        def guarded() -> None:
-            try:
-                call(*arguments)
-            except BaseException as error:  # noqa: BLE001 - it is raised below
-                failures.append(error)
-
-        async def soon() -> None:
-            self.loop.call_soon(guarded)
-            await turns(1 + count)
-
-        self.loop.run_until_complete(soon())
-        for failure in failures:
-            raise failure
 
     @property
     def upgraded(self) -> bool:
@@ -288,18 +222,6 @@ class ConnectionMachine(RuleBasedStateMachine):
         self.happens(self.worker.orders.put_nowait, order, count=count)
 
     # -- the loop, the clock and the worker
-
-    @rule(count=st.integers(1, 5))
-    def the_loop_turns(self, count: int) -> None:
-        self.happens(int, count=count)
-
-    @rule(seconds=st.sampled_from([0.3, 1.0, 2.5, 11.0, 32.0, 80.0]))
-    def time_passes(self, seconds: float) -> None:
-        """In steps of a second: the clock ticks on the way, and so do timers."""
-        while seconds > 0:
-            self.loop.now += min(seconds, 1.0)
-            seconds -= 1.0
-            self.happens(int, count=1)
 
     @precondition(lambda self: self.connection in self.worker.context.clock.watched)
     @rule(
@@ -458,6 +380,19 @@ def test_each_line_of_the_table_happens(machine, transition):
     assert (before, after) in SEEN or before == after == made.connection.state
     made.answers_are_well_framed()
     made.teardown()
+
+
+def test_a_newcomer_of_a_worker_that_hands_over_has_the_time_of_idle_connections(machine):
+    """It may also be one that another worker has moved here before it knew of the end."""
+    announce_end(machine.worker.context, 20.0)
+    made = plain(machine)
+    made.time_passes(seconds=11.0)
+    made.bytes_come(pieces=[b"GET /now" + HOST + b"\r\n"], count=4)
+    assert bytes(made.transport.sent).endswith(b"connection: close\r\n\r\nnow")
+    made.teardown()
+    silent = plain(machine)
+    silent.time_passes(seconds=32.0)
+    assert silent.transport.closing
 
 
 def test_every_state_can_be_reached_and_left():

@@ -22,6 +22,7 @@ from katana_asgi.http2.frames import DATA, SETTINGS, WINDOW_UPDATE, frame
 from katana_asgi.http2.stream import HIGH_WATER
 from katana_asgi.http2.writing import CONNECTION_HIGH_WATER
 from tests.http2.peer import POST, Peer, at, headers
+from tests.support import within
 
 if TYPE_CHECKING:
     from tests.http2.peer import Frame
@@ -304,7 +305,7 @@ async def test_a_stream_without_a_window_makes_its_application_wait_and_no_other
     peer.loop.turn()
     assert peer.content(3) == bytes(1000)
     peer.send(widen(1, 2))
-    await asyncio.wait_for(waiting, 5)
+    await within(waiting)
 
 
 async def test_a_reset_ends_the_waiting_of_an_application():
@@ -314,7 +315,7 @@ async def test_a_reset_ends_the_waiting_of_an_application():
     waiting = asyncio.ensure_future(peer.calls[0].stream.drain())
     await asyncio.sleep(0)
     peer.send(frame(3, 0, 1, bytes(4)))
-    await asyncio.wait_for(waiting, 5)
+    await within(waiting)
     assert peer.calls[0].disconnected
     assert peer.connection.sender.queued == 0
 

@@ -10,7 +10,7 @@ import pytest
 from tests.applications import Probe, get, start
 from tests.support import TIMEOUT, Connection, running, within
 
-SOON = 3.0
+SOON = 0.3 * TIMEOUT
 """Seconds for what takes a fraction of one on a machine that is not busy."""
 
 QUICK = {"lifespan": "off", "timeout_disconnect": 0.2}

@@ -14,7 +14,7 @@ import pytest
 
 from katana_asgi.errors import StartupError
 from katana_asgi.pytest_plugin import RunningServer
-from tests.support import ROOT, ServerProcess
+from tests.support import ROOT, TIMEOUT, ServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +88,7 @@ def test_gunicorn_ends_where_the_application_does_not_start(tmp_path: Path) -> N
         env=environment,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=3 * TIMEOUT,
     )
     assert ended.returncode == 3
     assert "startup" in ended.stderr

@@ -16,7 +16,7 @@ from tls_client import connect, first_message, served_certificate
 from katana_asgi import StaticRoute
 from katana_asgi.worker.channel import ShutdownMode
 from tests.applications import Probe, get, respond
-from tests.support import Connection, running, within
+from tests.support import TIMEOUT, Connection, running, within
 
 
 async def app(scope, receive, send):
@@ -359,7 +359,7 @@ async def test_sessions_are_resumed_also_after_new_certificates(site):
         loop = asyncio.get_running_loop()
 
         def session(old):
-            with socket.create_connection(("127.0.0.1", server.port), 10) as sock:
+            with socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as sock:
                 with site.trust.wrap_socket(sock, server_hostname="localhost", session=old) as tls:
                     return tls.session, tls.session_reused
 

@@ -16,6 +16,7 @@ import pytest
 from katana_asgi import Config, Server, run, serve
 from katana_asgi.errors import StartupError
 from tests.applications import get, respond
+from tests.ports import free_port
 from tests.support import ROOT, TIMEOUT, Connection, within
 
 SETTINGS = {"port": 0, "access_log": False}
@@ -260,11 +261,7 @@ def test_ctrl_c_ends_a_program_with_two_servers():
 
 
 async def test_two_calls_of_serve_end_together():
-    ports = []
-    for _ in range(2):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            ports.append(probe.getsockname()[1])
+    ports = [free_port(), free_port()]
     serving = asyncio.gather(*(serve(app, port=port, access_log=False) for port in ports))
     for port in ports:
         while True:

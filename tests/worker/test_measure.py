@@ -11,7 +11,7 @@ import trustme
 from katana_asgi import StaticRoute
 from katana_asgi.worker.measure import Publisher
 from tests.applications import get, respond
-from tests.support import Connection, Running, running, within
+from tests.support import TIMEOUT, Connection, Running, running, within
 from tests.websocket_peer import Peer, accept, disconnected
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def connections(server: Running) -> dict[str, int]:
 
 async def until(server: Running, expected: dict[str, int]) -> None:
     """Wait until the connections of a server are these."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(TIMEOUT):
         while connections(server) != expected:
             await asyncio.sleep(0.001)
 

@@ -10,6 +10,7 @@ import pytest
 from katana_asgi import Config, Server, serve
 from katana_asgi.errors import ConfigurationError, StartupError
 from tests.applications import get, respond
+from tests.ports import free_port
 from tests.support import Connection, running, within
 
 
@@ -91,9 +92,7 @@ async def test_the_application_may_be_loaded_before_the_start():
 
 
 async def test_serve_runs_beside_other_tasks_until_it_is_cancelled():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     serving = asyncio.ensure_future(serve(app, port=port, access_log=False))
     while True:
         try:
