@@ -13,6 +13,8 @@ BIN := $(VENV)/bin
 # Three for two cores, since many tests wait; a process that has no tests left takes from others.
 PYTEST_FLAGS ?= -n 3 --dist worksteal
 PYTHONS ?= python3.12 python3.13 python3.14
+# Such as cpython-3.14.0, or cpython-3.14.0t without the GIL.
+NAME_OF_PYTHON := 'import platform, sys; print(f"{sys.implementation.name}-{platform.python_version()}{sys.abiflags}")'
 LOOP ?= tests.loops:polling
 CORE := $(addprefix tests/,across http http1 codec asgi routes net wire websocket)
 SOAK_MINUTES ?= 30
@@ -32,18 +34,21 @@ test: lint
 
 # Nothing left out on this Python; the core on another event loop, and on each of PYTHONS, in an
 # environment under build/.
+# PYTHONS are commands or paths. Where pyenv has a version that none of its files selects, the
+# command is there and fails; PYENV_VERSION selects it.
 test-all: lint
 	PYTHONDONTWRITEBYTECODE= TEST_AMOUNTS=full $(BIN)/python -m pytest $(PYTEST_FLAGS)
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(PYTEST_FLAGS) $(CORE) --loop $(LOOP)
-	@missing=; for python in $(PYTHONS); do \
-		$$python -c pass 2>/dev/null || { missing="$$missing $$python"; continue; }; \
-		echo "the core on $$python"; place=build/$${python##*/}; \
+	@missing=; failed=; for python in $(PYTHONS); do \
+		export PYENV_VERSION=$$(pyenv whence $${python##*/} 2>/dev/null | tail -n 1); \
+		name=$$($$python -c $(NAME_OF_PYTHON) 2>/dev/null) || { missing="$$missing $$python"; continue; }; \
+		echo "the core on $$name"; place=build/$$name; \
 		$$python -m venv $$place && \
 		$$place/bin/python -m pip install --quiet --upgrade 'pip>=25.1' && \
 		$$place/bin/python -m pip install --quiet --editable . --group test && \
 		$$place/bin/python hatch_build.py && \
-		TEST_AMOUNTS=full $$place/bin/python -m pytest $(PYTEST_FLAGS) $(CORE) || exit 1; \
-	done; echo "not found, not tested:$${missing:- none}"
+		TEST_AMOUNTS=full $$place/bin/python -m pytest $(PYTEST_FLAGS) $(CORE) || failed="$$failed $$name"; \
+	done; echo "not found, not tested:$${missing:- none}; failed:$${failed:- none}"; test -z "$$failed"
 
 # The C functions under AddressSanitizer and UndefinedBehaviorSanitizer, in a tree of their own.
 sanitize: $(VENV)/test

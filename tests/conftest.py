@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import katana_asgi
 from katana_asgi.observe.loggers import TWINS, ServerLogger
@@ -36,7 +36,12 @@ FIRST = (
 )
 """Files whose tests take longest. At the end they would keep one core busy and the other idle."""
 
-settings.register_profile("amounts", max_examples=examples(100), deadline=None)
+settings.register_profile(
+    "amounts",
+    max_examples=examples(100),
+    deadline=None,  # a machine may be busy
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("amounts")
 
 

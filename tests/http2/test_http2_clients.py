@@ -142,7 +142,9 @@ async def test_httpx_shows_the_answer_to_an_upload_that_was_not_read():
 
     async with running(refusing, lifespan="off") as server:
         base = f"http://{server.host}:{server.port}"
-        async with httpx.AsyncClient(http1=False, http2=True, base_url=base) as client:
+        async with httpx.AsyncClient(
+            http1=False, http2=True, base_url=base, timeout=None
+        ) as client:
             for _ in range(3):
                 response = await client.post("/", content=bytes(5_000_000))
                 assert (response.status_code, response.text) == (401, "who are you?")
