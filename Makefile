@@ -5,6 +5,7 @@
 # make coverage        the branches that the tests reach, room by room, against their floors
 # make mutants         faults put into the core on purpose: how many the tests notice
 # make docs            the site of the documents, in build/site/
+# make soak            half an hour of load and chaos, reported in build/soak.md
 # make dist            what is released, in dist/, checked
 # The first use makes .venv; PYTHON chooses the interpreter (3.11 or later).
 
@@ -14,19 +15,23 @@ BIN := $(VENV)/bin
 # Three for two cores, since many tests wait; a process that has no tests left takes from others.
 PYTEST_FLAGS ?= -n 3 --dist worksteal
 PYTHONS ?= python3.12 python3.13 python3.14
+# Such as cpython-3.14.0, or cpython-3.14.0t without the GIL.
+NAME_OF_PYTHON := 'import platform, sys; print(f"{sys.implementation.name}-{platform.python_version()}{sys.abiflags}")'
+LOOP ?= tests.loops:polling
 CORE := $(addprefix tests/,across http http1 codec asgi routes net wire websocket)
 UNMEASURED := $(addprefix --ignore=tests/,benchmarks wheel browser fuzz faults/test_ten_thousand.py)
 ROOMS ?= http1 asgi codec websocket
 SAMPLE ?= 200
 SEED ?= 1
 MINUTES ?= 30
+SOAK_MINUTES ?= 30
 FUZZ_SECONDS ?= 120
 FUZZ_TARGETS ?= requests connections chunks forwarded frames proxied handshakes preconditions heads values header_blocks http2_connections http2_clients
 
 SANITIZED := build/sanitized
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -O1 -g
 
-.PHONY: run test test-all sanitize coverage mutants wheels dist clean-dist lint format bench bench-targets bench-full flamegraph syscalls fuzz docs clean
+.PHONY: run test test-all sanitize coverage mutants wheels dist clean-dist lint format bench bench-targets bench-full flamegraph syscalls soak fuzz docs clean
 
 run: $(VENV)/installed
 	$(BIN)/katana-asgi examples.welcome:app
@@ -34,18 +39,23 @@ run: $(VENV)/installed
 test: lint
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(PYTEST_FLAGS)
 
-# Nothing left out on this Python; the core on each of PYTHONS, in an environment under build/.
+# Nothing left out on this Python; the core on another event loop, and on each of PYTHONS, in an
+# environment under build/.
+# PYTHONS are commands or paths. Where pyenv has a version that none of its files selects, the
+# command is there and fails; PYENV_VERSION selects it.
 test-all: lint
 	PYTHONDONTWRITEBYTECODE= TEST_AMOUNTS=full $(BIN)/python -m pytest $(PYTEST_FLAGS)
-	@missing=; for python in $(PYTHONS); do \
-		$$python -c pass 2>/dev/null || { missing="$$missing $$python"; continue; }; \
-		echo "the core on $$python"; place=build/$${python##*/}; \
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(PYTEST_FLAGS) $(CORE) --loop $(LOOP)
+	@missing=; failed=; for python in $(PYTHONS); do \
+		export PYENV_VERSION=$$(pyenv whence $${python##*/} 2>/dev/null | tail -n 1); \
+		name=$$($$python -c $(NAME_OF_PYTHON) 2>/dev/null) || { missing="$$missing $$python"; continue; }; \
+		echo "the core on $$name"; place=build/$$name; \
 		$$python -m venv $$place && \
 		$$place/bin/python -m pip install --quiet --upgrade 'pip>=25.1' && \
 		$$place/bin/python -m pip install --quiet --editable . --group test && \
 		$$place/bin/python hatch_build.py && \
-		TEST_AMOUNTS=full $$place/bin/python -m pytest $(PYTEST_FLAGS) $(CORE) || exit 1; \
-	done; echo "not found, not tested:$${missing:- none}"
+		TEST_AMOUNTS=full $$place/bin/python -m pytest $(PYTEST_FLAGS) $(CORE) || failed="$$failed $$name"; \
+	done; echo "not found, not tested:$${missing:- none}; failed:$${failed:- none}"; test -z "$$failed"
 
 # The C functions under AddressSanitizer and UndefinedBehaviorSanitizer, in a tree of their own.
 sanitize: $(VENV)/test
@@ -104,6 +114,11 @@ flamegraph: $(VENV)/bench
 
 syscalls: $(VENV)/bench
 	$(BIN)/python -m benchmarks.profile syscalls
+
+# Good and bad clients while workers are killed, reloaded and upgraded; status 1 where it matters.
+soak: $(VENV)/test
+	mkdir -p build
+	$(BIN)/python -m benchmarks.endurance --minutes $(SOAK_MINUTES) --report build/soak.md
 
 # Finds what the tests do not: FUZZ_SECONDS for each target, findings go to tests/fuzz/corpus.
 fuzz: $(VENV)/fuzz

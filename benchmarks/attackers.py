@@ -1,7 +1,7 @@
 """Clients that do harm, many in one process: they drip, stop, reset, or send nonsense.
 
-``python -m benchmarks.attackers KIND PORT SIZE SECONDS`` runs a crowd and prints what became of
-it as JSON. Plain sockets that do not block: one turn of a crowd touches each of them once.
+``python -m benchmarks.attackers KIND:SIZE,... PORT SECONDS`` runs crowds and prints what became of
+each as JSON. Plain sockets that do not block: one turn of a crowd touches each of them once.
 """
 
 from __future__ import annotations
@@ -28,11 +28,19 @@ NEW_EACH_TURN = 5
 
 HEAD = b"Host: a\r\n"
 POST = b"POST /echo HTTP/1.1\r\n" + HEAD
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+HANDSHAKE = (
+    b"GET /ws HTTP/1.1\r\n" + HEAD + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a connection sends when it opens and in each turn, and how it reads and ends."""
+    """What a connection sends when it opens and in each turn, and how it reads and ends.
+
+    ``random`` bytes follow ``opening``, where they are not 0; with ``ends`` its side ends then.
+    """
 
     opening: bytes = b""
     piece: bytes = b""
@@ -40,6 +48,8 @@ class Kind:
     resets: bool = False
     interval: float = 1.0
     nonsense: bool = False
+    random: int = 0
+    ends: bool = False
 
 
 KINDS = {
@@ -51,6 +61,12 @@ KINDS = {
     "slow-read": Kind(b"GET /large HTTP/1.1\r\n" + HEAD + b"\r\n", reads=64),
     "reset": Kind(b"GET /large HTTP/1.1\r\n" + HEAD + b"\r\n", resets=True, interval=0.1),
     "nonsense": Kind(nonsense=True, interval=0.1),
+    "half-closed": Kind(POST + b"Content-Length: 100000\r\n\r\n" + b"x" * 99, ends=True),
+    "half-closed-answer": Kind(b"GET /large HTTP/1.1\r\n" + HEAD + b"\r\n", ends=True),
+    "http2-nonsense": Kind(PREFACE, random=500, interval=0.1),
+    "http2-idle": Kind(PREFACE),
+    "websocket-nonsense": Kind(HANDSHAKE, random=500, interval=0.1),
+    "websocket-slow": Kind(HANDSHAKE + b"\x81\xfe\x7f\xff\0\0\0\0", b"x"),
 }
 
 
@@ -100,7 +116,9 @@ class Crowd:
         try:
             sock.connect(self._address)
             sock.setblocking(False)
-            sock.send(self._nonsense() if self._kind.nonsense else self._kind.opening)
+            sock.send(self._nonsense() if self._kind.nonsense else self._opening())
+            if self._kind.ends:
+                sock.shutdown(socket.SHUT_WR)
         except OSError:
             self.fate.not_opened += 1
             sock.close()
@@ -135,7 +153,7 @@ class Crowd:
     def _note(self, sock: socket.socket, data: bytes) -> bool:
         if data and sock.fileno() in self._silent:
             self._silent.discard(sock.fileno())
-            status = data[9:12].decode("latin-1")
+            status = data[9:12].decode("latin-1") if data.startswith(b"HTTP/1") else "other"
             self.fate.statuses[status] = self.fate.statuses.get(status, 0) + 1
         return bool(data)
 
@@ -151,6 +169,9 @@ class Crowd:
         sock.close()
         return False
 
+    def _opening(self) -> bytes:
+        return self._kind.opening + self._chance.randbytes(self._kind.random)
+
     def _nonsense(self) -> bytes:
         data = bytearray(b"GET / HTTP/1.1\r\n" + HEAD + b"\r\n")
         for _ in range(self._chance.randint(1, 8)):
@@ -158,25 +179,30 @@ class Crowd:
         return bytes(data)
 
 
-def run(kind: str, port: int, size: int, keep_on: Callable[[], bool]) -> Fate:
-    """Run a crowd until ``keep_on`` says no."""
+def run(sizes: dict[str, int], port: int, keep_on: Callable[[], bool]) -> dict[str, Fate]:
+    """Run a crowd of each kind until ``keep_on`` says no."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-    crowd = Crowd(KINDS[kind], ("127.0.0.1", port), size)
+    address = ("127.0.0.1", port)
+    crowds = {kind: Crowd(KINDS[kind], address, size) for kind, size in sizes.items()}
     while keep_on():
         begin = time.monotonic()
-        crowd.turn()
+        for crowd in crowds.values():
+            crowd.turn()
         time.sleep(max(0.0, STEP - (time.monotonic() - begin)))
-    crowd.close()
-    return crowd.fate
+    for crowd in crowds.values():
+        crowd.close()
+    return {kind: crowd.fate for kind, crowd in crowds.items()}
 
 
 def main() -> None:
     """Attack, then tell."""
-    kind, port, size, seconds = sys.argv[1:5]
+    words, port, seconds = sys.argv[1:4]
+    pairs = (word.split(":") for word in words.split(","))
+    sizes = {kind: int(size) for kind, size in pairs}
     until = time.monotonic() + float(seconds)
-    fate = run(kind, int(port), int(size), lambda: time.monotonic() < until)
-    print(json.dumps(asdict(fate)))
+    fates = run(sizes, int(port), lambda: time.monotonic() < until)
+    print(json.dumps({kind: asdict(fate) for kind, fate in fates.items()}))
 
 
 if __name__ == "__main__":

@@ -141,10 +141,11 @@ def serving(name: str, extra: list[str]) -> Iterator[tuple[subprocess.Popen[byte
 
 
 @contextmanager
-def attacked(kind: str, port: int, seconds: float, size: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A crowd of attackers in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.attackers", kind, str(port), str(size)]
-    with subprocess.Popen([*command, str(seconds)], cwd=ROOT, stdout=subprocess.PIPE) as process:
+def attacked(sizes: dict[str, int], port: int, seconds: float) -> Iterator[subprocess.Popen[bytes]]:
+    """Crowds of attackers of these kinds in a process of their own."""
+    words = ",".join(f"{kind}:{size}" for kind, size in sizes.items())
+    command = [sys.executable, "-m", "benchmarks.attackers", words, str(port), str(seconds)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
         try:
             yield process
         finally:
@@ -160,7 +161,7 @@ def elsewhere(name: str, kind: str, port: int, seconds: float, extra: list[str])
     """What the good client sees while the crowd keeps another server busy."""
     with (
         serving(name, extra) as (_, other),
-        attacked(kind, other, SETTLING + seconds + 1, SIZES[kind]),
+        attacked({kind: SIZES[kind]}, other, SETTLING + seconds + 1),
     ):
         time.sleep(SETTLING)
         return asyncio.run(behave(port, seconds))
@@ -172,7 +173,7 @@ def measure(name: str, kind: str, seconds: float, extra: list[str]) -> dict[str,
         beside = elsewhere(name, kind, port, seconds, extra)
         before = asyncio.run(behave(port, seconds))
         memory = usage(process.pid).resident_bytes
-        with attacked(kind, port, SETTLING + seconds + 1, SIZES[kind]) as crowd:
+        with attacked({kind: SIZES[kind]}, port, SETTLING + seconds + 1) as crowd:
             time.sleep(SETTLING)
             cpu = usage(process.pid).cpu_seconds
             during = asyncio.run(behave(port, seconds))
@@ -195,7 +196,7 @@ def measure(name: str, kind: str, seconds: float, extra: list[str]) -> dict[str,
         "cpu": (used.cpu_seconds - cpu) / seconds,
         "memory_mb": (used.resident_bytes - memory) / 2**20,
         "alive": alive,
-        "crowd": json.loads(output),
+        "crowd": json.loads(output)[kind],
     }
 
 

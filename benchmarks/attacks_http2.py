@@ -28,7 +28,7 @@ from typing import Any
 from benchmarks import attacks
 from benchmarks.apps.attacked_app import app
 from benchmarks.deployment import ROOT
-from benchmarks.inside import Inside, MemoryTransport, serving
+from benchmarks.inside import Inside, Sink, serving
 from benchmarks.processes import usage
 
 __all__ = ["ATTACKS", "Attack", "main"]
@@ -271,7 +271,7 @@ def longest_turn(kind: str) -> float:
 
 def longest_of(attack: Attack, inside: Inside) -> float:
     """The same, of a server that has been started."""
-    connections: list[MemoryTransport] = []
+    connections: list[Sink] = []
     inside.turn(lambda: connections.append(inside.connect()))
     transport, longest, read = connections[0], 0.0, 256 * 1024
     burst = attack.opening + attack.burst(0)

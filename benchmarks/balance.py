@@ -1,12 +1,16 @@
 """How evenly workers are loaded, and whether anything is lost when connections move.
 
-``python -m benchmarks.balance even`` opens few connections with requests of 20 ms of processor
-time each, several times over, without and with ``--balance auto``, and beside other servers that
-are installed, and prints the spread of connections and the 50th and 99th percentile of the slowest
-tries. ``python -m benchmarks.balance loss`` reloads a service again and again under clients that
-send at random moments; a lost request, a wrong answer or an idle connection that was closed makes
-the status 1. ``python -m benchmarks.balance cost`` compares the processor time of an accepted
-connection.
+``python -m benchmarks.balance even`` opens few connections with requests that hold the worker's
+event loop for 20 ms each, several times over and in turns, without and with ``--balance auto``,
+and beside other servers that are installed. It prints how connections were placed and the 50th,
+90th and 99th percentile. With ``--shares 12 4`` it does so also where the kernel has placed them
+like that, with ``--hold sleep`` without a processor, which other programs may need.
+``python -m benchmarks.balance simulate`` is the same without processes.
+
+``python -m benchmarks.balance loss`` reloads a service again and again under clients that send at
+random moments; a lost request, a wrong answer or an idle connection that was closed makes the
+status 1. ``python -m benchmarks.balance cost`` compares the processor time of an accepted
+connection, and with ``--kept`` of a request.
 """
 
 from __future__ import annotations
@@ -15,7 +19,6 @@ import argparse
 import asyncio
 import os
 import random
-import re
 import signal
 import socket
 import statistics
@@ -24,16 +27,20 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from heapq import heapify, heappop, heappush
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.deployment import free_port
+from katana_asgi.balance.placement import choose
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).parent.parent
+
+WORK = 0.02  # seconds of processor time for a request
 
 APPLICATION = """
 import os, time
@@ -46,6 +53,8 @@ async def app(scope, receive, send):
         end = time.thread_time() + 0.02
         while time.thread_time() < end:
             pass
+    elif scope["path"] == "/sleep":
+        time.sleep(0.02)
     elif scope["path"].startswith("/echo/"):
         body = scope["path"].encode()
     head = {"type": "http.response.start", "status": 200,
@@ -105,40 +114,130 @@ class Client:
         return head, (await self.reader.readexactly(length)).decode()
 
 
-async def one_try(port: int, connections: int, seconds: float) -> tuple[list[int], list[float]]:
-    """The spread of fresh connections, and the times of their requests in milliseconds."""
-    clients = [Client() for _ in range(connections)]
-    pids = []
-    for client in clients:
-        await client.open(port)
-        pids.append((await client.ask("/pid"))[1])
-    times: list[float] = []
-    end = time.monotonic() + seconds
+async def opened(port: int, connections: int, shares: Sequence[int]) -> list[Client]:
+    """Connections to as many workers as there are ``shares``, so many to each.
 
-    async def work(client: Client) -> None:
+    Without shares they are ``connections``, wherever they were placed.
+    """
+    clients: list[Client] = []
+    placed: Counter[str] = Counter()
+    wanted = sum(shares) or connections
+    for _ in range(100 * wanted):
+        client = Client()
+        await client.open(port)
+        pid = (await client.ask("/pid"))[1]
+        rank = list(placed).index(pid) if pid in placed else len(placed)
+        if shares and placed[pid] >= shares[rank]:
+            client.writer.close()  # this worker has its share
+            continue
+        placed[pid] += 1
+        clients.append(client)
+        if len(clients) == wanted:
+            return clients
+    raise SystemExit(f"the workers did not come to have {shares}: {placed}")
+
+
+async def one_try(
+    port: int, shares: Sequence[int], options: argparse.Namespace
+) -> tuple[list[int], list[float]]:
+    """The spread of fresh connections, and the times of their requests in milliseconds.
+
+    Each client thinks before it asks again, so that all of them together ask for ``load`` of the
+    workers' time, and one that waits does not ask: a closed loop.
+    """
+    clients = await opened(port, options.connections, shares)
+    spread = Counter([(await client.ask("/pid"))[1] for client in clients])
+    think = WORK * len(clients) / (options.load * options.workers) - WORK
+    times: list[float] = []
+    end = time.monotonic() + options.seconds
+
+    async def work(client: Client, chance: random.Random) -> None:
+        await asyncio.sleep(chance.random() * think)
         while time.monotonic() < end:
             begin = time.perf_counter()
-            await client.ask("/work")
+            await client.ask(f"/{options.hold}")
             times.append((time.perf_counter() - begin) * 1e3)
+            await asyncio.sleep(chance.expovariate(1 / think))
 
-    await asyncio.gather(*map(work, clients))
+    await asyncio.gather(*(work(each, random.Random(n)) for n, each in enumerate(clients)))
     for client in clients:
         client.writer.close()
     await asyncio.sleep(0.3)
-    return sorted(Counter(pids).values()), times
+    return sorted(spread.values(), reverse=True), times
 
 
 def even(options: argparse.Namespace) -> int:
-    for name in options.servers:
-        with serving(name, options.workers) as (_, port):
-            spreads, p50, p99 = [], [], []
-            for _ in range(options.tries):
-                counts, times = asyncio.run(one_try(port, options.connections, options.seconds))
-                parts = statistics.quantiles(times, n=100)
-                spreads.append("/".join(map(str, counts)))
-                p50.append(parts[49])
-                p99.append(parts[98])
-        print(f"{name:8} worst p50 {max(p50):6.0f} ms, worst p99 {max(p99):6.0f} ms; {spreads}")
+    """Services in turns; those that share nothing also where the placement was uneven."""
+    found: dict[str, list[float]] = {}
+    spreads: dict[str, list[str]] = {}
+    with ExitStack() as stack:
+        services = [
+            (name, shares, stack.enter_context(serving(name, options.workers))[1])
+            for name in options.servers
+            for shares in ((), *([options.shares] if name == "off" and options.shares else []))
+        ]
+        for _ in range(options.tries):
+            for name, shares, port in services:
+                counts, times = asyncio.run(one_try(port, shares, options))
+                label = f"{name} {'/'.join(map(str, shares))}".strip()
+                found.setdefault(label, []).extend(times)
+                spreads.setdefault(label, []).append("/".join(map(str, counts)))
+    for label, times in found.items():
+        parts = statistics.quantiles(times, n=100)
+        print(
+            f"{label:10} p50 {parts[49]:5.0f} ms, p90 {parts[89]:5.0f} ms, p99 {parts[98]:5.0f} ms"
+            f" of {len(times)} requests; placed {' '.join(spreads[label])}"
+        )
+    return 0
+
+
+def simulated(loads: Sequence[int], load: float, chance: random.Random) -> list[float]:
+    """Times of requests, in milliseconds, where each worker has so many connections.
+
+    A worker does one request after another, and they take as long; clients think as above.
+    """
+    connections = sum(loads)
+    think = WORK * connections / (load * len(loads)) - WORK
+    times: list[float] = []
+    for count in loads:
+        free = 0.0
+        asking = [chance.random() * think for _ in range(count)]
+        heapify(asking)
+        while asking and asking[0] < 20:
+            begin = heappop(asking)
+            free = max(free, begin) + WORK
+            times.append((free - begin) * 1e3)
+            heappush(asking, free + chance.expovariate(1 / think))
+    return times
+
+
+def simulate(options: argparse.Namespace) -> int:
+    """Placement by chance, as of a hash, against what is decided at accept; no process."""
+    for workers in (2, 4):
+        chance = random.Random(17)
+        found: dict[str, list[float]] = {"off": [], "off, uneven": [], "auto": []}
+        spreads: dict[str, list[int]] = {label: [] for label in found}
+        for _ in range(300):
+            loads, even_loads = [0] * workers, [0] * workers
+            for _ in range(options.connections):
+                who = chance.randrange(workers)
+                loads[who] += 1
+                others = [each for each in range(workers) if each != who]
+                chosen = choose(even_loads[who], [even_loads[each] for each in others])
+                even_loads[who if chosen < 0 else others[chosen]] += 1
+            for label, placed in (("off", loads), ("auto", even_loads)):
+                times = simulated(placed, options.load, chance)
+                uneven = max(placed) >= 1.5 * options.connections / workers
+                for each in (label, *(["off, uneven"] if uneven and label == "off" else [])):
+                    found[each] += times
+                    spreads[each].append(max(placed) - min(placed))
+        for label, times in found.items():
+            parts = statistics.quantiles(times, n=100)
+            print(
+                f"{workers} workers, {label:11} p50 {parts[49]:4.0f} ms, p99 {parts[98]:4.0f} ms;"
+                f" fullest - emptiest {statistics.mean(spreads[label]):.1f} on average,"
+                f" {max(spreads[label])} at most, {len(spreads[label])} draws"
+            )
     return 0
 
 
@@ -161,7 +260,9 @@ async def user(port: int, number: int, stop: asyncio.Event, counts: Counter[str]
         if closed:
             await client.open(port)
         await asyncio.sleep(chance.random() * 0.02)
-    counts["surplus bytes"] += not client.reader.at_eof() and len(client.reader._buffer) > 0  # type: ignore[attr-defined] # no other way to see
+    client.writer.write_eof()  # the server closes, and what comes before is too much
+    with suppress(OSError):
+        counts["surplus bytes"] += len(await asyncio.wait_for(client.reader.read(), 10))
 
 
 async def losses(process: subprocess.Popen[bytes], port: int, requests: int, reloads: int) -> bool:
@@ -194,45 +295,82 @@ def loss(options: argparse.Namespace) -> int:
         return not asyncio.run(losses(process, port, options.requests, options.reloads))
 
 
+def children(pid: int) -> list[int]:
+    """The processes of a service without its supervisor (Linux)."""
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def processor_time(pid: int) -> float:
     """Seconds on a processor, in the precision of the scheduler (Linux)."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
+def connect_and_ask(port: int, times: int) -> None:
+    """Requests on as many connections, one after another."""
+    for _ in range(times):
+        with socket.create_connection(("127.0.0.1", port)) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            while sock.recv(4096):
+                pass
+
+
+def keep_and_ask(port: int, times: int) -> None:
+    """Requests on one connection."""
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        for _ in range(times):
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            sock.recv(4096)
+
+
 def cost(options: argparse.Namespace) -> int:
-    found: dict[str, list[float]] = {"off": [], "auto": []}
-    with serving("off", options.workers) as off, serving("auto", options.workers) as auto:
-        for number in range(2 * options.tries):
-            name = ("off", "auto")[number % 2]
-            process, port = off if name == "off" else auto
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            before = sum(processor_time(int(pid)) for pid in children)
-            for _ in range(options.accepts):
-                with socket.create_connection(("127.0.0.1", port)) as sock:
-                    sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-                    while sock.recv(4096):
-                        pass
-            after = sum(processor_time(int(pid)) for pid in children)
-            found[name].append((after - before) / options.accepts * 1e6)
-    for name, times in found.items():
-        shown = re.sub(r"'", "", str([f"{each:.1f}" for each in times]))
-        print(f"{name:5} {statistics.median(times):6.1f} us of processor for each of {shown}")
+    """Services in turns, in short blocks: the lower decile is what undisturbed blocks took.
+
+    The third one is ``off`` again, so that the noise can be seen.
+    """
+    ask = keep_and_ask if options.kept else connect_and_ask
+    found: dict[str, list[float]] = {}
+    with ExitStack() as stack:
+        services = [
+            (label, *stack.enter_context(serving(name, options.workers)))
+            for label, name in (("off", "off"), ("auto", "auto"), ("off again", "off"))
+        ]
+        for number in range(options.blocks):
+            for label, process, port in (*services[number % 3 :], *services[: number % 3]):
+                workers = children(process.pid)
+                ask(port, options.block // 4)  # caches are cold after the other services
+                before = sum(map(processor_time, workers))
+                ask(port, options.block)
+                spent = sum(map(processor_time, workers)) - before
+                found.setdefault(label, []).append(spent / options.block * 1e6)
+    base = statistics.quantiles(found["off"], n=10)
+    for label, times in found.items():
+        deciles = statistics.quantiles(times, n=10)
+        print(
+            f"{label:9} {deciles[0]:6.1f} us of processor (lower decile; median {deciles[4]:.1f}),"
+            f" to off {deciles[0] / base[0]:.3f} ({deciles[4] / base[4]:.3f})"
+        )
     return 0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("even", "loss", "cost"))
+    parser.add_argument("what", choices=("even", "simulate", "loss", "cost"))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--tries", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--servers", nargs="*", default=["off", "auto"], choices=list(SERVERS))
+    parser.add_argument("--load", type=float, default=0.5, help="of the workers' time")
+    parser.add_argument("--hold", choices=("work", "sleep"), default="work")
+    parser.add_argument("--shares", nargs="*", type=int, default=[], help="of connections")
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--reloads", type=int, default=20)
-    parser.add_argument("--accepts", type=int, default=3000)
+    parser.add_argument("--blocks", type=int, default=150)
+    parser.add_argument("--block", type=int, default=40, help="requests in each")
+    parser.add_argument("--kept", action="store_true", help="cost: on connections that are open")
     options = parser.parse_args()
-    return {"even": even, "loss": loss, "cost": cost}[options.what](options)
+    commands = {"even": even, "simulate": simulate, "loss": loss, "cost": cost}
+    return commands[options.what](options)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ What remains is the server's work for a request, the same instructions in each r
 the micro-benchmarks and of the instruction counts. ``python -m benchmarks.inside proxied plain``
 prints what a request of each kind costs, in seconds.
 
-It knows of the server only how it is started and that it makes protocols for an event loop.
+It knows of the server only what ``katana_asgi.testing`` shows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import gc
 import logging
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import count, islice
@@ -28,12 +28,13 @@ from typing import Any, cast
 from benchmarks import http2
 from benchmarks.apps.plain import GREETING, app
 from benchmarks.messages import DIFFERENT, REQUESTS
-from katana_asgi import Config, Server, StaticRoute
+from katana_asgi import Config, StaticRoute
+from katana_asgi.testing import MemoryServer, MemoryTransport
 
-__all__ = ["CASES", "Case", "Inside", "MemoryTransport", "measure_all", "serving"]
+__all__ = ["CASES", "Case", "Inside", "Sink", "measure_all", "serving"]
 
-PEER = ("127.0.0.1", 50000)
-"""A proxy that is trusted without being named."""
+ADDRESSES = {"peername": ("127.0.0.1", 50000), "sockname": ("127.0.0.1", 8000)}
+"""Of a proxy that is trusted without being named, and of the server."""
 CONNECTIONS = 64
 """Connections that a case sends over: a turn of the loop has a read for each of them."""
 BATCH = 20 * CONNECTIONS
@@ -43,63 +44,44 @@ USUAL = ("proxied", "plain", "varied", "api")
 """Cases that are measured where none is named."""
 
 
-class MemoryTransport(asyncio.Transport):
-    """Counts what is written; a peer that reads everything at once."""
+class Sink(MemoryTransport):
+    """Does the least, because what is measured is the server: keeps each write as it is.
 
-    def __init__(self, protocol: asyncio.Protocol) -> None:
-        super().__init__({"peername": PEER, "sockname": ("127.0.0.1", 8000), "socket": None})
-        self.protocol = protocol
+    Its end is called by who feeds it, and not by the loop.
+    """
+
+    def __init__(self) -> None:
+        asyncio.Transport.__init__(self, ADDRESSES)  # without what a peer needs to misbehave
         self.written: list[bytes] = []
-        self.ended = False
 
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Hand the connection over, from HTTP/1.1 to HTTP/2."""
-        self.protocol = cast("asyncio.Protocol", protocol)
-
-    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+    def write(self, data: Any) -> None:
         """Keep a write."""
-        self.written.append(data)  # type: ignore[arg-type] # kept for counting only
+        self.written.append(data)
 
-    def writelines(self, list_of_data: Any) -> None:
+    def writelines(self, list_of_data: Iterable[Any]) -> None:
         """Keep several buffers as one write."""
         self.written.append(b"".join(list_of_data))
 
     def close(self) -> None:
         """Note that the server closed."""
-        self.ended = True
+        self.closing = True
 
     abort = write_eof = close
-
-    def is_closing(self) -> bool:
-        """Whether the server closed."""
-        return self.ended
 
     def can_write_eof(self) -> bool:
         """TCP can."""
         return True
 
     def pause_reading(self) -> None:
-        """Nothing more comes unasked."""
+        """Nothing comes unasked."""
 
     resume_reading = pause_reading
 
-    def get_write_buffer_size(self) -> int:
-        """Nothing ever waits."""
-        return 0
-
 
 class _Loop(asyncio.SelectorEventLoop):
-    """A loop that remembers how the server makes connections; it never accepts one.
+    """``skip`` lets its time pass, so that what waits for others in a batch waits no longer."""
 
-    ``skip`` lets its time pass, so that what waits for others in a batch need wait no longer.
-    """
-
-    factory: Callable[[], asyncio.Protocol]
     skipped = 0.0
-
-    async def create_server(self, protocol_factory: Any, *args: Any, **kwargs: Any) -> Any:
-        self.factory = protocol_factory
-        return await super().create_server(protocol_factory, *args, **kwargs)
 
     def time(self) -> float:
         return super().time() + self.skipped
@@ -115,16 +97,17 @@ BATCH_WAIT = 0.2
 class Inside:
     """A started server, and connections that are fed from memory."""
 
-    def __init__(self, loop: _Loop, log: Path) -> None:
+    def __init__(self, loop: _Loop, server: MemoryServer, log: Path) -> None:
         self.loop = loop
+        self.server = server
         self.log = log
         """The file of the access log, empty where there is none."""
 
-    def connect(self) -> MemoryTransport:
+    def connect(self) -> Sink:
         """Return the transport of a new connection of the server."""
-        transport = MemoryTransport(self.loop.factory())
-        transport.protocol.connection_made(transport)
-        return transport
+        sink = Sink()
+        self.server.connect(sink)
+        return sink
 
     def turn(self, function: Callable[[], None]) -> None:
         """Call a function as the loop calls a protocol, outside of any task, and end the turn."""
@@ -194,17 +177,17 @@ class Case:
             reads.append(opening + b"".join(frames))
         return reads
 
-    def send(self, inside: Inside, first: int, count: int) -> list[MemoryTransport]:
+    def send(self, inside: Inside, first: int, count: int) -> list[Sink]:
         """Send requests; return the transports with what was answered."""
         return self.send_reads(inside, self.reads(first, count))
 
-    def send_reads(self, inside: Inside, reads: Sequence[bytes]) -> list[MemoryTransport]:
+    def send_reads(self, inside: Inside, reads: Sequence[bytes]) -> list[Sink]:
         """Send what ``reads`` returned: in each turn of the loop one to each connection.
 
         So each response is a write of its own, as it is where clients wait for theirs.
         """
-        connections: list[MemoryTransport] = []
-        transports: list[MemoryTransport] = []
+        connections: list[Sink] = []
+        transports: list[Sink] = []
 
         def connect() -> None:
             connections[:] = [inside.connect() for _ in range(CONNECTIONS)]
@@ -229,7 +212,7 @@ class Case:
             inside.flush()
         return transports
 
-    def check(self, transports: Sequence[MemoryTransport], count: int) -> None:
+    def check(self, transports: Sequence[Sink], count: int) -> None:
         """Raise ``AssertionError`` unless each of so many requests was answered with 200."""
         written = b"".join(data for each in transports for data in each.written)
         answered = written.count(GREETING if self.http2 else b"HTTP/1.1 200 OK\r\n")
@@ -283,10 +266,9 @@ def serving(application: Any = app, **settings: Any) -> Iterator[Inside]:
     Its access log, if it has one, goes to a file.
     """
     loop = _Loop()
-    given = {"port": 0, "access_log": False, "loop": "asyncio", **settings}
-    server = Server(
-        cast("Any", application), static_route=(StaticRoute("/static", "Hello, World!"),), **given
-    )
+    given = {"access_log": False, "loop": "asyncio", **settings}
+    routes = (StaticRoute("/static", "Hello, World!"),)
+    server = MemoryServer(cast("Any", application), static_route=routes, **given)
     with tempfile.NamedTemporaryFile(prefix="katana-access-") as file:
         if given["access_log"]:
             from katana_asgi.observe.logs import configure_logging
@@ -294,19 +276,15 @@ def serving(application: Any = app, **settings: Any) -> Iterator[Inside]:
             for name in ("uvicorn", "uvicorn.access", "katana_asgi.error", "katana_asgi.access"):
                 logging.getLogger(name).handlers.clear()
             configure_logging(Config(app="benchmarks:app", access_log_file=file.name))
-        _until(loop, server.start())
+        loop.run_until_complete(server.start())
         try:
-            yield Inside(loop, Path(file.name))
+            yield Inside(loop, server, Path(file.name))
         finally:
-            _until(loop, server.close())
+            loop.run_until_complete(server.close())
             loop.close()
             access = logging.getLogger("katana_asgi.access")
             access.handlers.clear()
             access.propagate = True
-
-
-def _until(loop: asyncio.AbstractEventLoop, work: Awaitable[None]) -> None:
-    loop.run_until_complete(work)
 
 
 def microseconds(case: Case, inside: Inside, seconds: float = 1.0) -> tuple[float, float]:

@@ -33,7 +33,7 @@ BUDGETS = Path(__file__).parent / "instructions.json"
 ROOT = Path(__file__).parent.parent
 FEW, MANY = 64, 192
 """Requests of two kinds of section: their difference is what requests alone cost."""
-REPEATS = 3
+REPEATS = 2
 """Sections of each kind; the least counts, since a tick of the server's clock only adds."""
 WARM_UP = 64
 TOLERANCE = 1.05

@@ -10,7 +10,15 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Usage", "core_seconds", "descendants", "usage"]
+__all__ = [
+    "Usage",
+    "core_seconds",
+    "descendants",
+    "descriptors",
+    "living",
+    "private_bytes",
+    "usage",
+]
 
 TICK = os.sysconf("SC_CLK_TCK")
 PROC = Path("/proc")
@@ -52,7 +60,7 @@ def usage(pid: int) -> Usage:
         # Fields 14, 15 and 20 of proc(5) stat; the list starts at field 3.
         ticks += int(stat[11]) + int(stat[12])
         threads += int(stat[17])
-        resident += _private(member)
+        resident += private_bytes(member)
     return Usage(ticks / TICK, resident, processes, threads)
 
 
@@ -74,6 +82,26 @@ def core_seconds(cores: str) -> float:
     return ticks / TICK
 
 
+def descriptors(pid: int) -> int:
+    """Return how many descriptors a process has open. Raises ``OSError`` where it has gone."""
+    return len(os.listdir(PROC / str(pid) / "fd"))
+
+
+def living(pid: int) -> bool:
+    """Return whether a process is there and has not ended."""
+    stat = _stat(pid)
+    return stat is not None and stat[0] != "Z"
+
+
+def private_bytes(pid: int) -> int:
+    """Return its anonymous memory: what grows with connections, without shared libraries."""
+    try:
+        lines = (PROC / str(pid) / "smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Anonymous:"))
+
+
 def _stat(pid: int) -> list[str] | None:
     try:
         text = (PROC / str(pid) / "stat").read_text()
@@ -81,12 +109,3 @@ def _stat(pid: int) -> list[str] | None:
         return None
     # The command's name is in parentheses and may hold spaces and parentheses itself.
     return text[text.rindex(")") + 2 :].split()
-
-
-def _private(pid: int) -> int:
-    # Anonymous memory only: what grows with connections, without shared libraries.
-    try:
-        lines = (PROC / str(pid) / "smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Anonymous:"))

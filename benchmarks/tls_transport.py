@@ -41,26 +41,31 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 def serve(folder: str, loop: str, fast: str) -> None:
     """Serve in this process until it is ended."""
     from katana_asgi import StaticRoute, run
-    from katana_asgi.net import tls, tls_listener
+    from katana_asgi.net import tls, tls_listener, tls_prepared
+    from katana_asgi.worker import doors
 
-    make = tls.Tls.__init__
+    class Plain(tls.Tls):
+        """aiofastnet crashes where a name is looked at."""
 
-    def make_plain(self: Any, config: Any) -> None:
-        make(self, config)
-        self.context = self._certificates.default  # aiofastnet crashes where a name is looked at
+        def __init__(self, config: Any) -> None:
+            super().__init__(config)
+            self.context = self._certificates.default
 
-    tls.Tls.__init__ = make_plain  # type: ignore[method-assign] # as above
+    tls_prepared.Tls = Plain  # type: ignore[attr-defined] # for this process alone
     if fast == "True":
         import aiofastnet
 
-        async def shake_hands(self: Any) -> None:
-            self._begun = True
-            arrivals = self._arrivals
-            await aiofastnet.connect_accepted_socket(
-                asyncio.get_running_loop(), lambda: self, self._sock, ssl=arrivals.context
-            )
+        class Fast(tls_listener.Arrival):
+            """Goes on with the transport that is compared."""
 
-        tls_listener.Arrival._shake_hands = shake_hands  # type: ignore[method-assign] # to compare
+            async def _shake_hands(self) -> None:
+                self._begun = True
+                loop, context = asyncio.get_running_loop(), self._arrivals.context
+                await aiofastnet.connect_accepted_socket(
+                    loop, lambda: self, self._sock, ssl=context
+                )
+
+        doors.Arrival = Fast  # type: ignore[attr-defined] # to compare
     run(
         application,
         loop=loop,

@@ -9,14 +9,16 @@ import argparse
 import asyncio
 from typing import cast
 
-from benchmarks.websocket_load import echoed, masked
+from benchmarks.websocket_load import echoed
+from katana_asgi.testing import masked
+from katana_asgi.testing.websocket_peer import TEXT
 
 SIZES = (32, 1024, 65536)
 SWITCHING = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
 )
-ANSWERS = {len(masked(bytes(size))): echoed(bytes(size)) for size in SIZES}
+ANSWERS = {len(masked(TEXT, bytes(size))): echoed(bytes(size)) for size in SIZES}
 
 
 class Ceiling(asyncio.Protocol):

@@ -14,13 +14,12 @@ import sys
 from time import perf_counter
 from typing import cast
 
-__all__ = ["HANDSHAKE", "echoed", "main", "masked"]
+from katana_asgi.testing import masked, opening
+from katana_asgi.testing.websocket_peer import FIN, PING, PONG, TEXT, length_field
 
-HANDSHAKE = (
-    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
-KEY = bytes.fromhex("37fa213d")
+__all__ = ["HANDSHAKE", "echoed", "main"]
+
+HANDSHAKE = opening(host="127.0.0.1")
 CONNECTING = 200
 """Handshakes under way at once: below every server's backlog."""
 
@@ -29,27 +28,12 @@ AT_LEAST = 200
 PATIENCE = 20.0
 """Seconds to wait for them."""
 
-TEXT, PING = 0x81, 0x89
-
-
-def length_field(size: int, mask: int) -> bytes:
-    """Return the length as RFC 6455 §5.2 writes it, with the mask bit."""
-    if size < 126:
-        return bytes([mask | size])
-    if size < 65536:
-        return bytes([mask | 126]) + size.to_bytes(2, "big")
-    return bytes([mask | 127]) + size.to_bytes(8, "big")
-
-
-def masked(content: bytes) -> bytes:
-    """Return a whole text message as a client sends it."""
-    payload = bytes(byte ^ KEY[index & 3] for index, byte in enumerate(content))
-    return bytes([TEXT]) + length_field(len(content), 0x80) + KEY + payload
+PING_FRAME = FIN | PING
 
 
 def echoed(content: bytes) -> bytes:
     """Return the same message as the server sends it back."""
-    return bytes([TEXT]) + length_field(len(content), 0) + content
+    return bytes([FIN | TEXT]) + length_field(len(content), 0) + content
 
 
 class Client(asyncio.Protocol):
@@ -58,7 +42,7 @@ class Client(asyncio.Protocol):
     __slots__ = ("_frame", "_left", "_size", "_write", "count", "opened", "transport", "wrong")
 
     def __init__(self, content: bytes) -> None:
-        self._frame = masked(content)
+        self._frame = masked(TEXT, content)
         self._size = self._left = len(echoed(content))
         self.count = 0
         self.wrong = False
@@ -102,10 +86,8 @@ class Idler(Client):
         if not self.opened.done():
             super().data_received(data)
             return
-        if data[0] == PING:
-            content = data[2 : 2 + data[1]]
-            payload = bytes(byte ^ KEY[index & 3] for index, byte in enumerate(content))
-            self.transport.write(bytes([0x8A, 0x80 | len(content)]) + KEY + payload)
+        if data[0] == PING_FRAME:
+            self.transport.write(masked(PONG, data[2 : 2 + data[1]]))
             self.count += 1
 
 

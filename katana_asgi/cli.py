@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.config.model import Config
 
-__all__ = ["main"]
+__all__ = ["COMMANDS", "command_named", "main"]
 
 COMMANDS: Final = {
     "serve": "Serve APP; the default.",
@@ -76,7 +76,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     if name == "serve":
         _look_for_a_command(words)
         return _run_serve(words)
-    status = _command(name).main(words, f"{PROGRAM} {name}", standalone_mode=False)
+    status = command_named(name).main(words, f"{PROGRAM} {name}", standalone_mode=False)
     return status if isinstance(status, int) else 0
 
 
@@ -87,7 +87,8 @@ def _look_for_a_command(words: list[str]) -> None:
         raise ConfigurationError(f"{name!r} is no command; did you mean {near[0]}?")
 
 
-def _command(name: str) -> click.Command:
+def command_named(name: str) -> click.Command:
+    """A command that looks into a service, or that serves in another way; raises ``KeyError``."""
     if name == "completion":
         return completion_command(COMMANDS)
     if name == "exec":

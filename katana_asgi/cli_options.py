@@ -42,6 +42,9 @@ EPILOG: Final = """\
 Durations are seconds or 500ms, 30s, 5m, 1h; sizes are bytes or 16KiB, 1MB. Flags take precedence
 over environment variables, those over the file, and the file over defaults."""
 
+_SWITCHES: Final = frozenset(name for name, setting in SETTINGS.items() if setting.kind == "switch")
+"""Settings whose flags may go without a value, and have a --no- beside them."""
+
 _SENTENCE_END: Final = re.compile(r"\. (?=[A-Z])|; |: (?=HOST)")
 
 _TRUTH: Final = {
@@ -216,13 +219,19 @@ def prepared(words: Sequence[str], command: click.Command) -> list[str]:
 
 
 def _with_bare_choices(words: Sequence[str]) -> list[str]:
-    """uvicorn's --http2 has no value; ours has."""
+    """With the values of flags that may go without one: uvicorn's --http2, and switches."""
     made = list(words)
-    choices = SETTINGS["http2"].choices
     for number, word in enumerate(words):
         following = words[number + 1] if number + 1 < len(words) else ""
-        if word == "--http2" and following.lower() not in choices:
+        name = word.removeprefix("--no-").removeprefix("--").replace("-", "_")
+        if word == "--http2" and following.lower() not in SETTINGS["http2"].choices:
             made[number] = "--http2=auto"
+        elif name not in _SWITCHES:
+            continue
+        elif word == f"--no-{SETTINGS[name].key}":
+            made[number] = f"{SETTINGS[name].flag}=off"
+        elif following.lower() not in {*SETTINGS[name].choices, *_TRUTH}:
+            made[number] = f"{word}=on"
     return made
 
 

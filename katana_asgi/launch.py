@@ -105,8 +105,7 @@ def _serve_alone(config: Config) -> int:
         identity.write_pid_file(config.pid_file)
         identity.become(config)
         identity.set_title("server", config)
-        if config.cpu_affinity:
-            identity.bind_to_cpu(1)
+        identity.bind_to_cpu(1, config)
         return run_worker(config, sockets)
     finally:
         for sock in sockets or ():

@@ -1,4 +1,4 @@
-"""What a server holds that no client can see; the one place where tests reach for it."""
+"""What a server holds that no client can see."""
 
 from __future__ import annotations
 
@@ -7,21 +7,11 @@ from typing import TYPE_CHECKING
 from katana_asgi.http1.connection import Http1Connection
 
 if TYPE_CHECKING:
-    import asyncio
-
     from katana_asgi.asgi.context import WorkerContext
     from katana_asgi.asgi.exchange import Exchange
-    from tests.support import Running
+    from katana_asgi.testing import Running
 
-__all__ = [
-    "connection_of",
-    "context_of",
-    "exchange_of",
-    "pieces_held",
-    "transport_of",
-    "unread",
-    "unsent",
-]
+__all__ = ["connection_of", "context_of", "exchange_of", "unread", "unsent"]
 
 
 def context_of(server: Running) -> WorkerContext:
@@ -38,25 +28,14 @@ def connection_of(server: Running) -> Http1Connection:
     return connection
 
 
-def transport_of(connection: Http1Connection) -> asyncio.Transport:
-    """The transport of a connection."""
-    return connection._transport
-
-
 def exchange_of(server: Running) -> Exchange | None:
     """The exchange that is under way on the only connection of a server."""
-    return connection_of(server)._exchange
-
-
-def pieces_held(server: Running) -> int:
-    """In how many pieces the content is that the application has not taken."""
-    exchange = exchange_of(server)
-    return 0 if exchange is None or exchange._content is None else len(exchange._content)
+    return connection_of(server).exchange
 
 
 def unsent(server: Running) -> int:
     """Bytes that the only connection of a server has sent and the kernel has not taken."""
-    return transport_of(connection_of(server)).get_write_buffer_size()
+    return connection_of(server).transport.get_write_buffer_size()
 
 
 def unread(server: Running) -> int:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from katana_asgi.http.message import RequestHead
     from katana_asgi.routes.variants import Variants
 
-__all__ = ["Answers", "routes_of"]
+__all__ = ["Answers", "cached_response", "file_response", "routes_of"]
 
 _OWN: Final = frozenset({b"date", b"server"})
 """Default fields that a response may replace."""
@@ -83,14 +83,14 @@ class Answers:
             if found is not None:
                 mount, rest = found
                 response = mount.remembered(head.method, rest, head.fields)
-                return None if response is None else _of_file(response)
+                return None if response is None else file_response(response)
         # What proxies say of a request is part of its key: its scope has that.
         if self.cache is None or head.forwarded or not self._scheme:
             return None
         answer = self.cache.lookup(
             head.method, self._scheme, head.raw_path, head.query, head.fields
         )
-        return None if answer is None else _of_cache(answer)
+        return None if answer is None else cached_response(answer)
 
     def add_routes(self, routes: RouteTable) -> None:
         """The static routes, which come first."""
@@ -106,7 +106,7 @@ def routes_of(config: Config, answers: Answers | None) -> RouteTable | Answers |
     return answers
 
 
-def _of_file(response: FileResponse) -> StaticResponse:
+def file_response(response: FileResponse) -> StaticResponse:
     """The same response, made once for one that is shared."""
     made: StaticResponse | None = response.rendered
     if made is None:
@@ -118,7 +118,8 @@ def _of_file(response: FileResponse) -> StaticResponse:
     return made
 
 
-def _of_cache(answer: CachedAnswer) -> StaticResponse:
+def cached_response(answer: CachedAnswer) -> StaticResponse:
+    """The same answer, made once."""
     made: StaticResponse | None = answer.rendered
     if made is None:
         own = _OWN.intersection([name for name, _ in answer.fields])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from katana_asgi.asgi.answers import Answers
+    from katana_asgi.asgi.exchange import Exchange
     from katana_asgi.asgi_types import ASGIApplication
     from katana_asgi.config.model import Config
     from katana_asgi.http.default_fields import DefaultFields
@@ -41,6 +42,7 @@ class WorkerContext:
         "_ended",
         "admission",
         "application",
+        "calls",
         "clock",
         "defaults",
         "draining",
@@ -57,7 +59,6 @@ class WorkerContext:
         "requests",
         "root_path",
         "routes",
-        "running",
         "scheme",
         "shutdown_notice",
         "spec_version",
@@ -110,14 +111,21 @@ class WorkerContext:
         self.draining = False
         self.grace = 0.0  # seconds that idle connections may stay while it drains
         self.shutdown_notice = asyncio.Event()  # for the application to await
-        self.running = 0  # exchanges whose application call has not returned
+        # Exchanges whose application call has not returned, with its task: an event loop refers to
+        # tasks weakly, and a call that waits for what only it knows of would be collected.
+        self.calls: dict[Exchange, asyncio.Task[None] | None] = {}
         self.requests = 0  # requests that came, whatever answered them
         # Called when a call or a connection has ended, while the worker comes to its end.
         self._ended: Callable[[], object] | None = None
 
-    def exchange_finished(self) -> None:
+    @property
+    def running(self) -> int:
+        """How many calls of the application have not returned."""
+        return len(self.calls)
+
+    def exchange_finished(self, exchange: Exchange) -> None:
         """An application call has returned."""
-        self.running -= 1
+        self.calls.pop(exchange, None)
         if self._ended is not None:
             self._ended()
 
@@ -138,7 +146,7 @@ class WorkerContext:
         ended = asyncio.Event()
         self.watch(ended.set)
         # One that came out of a TLS handshake has gone for a moment: it is another object.
-        while self.running or (closed and self.clock.watched):
+        while self.calls or (closed and self.clock.watched):
             ended.clear()
             await ended.wait()
 

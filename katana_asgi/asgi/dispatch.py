@@ -41,7 +41,7 @@ def refusal_for(context: WorkerContext, head: RequestHead) -> Refusal | None:
     if limit and (head.content_length or 0) > limit:
         return CONTENT_TOO_LARGE
     limit = context.limit_concurrency
-    if limit and context.running >= limit:
+    if limit and len(context.calls) >= limit:
         return OVERLOADED
     return None
 
@@ -64,10 +64,13 @@ def open_exchange(
 
 def begin(context: WorkerContext, exchange: Exchange) -> None:
     """Call the application, in its own copy of the context that startup left."""
-    context.running += 1
+    context.calls[exchange] = None
     if context.observer is not None:
         context.observer.began(exchange)
-    exchange.task = start(_call(exchange, context), context.loop, context.variables.copy())
+    task = start(_call(exchange, context), context.loop, context.variables.copy())
+    exchange.task = task
+    if exchange in context.calls:  # else it has returned
+        context.calls[exchange] = task
     if exchange.state == STARTED and not exchange.disconnected:
         exchange.expect_content()
 
@@ -84,7 +87,7 @@ async def _call(exchange: Exchange, context: WorkerContext) -> None:
         if exchange.state != COMPLETE and not exchange.disconnected:
             exchange.returned_early()
     finally:
-        context.exchange_finished()
+        context.exchange_finished(exchange)
 
 
 def end_call(context: WorkerContext, exchange: Exchange, *, aborted: bool = False) -> None:
@@ -108,16 +111,5 @@ def end_call(context: WorkerContext, exchange: Exchange, *, aborted: bool = Fals
 
 
 def running_calls(context: WorkerContext) -> list[tuple[asyncio.Task[None], Exchange]]:
-    """The calls of this worker's application, not those of another server in the loop.
-
-    They are found through their tasks, because a background task may outlive its connection, and
-    a registry would cost every request what only the end of a worker needs.
-    """
-    calls = []
-    for task in asyncio.all_tasks():
-        frame = getattr(task.get_coro(), "cr_frame", None)
-        if frame is None or frame.f_code is not _call.__code__:
-            continue
-        if frame.f_locals["context"] is context:
-            calls.append((task, frame.f_locals["exchange"]))
-    return calls
+    """The calls of this worker's application, which may have outlived their connections."""
+    return [(task, exchange) for exchange, task in context.calls.items() if task is not None]

@@ -10,8 +10,6 @@ from __future__ import annotations
 import array
 import socket
 from contextlib import suppress
-from fcntl import ioctl
-from termios import FIONREAD
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from katana_asgi.balance.table import LoadTable
@@ -21,13 +19,16 @@ if TYPE_CHECKING:
 
     from katana_asgi.balance.table import Row
 
-__all__ = ["MESSAGE_LIMIT", "Links", "Share", "pass_on", "receive", "waiting"]
+__all__ = ["FORMAT", "MESSAGE_LIMIT", "Links", "Share", "pass_on", "receive"]
 
 SPARE: Final = 4
 """Pairs for workers that are added later (SIGTTIN): those that run then know these already."""
 
 MESSAGE_LIMIT: Final = 8192
 """Bytes of a message at most, against facts of a connection that would fill the channel."""
+
+FORMAT: Final = 1
+"""Of rows and messages. A new program (SIGUSR2) that has another one begins anew."""
 
 _DESCRIPTOR: Final = array.array("i").itemsize
 
@@ -48,12 +49,23 @@ class Share(NamedTuple):
 
 
 class Links:
-    """The supervisor's side: the table and the pairs of all slots. Raises ``OSError``."""
+    """The supervisor's side: the table and the pairs of all slots.
 
-    def __init__(self, count: int) -> None:
-        self._table = LoadTable()
-        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+    ``inherited`` are the ``descriptors`` of a former supervisor: its workers are reached, too.
+    Raises ``OSError``, and ``AttributeError`` where the system lacks what it needs.
+    """
+
+    def __init__(self, count: int, inherited: Sequence[int] = ()) -> None:
+        self._table = LoadTable(*inherited[:1])
+        ends = [socket.socket(fileno=each) for each in inherited[1:]]
+        self._pairs = list(zip(ends[::2], ends[1::2], strict=True))
         self._reserve(count + SPARE)
+
+    @property
+    def descriptors(self) -> list[int]:
+        """Those of the table and of all pairs."""
+        ends = [end.fileno() for pair in self._pairs for end in pair]
+        return [self._table.descriptor, *ends]
 
     def _reserve(self, count: int) -> None:
         while len(self._pairs) < count:
@@ -71,6 +83,7 @@ class Links:
 
     def close_but(self, share: Share | None) -> None:
         """Close, in a child, what does not belong to its ``share``."""
+        self._table.close()
         for here, there in self._pairs:
             if share is None or here is not share.inbox:
                 here.close()
@@ -109,14 +122,6 @@ def receive(inbox: socket.socket) -> tuple[bytes, socket.socket | None] | None:
         sock.close()
         sock = None
     return data, sock
-
-
-def waiting(inbox: socket.socket) -> int:
-    """How many bytes of messages wait in ``inbox``."""
-    size = array.array("i", [0])
-    with suppress(OSError):
-        ioctl(inbox.fileno(), FIONREAD, size)
-    return size[0]
 
 
 def _socket_of(ancillary: list[tuple[int, int, bytes]]) -> socket.socket | None:

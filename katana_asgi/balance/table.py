@@ -1,12 +1,14 @@
 """What workers know of each other: a row of numbers for each slot, in memory that they share.
 
-The supervisor makes it before the first fork. A row is written by the worker that owns it alone,
-in aligned stores of 8 bytes, so it needs no lock; a reader may see numbers of different moments.
+The supervisor makes it before the first fork, and hands it on to the one that follows it. A row
+is written by the worker that owns it alone, in aligned stores of 8 bytes, so it needs no lock; a
+reader may see numbers of different moments.
 """
 
 from __future__ import annotations
 
 import mmap
+import os
 from typing import Final
 
 __all__ = ["LATE", "LoadTable", "Row"]
@@ -26,12 +28,23 @@ LATE: Final = 500
 
 
 class LoadTable:
-    """The rows of all slots."""
+    """The rows of all slots, in the memory behind ``descriptor`` or in a new one.
 
-    __slots__ = ("_cells",)
+    Raises ``OSError``, and ``AttributeError`` where the system has no such memory.
+    """
 
-    def __init__(self) -> None:
-        self._cells = memoryview(mmap.mmap(-1, ROWS * SIZE)).cast("q")
+    __slots__ = ("_cells", "descriptor")
+
+    def __init__(self, descriptor: int | None = None) -> None:
+        if descriptor is None:
+            descriptor = os.memfd_create("katana-asgi-loads")
+            os.ftruncate(descriptor, ROWS * SIZE)
+        self.descriptor = descriptor
+        self._cells = memoryview(mmap.mmap(descriptor, ROWS * SIZE)).cast("q")
+
+    def close(self) -> None:
+        """Close the descriptor; the memory lives as long as a row of it."""
+        os.close(self.descriptor)
 
     def row(self, number: int) -> Row:
         """The row of slot ``number``, from 1. Raises ``IndexError`` where there is none."""

@@ -63,42 +63,42 @@ class Flight:
 class Flights:
     """The calls under way, by key; at most one of a key leads."""
 
-    __slots__ = ("_leading", "_running")
+    __slots__ = ("leading", "running")
 
     def __init__(self) -> None:
-        self._leading: dict[bytes, Flight] = {}
-        self._running: dict[bytes, set[Flight]] = {}
+        self.leading: dict[bytes, Flight] = {}
+        self.running: dict[bytes, set[Flight]] = {}
 
     def leader(self, key: bytes) -> Flight | None:
         """The call that others may wait for."""
-        return self._leading.get(key)
+        return self.leading.get(key)
 
     def begin(self, key: bytes, *, leads: bool) -> Flight:
         """A call begins; it leads only where none does."""
-        flight = Flight(key, leads=leads and key not in self._leading)
+        flight = Flight(key, leads=leads and key not in self.leading)
         if flight.leads:
-            self._leading[key] = flight
-        self._running.setdefault(key, set()).add(flight)
+            self.leading[key] = flight
+        self.running.setdefault(key, set()).add(flight)
         return flight
 
     def release(self, flight: Flight, outcome: Outcome) -> None:
         """Let others go on; the call itself may continue."""
-        if flight.leads and self._leading.get(flight.key) is flight:
-            del self._leading[flight.key]
+        if flight.leads and self.leading.get(flight.key) is flight:
+            del self.leading[flight.key]
         flight.land(outcome)
 
     def end(self, flight: Flight) -> None:
         """The call has ended, as what it has been released with, or vanished."""
         self.release(flight, Outcome.VANISHED)
-        running = self._running.get(flight.key)
+        running = self.running.get(flight.key)
         if running is not None:
             running.discard(flight)
             if not running:
-                del self._running[flight.key]
+                del self.running[flight.key]
 
     def spoil(self, matches: Callable[[bytes], bool]) -> None:
         """What the matching calls bring was invalidated after they began."""
-        for key, flights in self._running.items():
+        for key, flights in self.running.items():
             if matches(key):
                 for flight in flights:
                     flight.spoiled = True

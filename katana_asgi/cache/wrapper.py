@@ -50,7 +50,7 @@ class Cached:
     def __init__(self, application: ASGIApplication, cache: ResponseCache) -> None:
         self._application = application
         self._cache = cache
-        self._refreshing: dict[bytes, asyncio.Task[None]] = {}
+        self.refreshing: dict[bytes, asyncio.Task[None]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, from the cache or by a call of the application."""
@@ -90,7 +90,7 @@ class Cached:
 
     def close(self) -> None:
         """End the calls in the background."""
-        for task in self._refreshing.values():
+        for task in self.refreshing.values():
             task.cancel()
 
     async def _pass(
@@ -195,12 +195,12 @@ class Cached:
     def _refresh(self, scope: Scope, request: CacheRequest, stale: StoredResponse) -> None:
         """Fetch in the background what a stale response was served for."""
         key = request.key
-        if key in self._refreshing or len(self._refreshing) >= _MOST_REFRESHES:
+        if key in self.refreshing or len(self.refreshing) >= _MOST_REFRESHES:
             return
         headers = _with_validators(scope["headers"], stale.validators())
         scope = {**scope, "method": "GET", "headers": headers}
         plain = CacheRequest.of(scope)
-        self._refreshing[key] = asyncio.create_task(self._refreshed(scope, plain, stale))
+        self.refreshing[key] = asyncio.create_task(self._refreshed(scope, plain, stale))
 
     async def _refreshed(self, scope: Scope, request: CacheRequest, stale: StoredResponse) -> None:
         cache = self._cache
@@ -215,7 +215,7 @@ class Cached:
             logger.error("Exception in ASGI application, refreshing the cache", exc_info=error)
         finally:
             cache.flights.end(flight)
-            del self._refreshing[request.key]
+            del self.refreshing[request.key]
 
     def _reason(self, request: CacheRequest, stale: StoredResponse | None) -> str:
         if request.unkeyed:

@@ -37,7 +37,7 @@ def check_mode(value: str) -> None:
         raise NotAllowed(value, "three octal digits, such as 660")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class BindSettings:
     """Addresses to listen on, and how."""
 

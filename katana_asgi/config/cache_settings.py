@@ -12,7 +12,7 @@ from katana_asgi.config.setting import setting
 __all__ = ["CacheSettings"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class CacheSettings:
     """Response cache"""
 

@@ -25,7 +25,7 @@ def check_media_type(member: str) -> None:
         raise NotAllowed(member, "media types such as text/html, or text/* for all of a kind")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class CompressSettings:
     """Compression"""
 

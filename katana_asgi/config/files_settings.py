@@ -13,7 +13,7 @@ from katana_asgi.config.static_files import StaticFiles, check_static_files
 __all__ = ["FilesSettings"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class FilesSettings:
     """Static files"""
 

@@ -13,7 +13,7 @@ from katana_asgi.config.setting import setting
 __all__ = ["InspectionSettings", "ReloadSettings"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class InspectionSettings:
     """Inspection."""
 
@@ -40,7 +40,7 @@ class InspectionSettings:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class ReloadSettings:
     """Reload."""
 

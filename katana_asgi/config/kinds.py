@@ -34,6 +34,7 @@ __all__ = [
     "PathKind",
     "ProcessesKind",
     "SizeKind",
+    "SwitchKind",
     "TextKind",
     "ValueKind",
 ]
@@ -205,6 +206,26 @@ class BooleanKind(ValueKind):
 
     def to_text(self, setting: Setting, value: Any) -> str:
         return "true" if value else "false"
+
+
+class SwitchKind(ChoiceKind):
+    """Off, on, or a further word; true and false mean the first two."""
+
+    def from_text(self, setting: Setting, text: str) -> str:
+        word = super().from_text(setting, text)
+        known = _WORDS.get(word)
+        return word if known is None else ("on" if known else "off")
+
+    def from_toml(self, setting: Setting, value: object) -> Any:
+        return self._word(value)
+
+    def from_python(self, setting: Setting, value: Any) -> Any:
+        return self._word(super().from_python(setting, value))
+
+    @staticmethod
+    def _word(value: Any) -> Any:
+        known = isinstance(value, int) and value in (0, 1)
+        return ("on" if value else "off") if known else value
 
 
 class IntegerKind(ValueKind):

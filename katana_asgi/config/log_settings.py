@@ -21,7 +21,7 @@ from katana_asgi.config.setting import setting
 __all__ = ["AccessLogSettings", "RequestIdSettings"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class AccessLogSettings:
     """Access log."""
 
@@ -81,7 +81,7 @@ class AccessLogSettings:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class RequestIdSettings:
     """Log format and request ids."""
 

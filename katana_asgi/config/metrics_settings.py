@@ -78,7 +78,7 @@ def is_local(value: str) -> bool:
         return False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class MetricsSettings:
     """Metrics and the admin listener."""
 

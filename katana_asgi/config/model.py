@@ -5,6 +5,9 @@ are derived from the fields of the themes that the modules ``*_settings.py`` dec
 ``SETTINGS`` lists them. A field's name is its spelling:
 ``timeout_keep_alive`` is ``--timeout-keep-alive``, ``KATANA_TIMEOUT_KEEP_ALIVE`` and the
 file key ``timeout-keep-alive``.
+
+The themes only declare fields. Their methods would never be called, since only ``Config`` is
+made, and generating them took 7 % of the instructions of an import.
 """
 
 from __future__ import annotations

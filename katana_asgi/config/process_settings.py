@@ -59,7 +59,7 @@ def check_pid_file(value: object) -> None:
         raise NotAllowed(value, "a file in a directory that exists")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class ShutdownSettings:
     """Shutdown."""
 
@@ -94,7 +94,7 @@ class ShutdownSettings:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class RecyclingSettings:
     """Recycling."""
 
@@ -142,15 +142,16 @@ class RecyclingSettings:
         "Import the application once, before workers are forked: memory is shared, but SIGHUP "
         "does not load new code.",
     )
-    cpu_affinity: bool = setting(
-        False,
-        "boolean",
-        "Bind each worker to one CPU of the cpuset, in turn (Linux); not where a cgroup quota "
-        "allows the time of fewer.",
+    cpu_affinity: str = setting(
+        "off",
+        "switch",
+        "Bind each worker to one CPU of the cpuset (Linux), not where a cgroup quota allows the "
+        "time of fewer. on takes them in turn; auto binds only where each worker has its own.",
+        choices=("off", "on", "auto"),
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class IdentitySettings:
     """Identity."""
 

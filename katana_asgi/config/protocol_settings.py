@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class HttpSettings:
     """HTTP."""
 
@@ -50,7 +50,7 @@ class HttpSettings:
     date_header: bool = setting(True, "boolean", "Add a Date header to responses.")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class LimitSettings:
     """Timeouts and limits."""
 
@@ -165,7 +165,7 @@ class LimitSettings:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class WebSocketSettings:
     """WebSocket."""
 

@@ -12,7 +12,7 @@ from katana_asgi.config.setting import setting
 __all__ = ["ProxyProtocolSettings"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class ProxyProtocolSettings:
     """PROXY protocol."""
 

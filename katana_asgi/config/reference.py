@@ -121,7 +121,7 @@ def _row(cells: tuple[str, ...]) -> str:
 
 def _cells(setting: Setting) -> tuple[str, ...]:
     flags = [*setting.aliases, setting.flag]
-    if setting.kind == "boolean":
+    if setting.kind in ("boolean", "switch"):
         flags.append(f"--no-{setting.key}")
     return (
         "`APP`" if setting.kind == "application" else _codes(flags),

@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class ApplicationSettings:
     """Application."""
 
@@ -92,7 +92,7 @@ class ApplicationSettings:
         return f"{getattr(self.app, '__module__', None) or '?'}:{name}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class SocketSettings:
     """Sockets."""
 
@@ -118,7 +118,7 @@ class SocketSettings:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class ProcessSettings:
     """Processes."""
 
@@ -176,7 +176,7 @@ class ProcessSettings:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class RouteSettings:
     """Static routes."""
 
@@ -199,7 +199,7 @@ class RouteSettings:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class ProxySettings:
     """Proxies."""
 
@@ -228,7 +228,7 @@ class ProxySettings:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class LogSettings:
     """Logging."""
 

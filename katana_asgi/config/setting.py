@@ -17,6 +17,7 @@ Kind: TypeAlias = Literal[
     "integer",
     "boolean",  # --name / --no-name
     "choice",  # one of ``choices``
+    "switch",  # --name / --no-name, or one of ``choices``: "off", "on" and more
     "processes",  # a number, or "auto": as many as there are processors
     "loop",  # one of ``choices``, or "MODULE:FACTORY"
     "duration",  # seconds as float; "500ms", "30s", "5m", "1h" accepted

@@ -15,7 +15,7 @@ from katana_asgi.config.tls_checks import check_certificate, check_hsts, check_r
 __all__ = ["TlsSettings"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class TlsSettings:
     """TLS."""
 

@@ -20,6 +20,7 @@ from katana_asgi.config.kinds import (
     PathKind,
     ProcessesKind,
     SizeKind,
+    SwitchKind,
     TextKind,
     ValueKind,
 )
@@ -47,6 +48,7 @@ KINDS: Final[Mapping[Kind, ValueKind]] = {
     "integer": IntegerKind(),
     "boolean": BooleanKind(),
     "choice": ChoiceKind(),
+    "switch": SwitchKind(),
     "processes": ProcessesKind(),
     "loop": LoopKind(),
     "duration": DurationKind(),

@@ -51,10 +51,10 @@ class Disk:
     """Opens and reads files; the fault tests replace single methods."""
 
     def __init__(self) -> None:
-        self._syscall = None
+        self.syscall = None
         if sys.platform == "linux":
-            self._syscall = ctypes.CDLL(None, use_errno=True).syscall
-            self._syscall.restype = ctypes.c_long
+            self.syscall = ctypes.CDLL(None, use_errno=True).syscall
+            self.syscall.restype = ctypes.c_long
         self._how = {
             "never": _OpenHow(READ_ONLY, 0, _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS),
             "inside": _OpenHow(READ_ONLY, 0, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS),
@@ -72,17 +72,17 @@ class Disk:
         name = b"/".join(segments) or b"."
         if symlinks == "anywhere":
             return os.open(name, READ_ONLY, dir_fd=root)
-        if self._syscall is not None:
+        if self.syscall is not None:
             for _ in range(_MOST_TRIES):
                 how = self._how[symlinks]
-                opened: int = self._syscall(
+                opened: int = self.syscall(
                     _OPENAT2, root, name, ctypes.byref(how), ctypes.sizeof(how)
                 )
                 if opened >= 0:
                     return opened
                 error = ctypes.get_errno()
                 if error in (errno.ENOSYS, errno.EPERM):  # an old kernel, a seccomp filter
-                    self._syscall = None
+                    self.syscall = None
                     break
                 if error != errno.EAGAIN:
                     raise OSError(error, os.strerror(error))

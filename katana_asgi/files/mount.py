@@ -57,10 +57,10 @@ _OVERHEAD: Final = 6 * 1024
 """Bytes of an entry besides its content and its key: objects, fields, and what the protocol
 versions make of them."""
 
-_TRUSTED_FOR: Final = 1.0
+TRUSTED_FOR: Final = 1.0
 """Seconds for which what is in memory is not compared with the disk."""
 
-_SETTLED: Final = 2.0
+SETTLED: Final = 2.0
 """Seconds since a file's last change after which it is kept; two changes within one tick of a
 file system's clock cannot be told apart."""
 
@@ -142,7 +142,7 @@ class FileMount:
         self._disk = disk or Disk()
         self._root = Root(settings.directory, self._disk, monotonic)
         self._naming = Naming(settings)
-        self._memory = memory
+        self.memory = memory
         self._monotonic = monotonic
         self._wall = wall
         self._codings = SIDECARS if settings.precompressed else ()
@@ -193,8 +193,8 @@ class FileMount:
 
     def _from_memory(self, asked: _Asked) -> FileResponse | None:
         """The response of a file that was compared with the disk within the last second."""
-        kept = self._memory.get((self.prefix, asked.path, asked.codings))
-        if kept is None or self._monotonic() - kept.checked >= _TRUSTED_FOR:
+        kept = self.memory.get((self.prefix, asked.path, asked.codings))
+        if kept is None or self._monotonic() - kept.checked >= TRUSTED_FOR:
             return None
         return respond(kept.representation, asked.method, asked.conditions, None, self._wall())
 
@@ -240,13 +240,13 @@ class FileMount:
 
     def _unchanged(self, key: Key, found: _Found) -> Representation | None:
         """What is in memory, where the file is still the one that was read."""
-        kept = self._memory.peek(key)
+        kept = self.memory.peek(key)
         if kept is None:
             return None
         if kept.signature == signature(found.state):
             kept.checked = self._monotonic()
             return kept.representation
-        self._memory.pop(key)
+        self.memory.pop(key)
         return None
 
     def _load(self, key: Key, found: _Found, representation: Representation, now: float) -> None:
@@ -255,10 +255,10 @@ class FileMount:
         if content is None:
             return
         representation.hold(content)
-        if now - found.state.st_ctime > _SETTLED:
+        if now - found.state.st_ctime > SETTLED:
             entry = _Remembered(representation, signature(found.state), self._monotonic())
             weight = content_weight(len(content)) + len(key[1]) + _OVERHEAD
-            self._memory.put(key, entry, weight)
+            self.memory.put(key, entry, weight)
 
     def _read_small(self, found: _Found) -> bytes | None:
         """The whole content, unless that is known to wait, or something changed meanwhile."""

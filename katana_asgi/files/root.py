@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Root"]
 
-_TRUSTED_FOR: Final = 1.0
+TRUSTED_FOR: Final = 1.0
 """Seconds between two checks whether the directory's name leads to another one by now."""
 
 
@@ -35,7 +35,7 @@ class Root:
         """The descriptor to open names beneath. Raises ``OSError``."""
         now = self._monotonic()
         file = self._file
-        if file is None or now - self._checked >= _TRUSTED_FOR:
+        if file is None or now - self._checked >= TRUSTED_FOR:
             file = self._file = self._current(file)
             self._checked = now
         return file.descriptor

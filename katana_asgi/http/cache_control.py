@@ -23,7 +23,8 @@ _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _find_directive: Final = re.compile(
     rb"[ \t,]*+(" + _TOKEN + rb")(?:=(?:\"((?:[^\"\\]|\\.)*+)\"|([^,\"\s]*+)))?+[ \t]*+(?=,|$)"
 ).match
-_find_comma: Final = re.compile(rb"(?:[^,\"]|\"(?:[^\"\\]|\\.)*+\"?+)*+,?+").match
+# With the separators before it: one by one, each would be looked at as often as some precede it.
+_find_malformed: Final = re.compile(rb"[ \t,]*+(?:[^,\"]|\"(?:[^\"\\]|\\.)*+\"?+)*+,?+").match
 
 _INTEGER: Final = re.compile(rb"[0-9]+").fullmatch
 _SIGNED: Final = re.compile(rb"-?[0-9]+").fullmatch
@@ -43,7 +44,7 @@ def directives(values: Iterable[bytes]) -> Directives:
         while position < len(value):
             match = _find_directive(value, position)
             if match is None:
-                match = _find_comma(value, position)
+                match = _find_malformed(value, position)
                 if match is None or match.end() == position:
                     break
                 position = match.end()

@@ -71,7 +71,6 @@ class Http1Connection(asyncio.Protocol):
     __slots__ = (
         "_context",
         "_eof",
-        "_exchange",
         "_head",
         "_last",
         "_linger_end",
@@ -84,16 +83,17 @@ class Http1Connection(asyncio.Protocol):
         "_since",
         "_stall",
         "_timer",
-        "_transport",
         "_used",
         "deadline",
+        "exchange",
         "peer",
         "reading",
         "state",
+        "transport",
         "writing",
     )
 
-    _transport: asyncio.Transport
+    transport: asyncio.Transport
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class Http1Connection(asyncio.Protocol):
         self.writing = Http1Writer(self, context, settings.defaults)
         self.state = READY
         self.deadline = NEVER
-        self._exchange: Exchange | None = None
+        self.exchange: Exchange | None = None
         self._head: RequestHead | None = None  # of the present request; idle, it holds none
         self._used = False  # there has been a request
         self._routes = context.routes if settings.redirect is None else None
@@ -128,7 +128,7 @@ class Http1Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; the first head has to come within the header timeout."""
-        stream = self._transport = cast("asyncio.Transport", transport)
+        stream = self.transport = cast("asyncio.Transport", transport)
         self.peer.connected(stream)
         self.reading.connected(stream)
         self.writing.connected(stream)
@@ -137,7 +137,10 @@ class Http1Connection(asyncio.Protocol):
         admission = context.admission
         full = len(clock.watched) >= admission.most and not admission.has_room()
         clock.watched.add(self)
-        self.deadline = clock.after(LINGER if context.draining else self._settings.timeout_header)
+        if context.draining:
+            self.deadline = clock.after(max(LINGER, context.grace))
+        else:
+            self.deadline = clock.after(self._settings.timeout_header)
         if full or admission.counts_clients:
             self._admit(full)
 
@@ -168,7 +171,7 @@ class Http1Connection(asyncio.Protocol):
             reading.add(data)
             if not reading.complete:
                 self._take_content()
-        exchange = self._exchange
+        exchange = self.exchange
         if exchange is not None and (reading.more or exchange.buffered):
             self._throttle()
 
@@ -177,7 +180,7 @@ class Http1Connection(asyncio.Protocol):
 
         But not over TLS, where the transports take the end of one side for that of both.
         """
-        exchange = self._exchange
+        exchange = self.exchange
         if not self._is_owed(exchange):
             if exchange is not None:
                 self._abandon(exchange)
@@ -190,7 +193,7 @@ class Http1Connection(asyncio.Protocol):
 
     def _is_owed(self, exchange: Exchange | None) -> bool:
         """Whether a peer that sends no more has asked for something that it has not got."""
-        if not self._transport.can_write_eof():
+        if not self.transport.can_write_eof():
             return False
         if exchange is None:
             return self.state == READY and self.reading.more  # about to begin
@@ -206,7 +209,7 @@ class Http1Connection(asyncio.Protocol):
         context.connection_closed(self)
         self.writing.close()
         self.reading.close()
-        exchange = self._exchange
+        exchange = self.exchange
         if exchange is not None:
             self._abandon(exchange, aborted=aborted)
 
@@ -214,7 +217,7 @@ class Http1Connection(asyncio.Protocol):
         """The transport's buffer is above its high water: watch whether the peer reads on."""
         self.writing.pause()
         self._context.clock.stalled.add(self)
-        if self._exchange is None and self.state <= RECEIVING:
+        if self.exchange is None and self.state <= RECEIVING:
             self._throttle()
 
     def resume_writing(self) -> None:
@@ -224,7 +227,7 @@ class Http1Connection(asyncio.Protocol):
             return  # the rest has to be taken in time, too
         self._context.clock.stalled.discard(self)
         self._stall = None
-        if self._exchange is None and self.state <= RECEIVING:
+        if self.exchange is None and self.state <= RECEIVING:
             if self.state == RECEIVING:
                 self.deadline = self._context.clock.after(self._settings.timeout_header)
             self._serve()
@@ -357,7 +360,7 @@ class Http1Connection(asyncio.Protocol):
         if exchange is None:
             trailers = framing & TRAILERS != 0
             exchange = open_exchange(context, writing, head, self.peer, trailers=trailers)
-        self._exchange = exchange
+        self.exchange = exchange
         if head.content_length != 0:
             piece = self.reading.take_whole()
             if piece is not None:
@@ -382,7 +385,7 @@ class Http1Connection(asyncio.Protocol):
     def _take_content(self) -> None:
         """Give content to the exchange, or drop it where the application did not want it."""
         reading = self.reading
-        exchange = self._exchange
+        exchange = self.exchange
         try:
             piece = reading.read_content()
             if exchange is not None and piece:
@@ -401,33 +404,33 @@ class Http1Connection(asyncio.Protocol):
 
     def response_begun(self) -> None:
         """The head of a response that goes on is with the transport."""
-        if self._context.observer is not None and self._exchange is not None:
-            self._context.observer.first_byte(self._exchange)
+        if self._context.observer is not None and self.exchange is not None:
+            self._context.observer.first_byte(self.exchange)
 
     def response_complete(self) -> None:
         """The last byte of a response is with the transport."""
-        exchange = self._exchange
+        exchange = self.exchange
         if exchange is None:
             return
         context = self._context
         if context.observer is not None:
             context.observer.done(exchange)
         if not self.writing.keep_alive:
-            self._exchange = None
+            self.exchange = None
             self._finish()
         elif self.reading.complete:
-            self._exchange = self._head = None
+            self.exchange = self._head = None
             self.state = READY
             self.deadline = context.clock.idle_deadline
             if not self._serving or self._timer is not None:
                 self._next_request()
         elif exchange.continue_due:
-            self._exchange = None
+            self.exchange = None
             self._finish()
         else:
             # The head has not said close: a proxy sends another client's request behind the
             # content, however much that is. So time bounds it, as it bounds lingering.
-            self._exchange = None
+            self.exchange = None
             self.state = DRAINING
             self.deadline = context.clock.after(self._settings.timeout_header)
             self.reading.resume()
@@ -447,7 +450,7 @@ class Http1Connection(asyncio.Protocol):
         reading = self.reading
         if reading.complete:
             return False
-        exchange = self._exchange
+        exchange = self.exchange
         if exchange is not None and exchange.continue_due:
             return True  # RFC 9110 §10.1.1: no one knows whether the content will come
         remaining = reading.remaining
@@ -457,7 +460,7 @@ class Http1Connection(asyncio.Protocol):
 
     def _throttle(self) -> None:
         """Pause reading while the application, or the peer behind its responses, lags behind."""
-        exchange = self._exchange
+        exchange = self.exchange
         if exchange is None:
             # Its next requests wait, unread, for the peer to read.
             behind = self.writing.write_paused
@@ -495,11 +498,11 @@ class Http1Connection(asyncio.Protocol):
         ``wait`` is the silence before the next byte, ``sent`` the content sent until the last call.
         """
         self._timer = None
-        exchange = self._exchange
+        exchange = self.exchange
         if exchange is None or self.state != BUSY:
             return
-        if has_gone(self._transport):
-            self._transport.abort()
+        if has_gone(self.transport):
+            self.transport.abort()
             return
         loop = self._context.loop
         now = loop.time()
@@ -515,31 +518,31 @@ class Http1Connection(asyncio.Protocol):
             self._since = now
             wait *= 2
         elif 0 < self._settings.timeout_write <= silent:
-            self._transport.abort()
+            self.transport.abort()
             return
         self._timer = loop.call_later(PROBE, self._check_departure, wait, exchange.sent)
 
     def _check_unread(self, exchange: Exchange) -> None:
         """Check a peer whose end does not show because nothing of it is read."""
-        if has_gone(self._transport):
-            self._transport.abort()
-        elif exchange.state == STREAMING and has_ended(self._transport):
+        if has_gone(self.transport):
+            self.transport.abort()
+        elif exchange.state == STREAMING and has_ended(self.transport):
             self._watch_departure(exchange)
 
     def write_failed(self) -> None:
         """The transport is closing under an exchange, whose application may end it before
         ``connection_lost`` comes: what is not whole by now will never be."""
-        if self._exchange is not None:
-            self._abandon(self._exchange, aborted=self.state == CLOSED)
+        if self.exchange is not None:
+            self._abandon(self.exchange, aborted=self.state == CLOSED)
 
     def _abandon(self, exchange: Exchange, *, aborted: bool = False) -> None:
         """The peer has gone, or we have had enough of it."""
-        self._exchange = None
+        self.exchange = None
         end_call(self._context, exchange, aborted=aborted)
 
     def abandon(self) -> None:
         """The application obeyed a disconnect: end in silence what it left."""
-        exchange = self._exchange
+        exchange = self.exchange
         if exchange is None:
             return
         self._abandon(exchange)
@@ -558,7 +561,7 @@ class Http1Connection(asyncio.Protocol):
         self._context.clock.watched.discard(self)
         self.reading.close()
         self.writing.close()
-        hand_over(self, self._transport, held)
+        hand_over(self, self.transport, held)
         return True
 
     # -- upgrades ------------------------------------------------------------------------------
@@ -575,13 +578,13 @@ class Http1Connection(asyncio.Protocol):
         context = self._context
         writing = self.writing
         writing.flush()
-        self._exchange = None
+        self.exchange = None
         self.state = CLOSED
         context.clock.watched.discard(self)
         self.reading.resume()
         tunnel = open_tunnel(
             context,
-            self._transport,
+            self.transport,
             end,
             self._settings.timeout_write,
             tls=self.peer.connection_scheme == "https",
@@ -609,9 +612,9 @@ class Http1Connection(asyncio.Protocol):
                 self._linger()  # the request has been answered: no second answer
             return
         observer = self._context.observer
-        exchange = self._exchange
+        exchange = self.exchange
         if exchange is not None:
-            self._exchange = None
+            self.exchange = None
             exchange.disconnect()
             exchange.cancel_in_time()
             if exchange.on_the_wire:
@@ -638,7 +641,7 @@ class Http1Connection(asyncio.Protocol):
         if self._head is not None and self._head.version == "1.0":
             self.state = CLOSED
             self.deadline = NEVER
-            reset(self._transport)  # without framing nothing else tells
+            reset(self.transport)  # without framing nothing else tells
         else:
             self._close()  # the missing last chunk, or content, tells
 
@@ -660,7 +663,7 @@ class Http1Connection(asyncio.Protocol):
 
     def _check_content(self) -> None:
         """Refuse content that comes too slowly; what the application delays is not the peer's."""
-        exchange = self._exchange
+        exchange = self.exchange
         if exchange is not None and self.reading.paused and self.deadline == EVERY_TICK:
             self._check_unread(exchange)
         elif exchange is None or exchange.content_complete:
@@ -688,12 +691,12 @@ class Http1Connection(asyncio.Protocol):
         if timeout and seconds >= timeout:
             self.state = CLOSED
             self.deadline = NEVER
-            reset(self._transport)
+            reset(self.transport)
 
     def _unsent(self) -> int:
         """Bytes that the peer has not acknowledged, with those that are still in a file."""
         sending = self.writing.sending
-        return unsent(self._transport) + (sending.left if sending is not None else 0)
+        return unsent(self.transport) + (sending.left if sending is not None else 0)
 
     def file_waits(self) -> None:
         """A file is on its way: watch whether the peer reads on."""
@@ -708,7 +711,7 @@ class Http1Connection(asyncio.Protocol):
     @property
     def idle_since(self) -> float | None:
         """Since when it waits for a request; ``None``: it does not (see ``Watched``)."""
-        if self.state != READY or self._transport.get_write_buffer_size():
+        if self.state != READY or self.transport.get_write_buffer_size():
             return None  # while its peer takes an answer it is not idle
         settings = self._settings
         # Before the first request the header timeout runs, after it that of keep-alive.
@@ -719,14 +722,14 @@ class Http1Connection(asyncio.Protocol):
     @property
     def answered_since(self) -> float | None:
         """Since when it only waits for its peer to close; ``None``: it does not."""
-        if self.state != LINGERING or unsent(self._transport):
+        if self.state != LINGERING or unsent(self.transport):
             return None
         return self._linger_end - LINGER_LONG
 
     @property
     def queued(self) -> bool:
         """Whether bytes of a further request wait for the exchange that is under way."""
-        return self._exchange is not None and self.reading.complete and self.reading.more
+        return self.exchange is not None and self.reading.complete and self.reading.more
 
     def shutdown(self) -> None:
         """No further request: close at once when idle, else after the present response."""
@@ -741,7 +744,7 @@ class Http1Connection(asyncio.Protocol):
 
     def wind_down(self, grace: float) -> None:
         """As ``shutdown``, but a client that was not told may send one more request meanwhile."""
-        exchange = self._exchange
+        exchange = self.exchange
         if not grace:
             self.shutdown()
         elif self.state == READY:
@@ -760,12 +763,12 @@ class Http1Connection(asyncio.Protocol):
     @property
     def descriptor(self) -> int:
         """Of its socket."""
-        sock: Any = self._transport.get_extra_info("socket")
+        sock: Any = self.transport.get_extra_info("socket")
         return int(sock.fileno())
 
     def idle(self) -> Idle | None:
         """What another worker has to know to go on; ``None`` while anything is under way here."""
-        reading, transport = self.reading, self._transport
+        reading, transport = self.reading, self.transport
         if (
             self.state != READY
             or self.deadline == NEVER
@@ -803,7 +806,7 @@ class Http1Connection(asyncio.Protocol):
         Only a client that asked for the end, and got all of its answers, sends no more.
         """
         head, reading = self._head, self.reading
-        tls = not self._transport.can_write_eof()
+        tls = not self.transport.can_write_eof()
         asked = not reading.framing & KEEP_ALIVE
         old = head is not None and head.version == "1.0"
         if reading.complete and not reading.more and (asked or tls):
@@ -821,7 +824,7 @@ class Http1Connection(asyncio.Protocol):
         if self._eof:
             self._close()
             return
-        transport = self._transport
+        transport = self.transport
         if transport.is_closing():
             return
         self._since = self._context.loop.time()
@@ -834,7 +837,7 @@ class Http1Connection(asyncio.Protocol):
 
     def _set_silence(self) -> None:
         """Choose for how long nothing may come while lingering."""
-        tells = self._transport.can_write_eof()
+        tells = self.transport.can_write_eof()
         if self._context.draining or not (tells or self.reading.half_read):
             self._silence = LINGER_BRIEF
         else:
@@ -848,7 +851,7 @@ class Http1Connection(asyncio.Protocol):
         reading = self.reading
         if reading.complete:
             return
-        if reading.drop(data) and not self._transport.can_write_eof():
+        if reading.drop(data) and not self.transport.can_write_eof():
             self._close()  # it has sent what it announced
         else:
             self._set_silence()
@@ -859,7 +862,7 @@ class Http1Connection(asyncio.Protocol):
         if self.state != LINGERING:
             return
         now = self._context.loop.time()
-        if self._transport.get_write_buffer_size():
+        if self.transport.get_write_buffer_size():
             # Once closed we would be deaf, and what the peer sends would reset the response away.
             self._context.clock.stalled.add(self)
             self._since = now
@@ -881,7 +884,7 @@ class Http1Connection(asyncio.Protocol):
     def _end_idle(self) -> None:
         """Close; but linger while the answer is on its way: requests behind it would reset it."""
         self.writing.flush()
-        transport = self._transport
+        transport = self.transport
         # Over TLS nothing tells the peer of a lingering close: that is for what waits here only.
         tells = transport.can_write_eof()
         if unsent(transport) if tells else transport.get_write_buffer_size():
@@ -893,7 +896,7 @@ class Http1Connection(asyncio.Protocol):
         self.writing.flush_all()
         self.state = CLOSED
         self.deadline = NEVER
-        transport = self._transport
+        transport = self.transport
         if transport.is_closing():
             return  # asyncio's over TLS is of no use after a second close
         transport.close()
@@ -907,4 +910,4 @@ class Http1Connection(asyncio.Protocol):
         self.writing.drop()
         self.state = CLOSED
         self.deadline = NEVER
-        self._transport.abort()
+        self.transport.abort()

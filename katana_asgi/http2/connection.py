@@ -126,11 +126,8 @@ class Http2Connection(asyncio.Protocol):
         "_block_due",
         "_blocks",
         "_end_due",
-        "_ended",
         "_idle_due",
-        "_inbound",
         "_last",
-        "_orphans",
         "_overhead",
         "_peer_leaves",
         "_peer_settings",
@@ -140,17 +137,20 @@ class Http2Connection(asyncio.Protocol):
         "_settings_due",
         "_stalls",
         "_state",
-        "_streams",
-        "_tail",
         "_transport",
         "_turn",
         "_uploads",
         "allowance",
         "context",
         "deadline",
+        "ended",
+        "inbound",
+        "orphans",
         "peer",
         "sender",
         "settings",
+        "streams",
+        "tail",
     )
 
     sender: Http2Sender
@@ -162,19 +162,19 @@ class Http2Connection(asyncio.Protocol):
         self.settings = settings
         self.peer = peer
         self._state = _PREFACE
-        self._tail = b""
+        self.tail = b""
         self._turn = 0  # frames in this turn
         self._blocks = BlockReader(settings)
         self._peer_settings = PeerSettings()
         self._priorities = Priorities()
         self._peer_leaves = False  # it sent GOAWAY
         self._requests_left = settings.limit_requests  # 0: no limit
-        self._streams: dict[int, Http2Stream] = {}
+        self.streams: dict[int, Http2Stream] = {}
         self._uploads: set[Http2Stream] = set()  # those whose content is not complete
-        self._ended: dict[int, StreamState] = {}  # how the last few streams ended
+        self.ended: dict[int, StreamState] = {}  # how the last few streams ended
         self._last = 0  # the highest number of a stream that was opened
-        self._orphans = 0  # application calls that run on although their stream was reset
-        self._inbound = ReceiveWindow(CONNECTION_WINDOW)
+        self.orphans = 0  # application calls that run on although their stream was reset
+        self.inbound = ReceiveWindow(CONNECTION_WINDOW)
         self.allowance = Allowance()
         self._overhead = abuse.overhead_budget(clock)
         self._resets = abuse.reset_budget(clock)
@@ -232,16 +232,16 @@ class Http2Connection(asyncio.Protocol):
         """Handle all frames that are whole."""
         if self._state >= _FAILED:
             return
-        if self._tail:
-            data = self._tail + data
+        if self.tail:
+            data = self.tail + data
         self._turn = 0
         try:
             at = self._read(data)
         except ConnectionFault as fault:
             self._fail(fault)
             return
-        self._tail = data[at:]
-        if self._turn >= FRAMES_PER_TURN and self._tail:
+        self.tail = data[at:]
+        if self._turn >= FRAMES_PER_TURN and self.tail:
             self._transport.pause_reading()
             self.context.loop.call_soon(self._go_on)
 
@@ -269,10 +269,10 @@ class Http2Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone."""
         self._move(ConnectionEvent.LOST)
-        for stream in list(self._streams.values()):
+        for stream in list(self.streams.values()):
             stream.change(Change.REMOTE_RESET)
             self._abandon(stream)
-        self._tail = b""
+        self.tail = b""
         self.context.clock.stalled.discard(self)
         self.context.connection_closed(self)
 
@@ -339,9 +339,9 @@ class Http2Connection(asyncio.Protocol):
 
     def _on_data(self, flags: int, number: int, payload: bytes) -> None:
         size = len(payload)
-        if not self._inbound.received(size):
+        if not self.inbound.received(size):
             raise ConnectionFault(FLOW_CONTROL_ERROR, "more content than the window")
-        increment = self._inbound.taken(size)
+        increment = self.inbound.taken(size)
         if increment:
             self.sender.append(window_update(0, increment))
         # First: wrong padding is an error whatever the stream is.
@@ -416,7 +416,7 @@ class Http2Connection(asyncio.Protocol):
         if not number:
             raise ConnectionFault(PROTOCOL_ERROR, "PRIORITY on no stream")
         if len(payload) != 5:
-            if number in self._streams:
+            if number in self.streams:
                 raise StreamFault(FRAME_SIZE_ERROR, "PRIORITY of a wrong length")
             raise ConnectionFault(FRAME_SIZE_ERROR, "PRIORITY of a wrong length")
 
@@ -442,7 +442,7 @@ class Http2Connection(asyncio.Protocol):
         self._priorities.aware = self._priorities.aware or bool(self._peer_settings.rfc9218)
         self.sender.append(frame(SETTINGS, ACK, 0, b""))
         if change:  # RFC 9113 §6.9.2
-            for stream in self._streams.values():
+            for stream in self.streams.values():
                 if not stream.widen(change):
                     raise ConnectionFault(FLOW_CONTROL_ERROR, "window of a stream too large")
 
@@ -467,7 +467,7 @@ class Http2Connection(asyncio.Protocol):
             raise ConnectionFault(FRAME_SIZE_ERROR, "GOAWAY of a wrong length")
         self._overhead.spend()
         self._peer_leaves = True
-        if not self._streams:
+        if not self.streams:
             self._close(NO_ERROR)
 
     def _on_window_update(self, flags: int, number: int, payload: bytes) -> None:
@@ -500,7 +500,7 @@ class Http2Connection(asyncio.Protocol):
         if not meant & 1:
             raise ConnectionFault(PROTOCOL_ERROR, "PRIORITY_UPDATE for what is no request")
         priority = parse_priority(payload[4:])
-        stream = self._streams.get(meant)
+        stream = self.streams.get(meant)
         if stream is not None:
             self._priorities.aware = True
             self.sender.scheduler.change(stream, priority)
@@ -511,13 +511,13 @@ class Http2Connection(asyncio.Protocol):
 
     def _stream(self, number: int, received: Received) -> Http2Stream | None:
         """The stream that a frame belongs to; ``None`` where the frame is to be ignored."""
-        stream = self._streams.get(number)
+        stream = self.streams.get(number)
         if stream is not None:
             state = stream.state
         elif number > self._last or not number & 1:
             state = StreamState.IDLE
         else:
-            state = self._ended.get(number, StreamState.FORGOTTEN)
+            state = self.ended.get(number, StreamState.FORGOTTEN)
         accepted, code, connection = FRAME_RULES[state][received]
         if accepted:
             return stream
@@ -533,7 +533,7 @@ class Http2Connection(asyncio.Protocol):
         if self._state >= _LEAVING:
             self._remember(number, StreamState.RESET)  # the client will repeat it elsewhere
             return
-        if len(self._streams) >= limit or self._orphans >= limit:
+        if len(self.streams) >= limit or self.orphans >= limit:
             raise StreamFault(REFUSED_STREAM, "too many streams")
         self._overhead.earn(abuse.EARNED_BY_REQUEST)
         if decoded[4]:
@@ -565,7 +565,7 @@ class Http2Connection(asyncio.Protocol):
             priority = self._priorities.of(number, checked.priority, checked.mixed)
         window = self._peer_settings.initial_window
         stream = Http2Stream(self, number, head, priority, window, FIRST_STATES[ends])
-        self._streams[number] = stream
+        self.streams[number] = stream
         if not ends:
             self._uploads.add(stream)
             self.deadline = EVERY_TICK
@@ -602,7 +602,7 @@ class Http2Connection(asyncio.Protocol):
     def _reset(self, number: int, fault: StreamFault) -> None:
         """Answer a stream error; a client that causes many pays as for many resets."""
         self._resets.spend()
-        stream = self._streams.get(number)
+        stream = self.streams.get(number)
         if stream is not None:
             self.reset_stream(stream, fault.code)
             return
@@ -645,30 +645,30 @@ class Http2Connection(asyncio.Protocol):
     def _count_orphan(self, exchange: Exchange) -> None:
         task = exchange.task
         if task is not None and not task.done():
-            self._orphans += 1
+            self.orphans += 1
             task.add_done_callback(self._orphan_returned)
 
     def _orphan_returned(self, task: asyncio.Task[Any]) -> None:
-        self._orphans -= 1
+        self.orphans -= 1
 
     def _forget(self, stream: Http2Stream) -> None:
         """A stream is over."""
-        del self._streams[stream.id]
+        del self.streams[stream.id]
         self._uploads.discard(stream)
         if stream.tunnel is not None:
             stream.tunnel.lost()
         self._remember(stream.id, stream.state)
         stream.release()
-        if not self._streams:
+        if not self.streams:
             self._idle_due = self.context.clock.idle_deadline
             self.deadline = min(self.deadline, self._idle_due)
             if self._state is _LEAVING or self._peer_leaves:
                 self._close(NO_ERROR)
 
     def _remember(self, number: int, state: StreamState) -> None:
-        self._ended[number] = state
-        if len(self._ended) > REMEMBERED_STREAMS:
-            del self._ended[next(iter(self._ended))]
+        self.ended[number] = state
+        if len(self.ended) > REMEMBERED_STREAMS:
+            del self.ended[next(iter(self.ended))]
 
     def content_waits(self) -> None:
         """A stream has content that cannot go out at once: see whether the client takes it."""
@@ -683,7 +683,7 @@ class Http2Connection(asyncio.Protocol):
     @property
     def idle_since(self) -> float | None:
         """Since when it waits for a request; ``None``: it does not (see ``Watched``)."""
-        if self._streams or self._state > ConnectionState.SERVING:
+        if self.streams or self._state > ConnectionState.SERVING:
             return None
         settings = self.settings
         opening = self._state < ConnectionState.SERVING
@@ -699,12 +699,12 @@ class Http2Connection(asyncio.Protocol):
     @property
     def open_streams(self) -> int:
         """How many streams are open."""
-        return len(self._streams)
+        return len(self.streams)
 
     @property
     def open_tunnels(self) -> int:
         """How many of them are open WebSockets."""
-        streams = self._streams.values()
+        streams = self.streams.values()
         return sum(stream.tunnel is not None and stream.tunnel.open for stream in streams)
 
     def shutdown(self) -> None:
@@ -713,7 +713,7 @@ class Http2Connection(asyncio.Protocol):
         The first GOAWAY lets requests in that are on their way; the second, once the client has
         seen the first, names the last one that is served.
         """
-        for stream in list(self._streams.values()):
+        for stream in list(self.streams.values()):
             if stream.tunnel is not None:
                 stream.tunnel.shutdown()
         clock = self.context.clock
@@ -733,7 +733,7 @@ class Http2Connection(asyncio.Protocol):
         """Serve no further requests."""
         self._move(ConnectionEvent.ANNOUNCED)
         self._end_due = NEVER
-        if self._streams:
+        if self.streams:
             self.sender.append(goaway(self._last, NO_ERROR))
         else:
             self._close(NO_ERROR)
@@ -741,7 +741,7 @@ class Http2Connection(asyncio.Protocol):
     def _fail(self, fault: ConnectionFault) -> None:
         """Answer a connection error, and end (RFC 9113 §5.4.1)."""
         self._end(fault.code, fault.reason)
-        for stream in list(self._streams.values()):
+        for stream in list(self.streams.values()):
             stream.change(Change.LOCAL_RESET)
             self._abandon(stream)
 
@@ -752,7 +752,7 @@ class Http2Connection(asyncio.Protocol):
         self.sender.append(goaway(self._last, code, reason))
         self.sender.flush_all()
         self._move(ConnectionEvent.FAULT)
-        self._tail = b""
+        self.tail = b""
         self.deadline = self._end_due = self.context.clock.after(LINGER)
         if self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()
@@ -782,11 +782,11 @@ class Http2Connection(asyncio.Protocol):
             self._fail(ConnectionFault(SETTINGS_TIMEOUT, "settings not acknowledged"))
         elif self._block_due <= now:
             self._fail(ConnectionFault(PROTOCOL_ERROR, "header block not completed in time"))
-        elif not self._streams and self._idle_due <= now:
+        elif not self.streams and self._idle_due <= now:
             self._close(NO_ERROR)
         for stream in list(self._uploads):
             self._check_content(stream, now)
-        idle = NEVER if self._streams else self._idle_due
+        idle = NEVER if self.streams else self._idle_due
         due = min(self._settings_due, self._block_due, self._end_due, idle)
         self.deadline = EVERY_TICK if self._uploads else due
 
@@ -815,7 +815,7 @@ class Http2Connection(asyncio.Protocol):
     def check_writing(self) -> None:
         """End what has waited too long for the client; called at every tick while it waits."""
         clock, sender = self.context.clock, self.sender
-        waiting = [stream for stream in self._streams.values() if stream.queued]
+        waiting = [stream for stream in self.streams.values() if stream.queued]
         if not waiting and not sender.write_paused:
             clock.stalled.discard(self)
             self._stalls = None

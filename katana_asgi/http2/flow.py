@@ -51,36 +51,36 @@ class Allowance:
 class ReceiveWindow:
     """What a peer may still send on one stream, or on the connection."""
 
-    __slots__ = ("_left", "_owed", "_size")
+    __slots__ = ("_owed", "left", "size")
 
     def __init__(self, size: int) -> None:
-        self._size = size
-        self._left = size
+        self.size = size
+        self.left = size
         self._owed = 0  # bytes taken and not yet announced
 
     def received(self, size: int) -> bool:
         """Count bytes that arrived; false where the peer had no right to send them."""
-        self._left -= size
-        return self._left >= 0
+        self.left -= size
+        return self.left >= 0
 
     def taken(self, size: int) -> int:
         """Count bytes that have left the buffer; returns the increment to announce, often 0."""
         self._owed += size
-        if self._owed * 2 < self._size:
+        if self._owed * 2 < self.size:
             return 0
         increment, self._owed = self._owed, 0
-        self._left += increment
+        self.left += increment
         return increment
 
     def grow(self, allowance: Allowance) -> int:
         """Enlarge the window of a stream whose application keeps up; returns by how much."""
-        growth = min(self._size * (GROWTH - 1), LARGEST_STREAM_WINDOW - self._size, allowance.left)
+        growth = min(self.size * (GROWTH - 1), LARGEST_STREAM_WINDOW - self.size, allowance.left)
         allowance.left -= growth
-        self._size += growth
-        self._left += growth
+        self.size += growth
+        self.left += growth
         return growth
 
     def release(self, allowance: Allowance, initial: int) -> None:
         """Return the growth: the stream has ended."""
-        allowance.left += self._size - initial
-        self._size = initial
+        allowance.left += self.size - initial
+        self.size = initial

@@ -55,12 +55,12 @@ class Http2Sender:
         "_overhead",
         "_peer",
         "_registered",
-        "_size",
         "_transport",
         "laid_off",
         "queued",
         "scheduler",
         "sent",
+        "size",
         "window",
         "write_paused",
     )
@@ -77,7 +77,7 @@ class Http2Sender:
         self._peer = peer
         self._overhead = overhead  # the peer may answer each frame of content with others
         self._out: list[bytes | memoryview] = []
-        self._size = 0
+        self.size = 0
         self._registered = False  # in the outbox: flush() will be called in this turn
         self.laid_off = False  # reading is paused
         self.scheduler = Scheduler()
@@ -99,10 +99,10 @@ class Http2Sender:
     def append(self, frames: bytes) -> None:
         """Send whole frames at the end of this turn."""
         self._out.append(frames)
-        self._size += len(frames)
+        self.size += len(frames)
         if not self._registered:
             self._register()
-        if self.write_paused and self._size > UNREAD_ANSWERS and not self.laid_off:
+        if self.write_paused and self.size > UNREAD_ANSWERS and not self.laid_off:
             self.laid_off = True
             self._transport.pause_reading()
 
@@ -160,7 +160,7 @@ class Http2Sender:
             size <= stream.send_window
             and size <= self.window
             and size <= self._peer.frame_size
-            and self._size <= WRITE_SIZE
+            and self.size <= WRITE_SIZE
             and not self.write_paused
             and not self.scheduler
         )
@@ -187,7 +187,7 @@ class Http2Sender:
     def _fill(self) -> None:
         """Add frames of content up to the size of one write."""
         scheduler = self.scheduler
-        while self._size < WRITE_SIZE:
+        while self.size < WRITE_SIZE:
             stream = cast("Http2Stream | None", scheduler.next())
             if stream is None:
                 return
@@ -205,7 +205,7 @@ class Http2Sender:
             last = stream.finishing and size == stream.queued
             self._out.append(frame_header(size, DATA, END_STREAM if last else 0, stream.id))
             stream.take(size, self._out)
-            self._size += size
+            self.size += size
             if not stream.queued:
                 scheduler.remove(stream)
                 stream.queue_sent()
@@ -226,7 +226,7 @@ class Http2Sender:
             if not out:
                 return
             self._out = []
-            self._size = 0
+            self.size = 0
             self._transport.write(b"".join(out))
         if self._out or (self.scheduler and self.window > 0):
             self._register()

@@ -67,14 +67,14 @@ class Admission:
     """
 
     __slots__ = (
-        "_clients",
         "_clock",
-        "_entered",
         "_exempt",
         "_leaving",
         "_most_leaving",
         "_search_at",
         "at_all",
+        "clients",
+        "entered",
         "most",
         "most_per_client",
     )
@@ -94,8 +94,8 @@ class Admission:
         self._exempt = exempt
         self._leaving: list[Watched] = []  # closed or turned away, not yet gone
         self._search_at = 0.0  # when to look for idle connections again, after finding none
-        self._clients: dict[str, int] = {}  # connections by client
-        self._entered: dict[Watched, str] = {}  # the client of each connection
+        self.clients: dict[str, int] = {}  # connections by client
+        self.entered: dict[Watched, str] = {}  # the client of each connection
 
     @property
     def counts_clients(self) -> bool:
@@ -162,26 +162,26 @@ class Admission:
     def enters(self, connection: Watched, client: str) -> int:
         """Count a connection from ``client``; returns by how many these are too many."""
         group = _group(client)
-        self._entered[connection] = group
-        count = self._clients[group] = self._clients.get(group, 0) + 1
+        self.entered[connection] = group
+        count = self.clients[group] = self.clients.get(group, 0) + 1
         return 0 if self._exempt(client) else count - self.most_per_client
 
     def passes_on(self, before: Watched, after: Watched) -> None:
         """A connection is another object from now on, as after an upgrade."""
-        group = self._entered.pop(before, None)
+        group = self.entered.pop(before, None)
         if group is not None:
-            self._entered[after] = group
+            self.entered[after] = group
 
     def left(self, connection: Watched) -> None:
         """A connection has gone."""
-        group = self._entered.pop(connection, None)
+        group = self.entered.pop(connection, None)
         if group is None:
             return
-        count = self._clients[group] - 1
+        count = self.clients[group] - 1
         if count:
-            self._clients[group] = count
+            self.clients[group] = count
         else:
-            del self._clients[group]
+            del self.clients[group]
 
 
 def _group(client: str) -> str:

@@ -80,6 +80,7 @@ class Clock:
         "_overdue",
         "_second",
         "_tick",
+        "_time_of_day",
         "elapsed",
         "every_second",
         "every_tick",
@@ -96,8 +97,10 @@ class Clock:
         *,
         idle_timeout: float = 75.0,
         shortest_timeout: float = 10.0,
+        time_of_day: Callable[[], float] = time,
     ) -> None:
         self._loop = loop
+        self._time_of_day = time_of_day
         self._tick = min(1.0, max(0.02, min(idle_timeout, shortest_timeout) / 5))
         self._idle_timeout = idle_timeout
         self.watched: set[Watched] = set()
@@ -134,7 +137,7 @@ class Clock:
         self.idle_deadline = self.after(self._idle_timeout)
 
     def _on_tick(self) -> None:
-        wall = time()
+        wall = self._time_of_day()
         before, now = self.now, self._loop.time()
         self.now = now
         self.lag = max(0.0, now - self._due)

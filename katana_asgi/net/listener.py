@@ -46,10 +46,14 @@ async def listen(
     factory: Callable[[], asyncio.Protocol],
     sock: socket.socket,
     backlog: int,
+    at_once: int = ACCEPT_AT_ONCE,
 ) -> asyncio.AbstractServer:
-    """Accept connections from a bound socket; ``backlog`` unless it has one of its own."""
+    """Accept connections from a bound socket; ``backlog`` unless it has one of its own.
+
+    asyncio accepts ``at_once`` in one turn, libuv one.
+    """
     backlog = backlog_for(sock, backlog)
-    at_once = min(backlog, ACCEPT_AT_ONCE)
+    at_once = min(backlog, at_once)
     if hasattr(socket, "AF_UNIX") and sock.family == socket.AF_UNIX:
         # The file belongs to the process that bound the socket: other workers may still serve it.
         keep: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}

@@ -256,7 +256,7 @@ def _error_handler(config: Config) -> logging.Handler:
         handler.setFormatter(JsonFormatter())
         handler.addFilter(RequestIdFilter())
     else:
-        colours, timed = _wants_colours(config, stream), _wants_time(config, stream)
+        colours, timed = _wants_colours(config, stream), wants_time(config, stream)
         handler.setFormatter(LineFormatter(colours=colours, timed=timed))
     return handler
 
@@ -279,7 +279,7 @@ def _access_handler(config: Config) -> logging.Handler:
         return logging.NullHandler()
     handler = LogHandler(stream)
     short = preset(config) == "short" and target == "-"
-    colours, timed = _wants_colours(config, stream), short and _wants_time(config, stream)
+    colours, timed = _wants_colours(config, stream), short and wants_time(config, stream)
     handler.setFormatter(LineFormatter(colours=colours, level=short, timed=timed))
     return handler
 
@@ -332,7 +332,7 @@ def _wants_colours(config: Config, stream: Any) -> bool:
     return bool(stream.isatty()) if config.use_colors is None else config.use_colors
 
 
-def _wants_time(config: Config, stream: Any) -> bool:
+def wants_time(config: Config, stream: Any) -> bool:
     """Whether lines begin with the time; by default where nothing else adds one.
 
     A journal and whatever collects the output of containers do, a file and a terminal do not.

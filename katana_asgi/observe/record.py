@@ -34,11 +34,12 @@ class _Protocols(dict[str, str]):
     """Protocols by version as logs have them, and tools that read logs expect them."""
 
     def __missing__(self, version: str) -> str:
-        name = self[version] = f"HTTP/{version}"
-        return name
+        return f"HTTP/{version}"
 
 
-PROTOCOLS: Final = _Protocols({"2": "HTTP/2.0"})
+PROTOCOLS: Final = _Protocols(
+    {"2": "HTTP/2.0", **{version: f"HTTP/{version}" for version in ("1.0", "1.1")}}
+)
 
 
 class SentFields(Protocol):

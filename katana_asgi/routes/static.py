@@ -45,7 +45,7 @@ class StaticResponse:
         """What is answered instead while the worker drains: it is not ready any more."""
         if not self.ready:
             return self
-        return NOT_READY if self.content else NOT_READY_HEAD
+        return StaticResponse(503, _FIELDS, _DRAINING if self.content else b"")
 
 
 _DRAINING: Final = b"draining\n"
@@ -54,6 +54,3 @@ _FIELDS: Final = (
     (b"cache-control", b"no-store"),
     (b"content-length", b"%d" % len(_DRAINING)),
 )
-
-NOT_READY: Final = StaticResponse(503, _FIELDS, _DRAINING)
-NOT_READY_HEAD: Final = StaticResponse(503, _FIELDS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +21,8 @@ __all__ = ["Ends", "capital"]
 
 QUICK_GRACE: Final = 3.0
 """Seconds a worker gets to end when it is told to end at once."""
+
+NEVER: Final = float("inf")
 
 logger = logging.getLogger("katana_asgi.error")
 
@@ -47,7 +48,7 @@ class Ends(Orders):
         """Have workers drain of which the sockets are in other hands."""
         for worker in workers:
             worker.tell_stop(ShutdownMode.HANDOVER)
-            when = time.monotonic() + self._budget
+            when = self._system.now() + self._budget
             worker.must_end_by(when, f"not drained within {self._budget:g} s")
 
     def _reap(self) -> None:
@@ -61,9 +62,9 @@ class Ends(Orders):
 
     def _on_end(self, worker: WorkerProcess, code: int) -> None:
         slot = worker.slot
-        now = time.monotonic()
+        now = self._system.now()
         if self._stopping or worker in slot.leaving or slot not in self._all_slots:
-            slot.leaving.discard(worker)
+            slot.forget(worker)
             told = self._stopping or code in (0, -signal.SIGTERM)
             level = logging.INFO if told else logging.ERROR
             logger.log(level, "%s ended (%s)", capital(worker), describe_end(code))
@@ -96,7 +97,7 @@ class Ends(Orders):
         logger.error("%s; %s goes on serving", what, slot.worker)
         self._changes.failed(config)
         if slot.worker is not None and slot.worker.retiring:
-            slot.start_at = time.monotonic() + RETRY
+            slot.start_at = self._system.now() + RETRY
 
     def _try_again(self, slot: Slot, ready_for: float, what: str) -> None:
         delay = slot.backoff.died(ready_for)
@@ -117,7 +118,7 @@ class Ends(Orders):
             )
             self._stop(1)
             return
-        slot.start_at = time.monotonic() + delay
+        slot.start_at = self._system.now() + delay
         logger.error("%s; replacing it %s", what, f"in {delay:g} s" if delay else "now")
 
     def _others_serve(self, slot: Slot, ready_for: float) -> bool:
@@ -127,7 +128,7 @@ class Ends(Orders):
         asked for more of. Workers that become ready and die may have met what ends all of them:
         then others count only when they are stable.
         """
-        now = time.monotonic()
+        now = self._system.now()
         least = STABLE_AFTER if ready_for else 0.0
         ready = [each.worker for each in self._slots if each.worker and each.worker.ready_at]
         if any(worker.slot is not slot and worker.ready_for(now) >= least for worker in ready):
@@ -156,13 +157,18 @@ class Ends(Orders):
         budget = QUICK_GRACE if quick else self._budget
         if mode is ShutdownMode.NOTICE:
             budget += self._config.shutdown_delay
-        deadline = time.monotonic() + budget
+        deadline = self._system.now() + budget
+        self._successor_kill_at = deadline + QUICK_GRACE
+        if self._upgrade is not None:
+            self._stop_successor(signal.SIGTERM)
         if self._admin is not None:
             self._admin.stopping(self._workers.values())
         for worker in self._workers.values():
-            if worker.slot is not self._admin:
+            if worker.slot is self._admin:  # it is told when the last of the others has ended
+                worker.must_end_by(deadline + QUICK_GRACE, "not stopped after the workers")
+            else:
                 worker.tell_stop(mode, quick=quick)
-            worker.must_end_by(deadline, f"not stopped within {budget:g} s")
+                worker.must_end_by(deadline, f"not stopped within {budget:g} s")
 
     def _kill_overdue(self, now: float) -> None:
         for worker in self._workers.values():
@@ -170,6 +176,10 @@ class Ends(Orders):
                 logger.warning("Killing %s: %s", worker, worker.complaint)
                 worker.reason = worker.reason or worker.complaint
                 worker.kill()
+        if self._successor_ends and self._successor_kill_at <= now:
+            logger.warning("Killing the new supervisor [%d]: not stopped", self._stopped_successor)
+            self._successor_kill_at = NEVER
+            self._system.signal(self._stopped_successor, signal.SIGKILL)
 
     def _forget(self, worker: WorkerProcess) -> None:
         del self._workers[worker.pid]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["changed_files", "counts"]
+__all__ = ["changed_files", "counts", "file_states"]
 
 DEBOUNCE: Final = 400
 """Milliseconds in which changes are gathered into one group."""
@@ -73,17 +73,17 @@ def _polled(
     stop: Stop,
 ) -> Iterator[set[str]]:
     """Groups of files that are not as they were in the round before."""
-    before = _states(roots, exclude, matters)
+    before = file_states(roots, exclude, matters)
     while not stop.is_set():
         stop.wait(delay)
-        now = _states(roots, exclude, matters)
+        now = file_states(roots, exclude, matters)
         changed = {name for name in now.keys() | before.keys() if now.get(name) != before.get(name)}
         before = now
         if changed:
             yield changed
 
 
-def _states(
+def file_states(
     roots: Sequence[Path], exclude: Sequence[str], matters: Callable[[Path], bool]
 ) -> dict[str, tuple[int, int, int]]:
     """What changes with each file that matters; directories that cannot be read have none."""

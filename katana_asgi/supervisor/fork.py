@@ -116,8 +116,8 @@ def fork_worker(
             reset_in_child(mask, survive=(SIGINT, *FORWARDED))
             release()
             set_title(slot.name, config)
-            if config.cpu_affinity and slot.number:
-                bind_to_cpu(slot.number)
+            if slot.number:
+                bind_to_cpu(slot.number, config)
 
         _live(run, config, slot.sockets, channel, prepare)
 

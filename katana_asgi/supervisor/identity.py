@@ -104,15 +104,21 @@ def _change(user: str, group: str) -> None:
         os.environ["HOME"] = entry.pw_dir
 
 
-def bind_to_cpu(number: int) -> None:
+def bind_to_cpu(number: int, config: Config) -> None:
     """Keep this process, worker ``number`` from 1, on one of the CPUs it may use (Linux).
 
     A sandbox may forbid it: then the worker runs where the system puts it. So it does under a
     quota for less than these CPUs: others run on them too, and time is short wherever it waits.
+    With ``auto`` so it does where workers outnumber CPUs: those that share one would have less.
     """
-    quota = processor_quota()
-    if quota is not None and quota < allowed_processors():
-        logger.info("Not bound to a CPU: the quota is %g of %d", quota, allowed_processors())
+    if config.cpu_affinity == "off":
+        return
+    quota, processors = processor_quota(), allowed_processors()
+    if quota is not None and quota < processors:
+        logger.info("Not bound to a CPU: the quota is %g of %d", quota, processors)
+        return
+    if config.cpu_affinity == "auto" and max(number, config.workers) > processors:
+        logger.info("Not bound to a CPU: there are %d for %d workers", processors, config.workers)
         return
     if hasattr(os, "sched_setaffinity"):
         try:

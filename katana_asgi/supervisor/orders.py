@@ -6,7 +6,6 @@ import logging
 import os
 import selectors
 import signal
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,6 @@ from katana_asgi.net.redirect_sockets import redirects_to_hand_on
 from katana_asgi.observe.descriptor import terminal_is_gone
 from katana_asgi.observe.logs import reopen_logs
 from katana_asgi.supervisor.signals import describe_signal
-from katana_asgi.supervisor.upgrade import exec_successor
 from katana_asgi.worker.channel import ONE_STOP, ShutdownMode
 
 if TYPE_CHECKING:
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from katana_asgi.supervisor.changes import Changes
     from katana_asgi.supervisor.signals import SignalWatch
     from katana_asgi.supervisor.slot import Slot, WorkerProcess
+    from katana_asgi.supervisor.system import System
     from katana_asgi.worker.channel import Channel
 
 __all__ = ["Orders"]
@@ -34,8 +33,9 @@ logger = logging.getLogger("katana_asgi.error")
 class Orders:
     """The signals' side of a supervisor."""
 
+    _system: System
     _signals: SignalWatch
-    _selector: selectors.PollSelector
+    _selector: selectors.BaseSelector
     _slots: list[Slot]
     _workers: dict[int, WorkerProcess]
     _changes: Changes
@@ -49,6 +49,7 @@ class Orders:
         self._last_stop = (0, 0.0)
         self._upgrade: tuple[int, Channel] | None = None
         self._stopped_successor = 0  # the process that was to follow, told to end with this one
+        self._successor_kill_at = 0.0
         self._children: set[int] = set()  # that are no workers, to be waited for
         self._reloading = False  # and the service manager has been told
         self._relieved = False  # another supervisor has the sockets
@@ -56,6 +57,10 @@ class Orders:
     def _stop(
         self, status: int, mode: ShutdownMode = ShutdownMode.PROMPT, *, quick: bool = False
     ) -> None:
+        raise NotImplementedError
+
+    @property
+    def _linked(self) -> list[int]:
         raise NotImplementedError
 
     def _step(self, step: Callable[..., None], *arguments: Any) -> None:
@@ -79,7 +84,7 @@ class Orders:
             self._on_order(number)
 
     def _on_stop_signal(self, number: int) -> None:
-        now = time.monotonic()
+        now = self._system.now()
         last, self._last_stop = self._last_stop, (number, now)
         if last[0] == number and now - last[1] < ONE_STOP:
             return
@@ -104,7 +109,7 @@ class Orders:
         if number == signal.SIGHUP:
             self._notifier.reloading()
             self._reloading = True  # until it is over, also where it was refused
-            self._changes.reload(time.monotonic())
+            self._changes.reload(self._system.now())
         elif number == signal.SIGTTIN:
             self._changes.more()
         elif number == signal.SIGTTOU:
@@ -126,7 +131,9 @@ class Orders:
         shared = redirects_to_hand_on()
         sockets = list(dict.fromkeys(sock for slot in self._slots for sock in slot.sockets))
         try:
-            pid, channel = self._upgrade = exec_successor(sockets, shared, self._directory)
+            pid, channel = self._upgrade = self._system.execute(
+                sockets, shared, self._linked, self._directory
+            )
         except OSError as error:
             logger.error("Cannot start a new supervisor: %s", error)
             return
@@ -160,8 +167,7 @@ class Orders:
             self._stopped_successor = self._upgrade[0]
             self._forget_upgrade()
         if self._successor_ends:
-            with suppress(ProcessLookupError):
-                os.kill(self._stopped_successor, number)
+            self._system.signal(self._stopped_successor, number)
 
     def _forget_upgrade(self) -> None:
         if self._upgrade is not None:
@@ -174,11 +180,7 @@ class Orders:
     def _reap_others(self) -> None:
         """Wait for children that are no workers: new supervisors that have failed, and orphans."""
         for pid in self._children.copy():
-            try:
-                ended = os.waitpid(pid, os.WNOHANG)[0]
-            except ChildProcessError:
-                ended = pid
-            if ended:
+            if self._system.wait(pid) is not None:
                 self._children.discard(pid)
         if os.getpid() == 1:
             self._reap_orphans()

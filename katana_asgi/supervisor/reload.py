@@ -9,7 +9,6 @@ import logging
 import os
 import select
 import signal
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -68,7 +67,7 @@ class ReloadSupervisor(Supervisor):
                 timeout_lifespan_shutdown=min(config.timeout_lifespan_shutdown, REQUESTS),
             )
         )
-        self._watcher = _Watcher(time.monotonic())
+        self._watcher = _Watcher(self._system.now())
 
     def _prepare(self) -> None:
         super()._prepare()
@@ -110,7 +109,7 @@ class ReloadSupervisor(Supervisor):
             starting = slot.give_up_start()
             if starting is not None:
                 self._stop_workers([starting])
-            slot.start_at = time.monotonic()
+            slot.start_at = self._system.now()
 
     def _try_again(self, slot: Slot, ready_for: float, what: str) -> None:
         if slot in self._slots:

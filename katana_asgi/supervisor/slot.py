@@ -6,9 +6,7 @@ Workers come and go; the socket stays, and with it the connections that wait in 
 
 from __future__ import annotations
 
-import os
 import signal
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from katana_asgi.supervisor.backoff import Backoff
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
 
     from katana_asgi.config.model import Config
     from katana_asgi.supervisor.fork import Entry
+    from katana_asgi.supervisor.system import System
     from katana_asgi.worker.channel import Channel, Message, ShutdownMode
 
 __all__ = ["Slot", "WorkerProcess", "describe_end"]
@@ -41,7 +40,10 @@ class WorkerProcess:
     with, ``generation`` the number of reloads before. ``retiring``: it asked to be replaced.
     """
 
-    def __init__(self, slot: Slot, pid: int, channel: Channel, config: Config, now: float) -> None:
+    def __init__(
+        self, system: System, slot: Slot, pid: int, channel: Channel, config: Config, now: float
+    ) -> None:
+        self._system = system
         self.slot = slot
         self.pid = pid
         self.channel = channel
@@ -106,28 +108,20 @@ class WorkerProcess:
         """
         message = {"type": "quit"} if quick else {"type": "stop", "mode": mode.value}
         if not self.channel.send(message) or self.ready_at is None:
-            self._signal(signal.SIGTERM)
+            self._system.signal(self.pid, signal.SIGTERM)
 
     def show_stacks(self) -> None:
         """Have the worker write the stacks of its threads and end, also while it is blocked."""
-        self._signal(signal.SIGABRT)
+        self._system.signal(self.pid, signal.SIGABRT)
 
     def kill(self) -> None:
         """End the worker at once, whatever it does."""
         self.kill_at = None
-        self._signal(signal.SIGKILL)
+        self._system.signal(self.pid, signal.SIGKILL)
 
     def wait(self, *, block: bool = False) -> int | None:
         """Return the exit status, negative for a signal; ``None`` while the process lives."""
-        try:
-            pid, status = os.waitpid(self.pid, 0 if block else os.WNOHANG)
-        except ChildProcessError:
-            return 1  # somebody else in this program has waited for it: the status is lost
-        return os.waitstatus_to_exitcode(status) if pid else None
-
-    def _signal(self, number: signal.Signals) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, number)
+        return self._system.wait(self.pid, block=block)
 
 
 class Slot:
@@ -202,6 +196,14 @@ class Slot:
         self.worker, self.successor = self.successor, None
         self.backoff.retired()
         return before
+
+    def forget(self, worker: WorkerProcess) -> None:
+        """A worker has ended, and none takes its place: its number may be another process's now."""
+        self.leaving.discard(worker)
+        if worker is self.worker:
+            self.worker = None
+        elif worker is self.successor:
+            self.successor = None
 
     def serves(self, sock: socket.socket) -> bool:
         """Whether its ready worker accepts from ``sock``."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import selectors
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,16 +27,16 @@ from katana_asgi.net.sockets import (
 from katana_asgi.supervisor.admin import AdminSlot
 from katana_asgi.supervisor.changes import Changes
 from katana_asgi.supervisor.ends import Ends, capital
-from katana_asgi.supervisor.fork import fork_worker, preload, run_worker
+from katana_asgi.supervisor.fork import preload, run_worker
 from katana_asgi.supervisor.heartbeat import check_heartbeats, next_check
 from katana_asgi.supervisor.identity import remove_pid_file, set_title, write_pid_file
-from katana_asgi.supervisor.signals import SignalWatch
 from katana_asgi.supervisor.slot import Slot, WorkerProcess
-from katana_asgi.supervisor.upgrade import Predecessor
+from katana_asgi.supervisor.system import System
+from katana_asgi.supervisor.upgrade import Predecessor, close_all
 from katana_asgi.worker.channel import Budgets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from katana_asgi.balance.links import Share
     from katana_asgi.config.model import Config
@@ -70,7 +69,8 @@ class Supervisor(Ends):
     """Runs ``config.workers`` worker processes until it is told to stop.
 
     ``entry`` is what a worker runs, by default ``katana_asgi.worker.worker.run_worker``.
-    ``reload`` reads the settings again for SIGHUP; without it they stay as they are.
+    ``reload`` reads the settings again for SIGHUP; without it they stay as they are. ``system``
+    is where the processes are.
     """
 
     def __init__(
@@ -78,7 +78,10 @@ class Supervisor(Ends):
         config: Config,
         entry: Entry | None = None,
         reload: Callable[[], Config] | None = None,
+        *,
+        system: System | None = None,
     ) -> None:
+        self._system = System() if system is None else system
         self._config = config
         self._entry = run_worker if entry is None else entry
         self._directory = current_directory()
@@ -91,13 +94,18 @@ class Supervisor(Ends):
         self._announced = False
         self._status_line = ""  # for the service manager
         self._notifier = Notifier()
-        self._alive_at = time.monotonic() if self._notifier.watchdog else None
+        self._alive_at = self._system.now() if self._notifier.watchdog else None
         self._complete = False
         self._faulty_until = 0.0
-        self._turned_at = time.monotonic()  # when the last turn began
+        self._turned_at = self._system.now()  # when the last turn began
         self._status = 0
         self._links: Links | None = None
         super().__init__()
+
+    @property
+    def _linked(self) -> list[int]:
+        """What the workers of another supervisor need to reach those of this one."""
+        return [] if self._links is None else self._links.descriptors
 
     @property
     def _budget(self) -> float:
@@ -120,8 +128,8 @@ class Supervisor(Ends):
         """
         if not hasattr(os, "fork"):
             raise StartupError("a supervisor needs POSIX")
-        self._selector = selectors.PollSelector()  # has no descriptor that a fork would share
-        with SignalWatch() as self._signals:
+        self._selector = self._system.selector()
+        with self._system.signals() as self._signals:
             self._selector.register(self._signals, selectors.EVENT_READ, self._on_signals)
             try:
                 self._prepare()
@@ -134,15 +142,20 @@ class Supervisor(Ends):
     def _prepare(self) -> None:
         config = self._config
         predecessor = self._predecessor = Predecessor.find()
-        now = time.monotonic()
+        now = self._system.now()
         if predecessor is None:
             rows = bind_slots(config, config.workers)
-            write_pid_file(config.pid_file)  # not before it is clear that no other runs here
         else:
             for sock in predecessor.sockets:
                 own_unix_file(sock)
             rows = in_slots(predecessor.sockets)
+            if config.balance == "off":
+                close_all(predecessor.links)
+            elif predecessor.links:
+                self._links = _links(len(rows), predecessor.links)
         self._slots += [Slot(number, row, now) for number, row in enumerate(rows, 1)]
+        if predecessor is None:
+            write_pid_file(config.pid_file)  # not before it is clear that no other runs here
         self._changes.resize(config.workers)  # one slot may have several sockets
         logger.info("Started supervisor [%d]", os.getpid())
         set_title("supervisor", self._config)
@@ -153,7 +166,7 @@ class Supervisor(Ends):
 
     def _open_admin(self) -> None:
         """Raises ``StartupError``."""
-        self._admin = AdminSlot(self._config, time.monotonic())
+        self._admin = AdminSlot(self._config, self._system.now())
         logger.info("Admin listener on %s", describe(self._admin.own[0]))
 
     def _take_over_admin(self, now: float) -> None:
@@ -171,7 +184,7 @@ class Supervisor(Ends):
 
     def _watch(self) -> None:
         while True:
-            now = time.monotonic()
+            now = self._system.now()
             if not self._stopping:
                 self._step(self._change, now)
             for slot in self._all_slots:
@@ -199,7 +212,7 @@ class Supervisor(Ends):
             if self._stopping or not self._complete:
                 raise
             logger.exception("A fault of the supervisor; the service goes on as it is")
-            self._faulty_until = time.monotonic() + FAULT_PAUSE
+            self._faulty_until = self._system.now() + FAULT_PAUSE
 
     def _change(self, now: float) -> None:
         """Take the next step of what was asked for."""
@@ -215,17 +228,18 @@ class Supervisor(Ends):
         timeout = self._time_to_next_deadline()
         ready = self._selector.select(ROUND if timeout is None else min(timeout, ROUND))
         # From turn to turn: it may be stopped while it works as well as while it waits.
-        before, self._turned_at = self._turned_at, time.monotonic()
+        before, self._turned_at = self._turned_at, self._system.now()
         late = self._turned_at - before - ROUND
         if late > OWN_DELAY:
             logger.warning("The supervisor did not run for %.1f s", late)
+            self._successor_kill_at += late
             for worker in self._workers.values():
                 worker.excuse(late)
         for key, _ in ready:
             self._step(key.data)
 
     def _tell_alive(self) -> None:
-        now = time.monotonic()
+        now = self._system.now()
         if self._alive_at is not None and self._alive_at <= now:
             self._notifier.alive()
             self._alive_at = now + (self._notifier.watchdog or 0.0)
@@ -233,11 +247,14 @@ class Supervisor(Ends):
     def _time_to_next_deadline(self) -> float | None:
         deadlines = [self._alive_at, self._admin_at, *[slot.due_at for slot in self._all_slots]]
         deadlines += [worker.kill_at for worker in self._workers.values()]
-        deadlines += next_check(self._serving(), self._config.timeout_worker)
+        if self._successor_ends:
+            deadlines.append(self._successor_kill_at)
+        if not self._stopping:
+            deadlines += next_check(self._serving(), self._config.timeout_worker)
         known = [deadline for deadline in deadlines if deadline is not None]
         if not known:
             return None
-        return max(0.0, max(min(known), self._faulty_until) - time.monotonic())
+        return max(0.0, max(min(known), self._faulty_until) - self._system.now())
 
     # Starting
 
@@ -257,12 +274,12 @@ class Supervisor(Ends):
             if share is not None:
                 entry = partial(run_worker, share=share)
             release = partial(self._release_in_child, slot, share)
-            pid, channel = fork_worker(entry, config, slot, self._directory, release)
+            pid, channel = self._system.fork(entry, config, slot, self._directory, release)
         except OSError as error:
             self._not_started(slot, config, reason_of(error))
             return
-        now = time.monotonic()
-        worker = self._workers[pid] = WorkerProcess(slot, pid, channel, config, now)
+        now = self._system.now()
+        worker = self._workers[pid] = WorkerProcess(self._system, slot, pid, channel, config, now)
         worker.generation = self._changes.generation_of(config)
         slot.take(worker)
         timeout = config.timeout_startup
@@ -310,7 +327,7 @@ class Supervisor(Ends):
         for worker in self._workers.values():
             worker.channel.close()
         if self._predecessor is not None:
-            self._predecessor.close_in_child()
+            self._predecessor.close()
         self._forget_upgrade()
         if self._links is not None:
             self._links.close_but(share)
@@ -332,10 +349,10 @@ class Supervisor(Ends):
             self._on_message(worker, message)
         if worker.channel.closed:
             self._unwatch(worker)
-            worker.must_end_by(time.monotonic() + EXIT_GRACE, "silent, but did not end")
+            worker.must_end_by(self._system.now() + EXIT_GRACE, "silent, but did not end")
 
     def _on_message(self, worker: WorkerProcess, message: Message) -> None:
-        now = worker.heard_at = time.monotonic()
+        now = worker.heard_at = self._system.now()
         slot = worker.slot
         match message["type"]:
             case "ready" if not self._stopping and worker.awaited:
@@ -394,7 +411,7 @@ class Supervisor(Ends):
                 self._predecessor = None
                 self._notifier.ready(self._status_line)
                 if self._config.admin_bind:
-                    self._admin_at = time.monotonic() + 1.0
+                    self._admin_at = self._system.now() + 1.0
 
     def _serving(self) -> list[WorkerProcess]:
         """The workers that are ready and have not been told to end."""
@@ -413,8 +430,8 @@ class Supervisor(Ends):
             self._forget(worker)
         for slot in self._slots:
             for sock in slot.sockets:
-                if self._relieved:
-                    sock.close()
+                if self._relieved or self._predecessor is not None:
+                    sock.close()  # another supervisor serves on it
                 else:
                     remove_unix_socket(sock)
         if self._admin is not None:
@@ -422,14 +439,16 @@ class Supervisor(Ends):
         remove_pid_file(self._config.pid_file)
         if self._links is not None:
             self._links.close()
+        if self._predecessor is not None:
+            self._predecessor.close()
         self._selector.close()
         self._notifier.close()
 
 
-def _links(count: int) -> Links | None:
+def _links(count: int, inherited: Sequence[int] = ()) -> Links | None:
     """What workers need to balance, where the system has it."""
     try:
-        return Links(count)
+        return Links(count, inherited)
     except (OSError, AttributeError) as error:
         logger.warning("The load of workers is not balanced: %s", error)
         return None

@@ -12,6 +12,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from katana_asgi.balance.links import FORMAT
 from katana_asgi.config.env_file import environment_without_file
 from katana_asgi.net.redirect_sockets import REDIRECT_VARIABLE
 from katana_asgi.supervisor.fork import fork_with_channel
@@ -22,19 +23,27 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Sequence
 
-__all__ = ["Predecessor", "exec_successor"]
+__all__ = ["Predecessor", "close_all", "exec_successor"]
 
 VARIABLE: Final = "_KATANA_UPGRADE"
 """Descriptors for the new supervisor: the channel's, and behind a colon those of the sockets.
 The first character keeps it apart from the variables of settings."""
 
 
-class Predecessor:
-    """What a supervisor has got from the one before it: sockets, and a word to say."""
+LINKS_VARIABLE: Final = "_KATANA_LINKS"
+"""The format of what workers balance with, and behind a colon its descriptors."""
 
-    def __init__(self, channel: Channel, sockets: list[socket.socket]) -> None:
+
+class Predecessor:
+    """What a supervisor has got from the one before it: sockets, and a word to say.
+
+    ``links`` are the descriptors of what its workers balance with, if they do.
+    """
+
+    def __init__(self, channel: Channel, sockets: list[socket.socket], links: list[int]) -> None:
         self._channel = channel
         self.sockets = sockets
+        self.links = links
 
     @classmethod
     def find(cls) -> Predecessor | None:
@@ -42,6 +51,7 @@ class Predecessor:
         unused = os.environ.pop(REDIRECT_VARIABLE, None)
         if unused is not None:  # the settings want no redirects any more: nobody may wait there
             os.close(int(unused))
+        links = _inherited_links()
         text = os.environ.pop(VARIABLE, None)
         if text is None:
             return None
@@ -50,34 +60,58 @@ class Predecessor:
         channel = Channel(socket.socket(fileno=int(number)))
         for descriptor in (channel.fileno(), *(sock.fileno() for sock in sockets)):
             os.set_inheritable(descriptor, False)
-        return cls(channel, sockets)
+        return cls(channel, sockets, links)
 
     def relieve(self) -> None:
         """Tell the predecessor that it may go."""
         self._channel.send({"type": "ready"})
         self._channel.close()
 
-    def close_in_child(self) -> None:
-        """Close a forked worker's copy."""
+    def close(self) -> None:
+        """Close a forked worker's copy, or the own end of a supervisor that failed to start."""
         self._channel.close()
 
 
+def _inherited_links() -> list[int]:
+    """Descriptors of what the predecessor's workers balance with, where we understand it."""
+    number, _, numbers = os.environ.pop(LINKS_VARIABLE, "").partition(":")
+    descriptors = [int(each) for each in numbers.split(",") if each]
+    for each in descriptors:
+        os.set_inheritable(each, False)
+    if number == str(FORMAT):
+        return descriptors
+    close_all(descriptors)
+    return []
+
+
+def close_all(descriptors: Sequence[int]) -> None:
+    """Close inherited descriptors that there is no use for."""
+    for each in descriptors:
+        os.close(each)
+
+
 def exec_successor(
-    sockets: Sequence[socket.socket], redirects: Sequence[socket.socket], directory: str
+    sockets: Sequence[socket.socket],
+    redirects: Sequence[socket.socket],
+    links: Sequence[int],
+    directory: str,
 ) -> tuple[int, Channel]:
     """Start this program again, in ``directory``, with ``sockets`` and those for ``redirects``.
+
+    ``links`` are descriptors of what the workers balance with.
 
     Returns the process id and our end of the channel. Raises ``OSError`` where the system has
     no process or descriptor to give.
     """
     return fork_with_channel(
-        lambda channel, mask: _become_successor(sockets, redirects, channel, directory, mask)
+        lambda channel, mask: _become_successor(sockets, redirects, links, channel, directory, mask)
     )
 
 
 def _become_successor(
     sockets: Sequence[socket.socket],
     redirects: Sequence[socket.socket],
+    links: Sequence[int],
     channel: Channel,
     directory: str,
     mask: set[signal.Signals],
@@ -85,11 +119,14 @@ def _become_successor(
     try:
         reset_in_child(mask)
         numbers = [sock.fileno() for sock in sockets]
-        for number in (channel.fileno(), *numbers, *(sock.fileno() for sock in redirects)):
+        others = [sock.fileno() for sock in redirects]
+        for number in (channel.fileno(), *numbers, *others, *links):
             os.set_inheritable(number, True)
         environment = environment_without_file()
         text = f"{channel.fileno()}:{','.join(map(str, numbers))}"
         environment[VARIABLE] = text
+        if links:
+            environment[LINKS_VARIABLE] = f"{FORMAT}:{','.join(map(str, links))}"
         for sock in redirects:
             environment[REDIRECT_VARIABLE] = str(sock.fileno())
         if environment.get("WATCHDOG_PID") == str(os.getppid()):

@@ -14,7 +14,7 @@ from struct import Struct
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from katana_asgi.balance.links import pass_on, receive, waiting
+from katana_asgi.balance.links import pass_on, receive
 from katana_asgi.balance.placement import LEAST_GAP, UNAVAILABLE, choose, least_surplus
 from katana_asgi.net.listener import address_of
 from katana_asgi.worker.moving import IDLE, Mover
@@ -37,6 +37,10 @@ BEAT: Final = 0.1
 
 BEATS_BETWEEN: Final = 10
 """Beats between two steps of moving connections for the sake of balance."""
+
+PASSING: Final = 16
+"""Connections that come and go between two beats, 160 a second, and are placed all the same. With
+more the load rises and falls faster than workers tell each other, and is even by their number."""
 
 LOOKED_AT: Final = 8
 """Workers that are considered for one connection; with more, others for each."""
@@ -71,8 +75,7 @@ class Balancer:
         self._pid = os.getpid()
         self._takers: dict[int, Callable[[socket.socket], None]] = {}
         self._coming: set[asyncio.Task[None]] = set()
-        self._begun = 0  # accepted in this turn of the loop, and not connections yet
-        self._watched, self._turn = 0, 0.0  # connections, and the time, when that was last none
+        self._arrived = self._before = 0  # connections since the last beat, and at that moment
         self._enough = LEAST_GAP  # the load from which on it is worth to look at the others
         self._beats: asyncio.TimerHandle | None = None
         self._leaving = False
@@ -85,6 +88,7 @@ class Balancer:
     def attach(self, context: WorkerContext, make: Callable[[Peer], Http1Connection]) -> None:
         """Work for the connections of this worker; ``make`` makes one with a peer."""
         self._context = context
+        self._watched = context.clock.watched
         self._loop = context.loop
         self._mover = Mover(context, make, self.send)
 
@@ -104,17 +108,15 @@ class Balancer:
         self._takers[number] = take
 
     def _accepted(self, number: int, factory: ConnectionFactory) -> asyncio.Protocol:
-        watched, now = len(self._context.clock.watched), self._loop.time()
-        if watched != self._watched or now != self._turn:
-            # Another turn of the loop: what was accepted in the last one is among the watched.
-            self._watched, self._turn, self._begun = watched, now, 0
+        # As much as is done while the load is even: anything more is 5 to 10 % of an accept.
+        self._arrived += 1
+        if len(self._watched) + self._context.running < self._enough:
+            return factory()
         target = self._target()
-        if target >= 0:
-            return _PassedOn(self, target, number, factory)
-        self._begun += 1
-        return factory()
+        return factory() if target < 0 else _PassedOn(self, target, number, factory)
 
     def _divert(self, number: int, sock: socket.socket) -> bool:
+        self._arrived += 1
         target = self._target()
         if target < 0 or not self.hand_over(target, number, sock.fileno()):
             return False
@@ -125,6 +127,7 @@ class Balancer:
         """Pass a connection on that was just accepted; whether that has worked."""
         if self.send(target, _NEW.pack(NEW, number), descriptor):
             self.handed += 1
+            self._arrived -= 1
             return True
         self._promised[target] = max(0, self._promised[target] - 1)
         self.kept += 1
@@ -139,17 +142,13 @@ class Balancer:
     def _target(self) -> int:
         """The worker that the next connection should go to; -1 for this one."""
         connections, calls = self._load()
-        connections += self._begun
         mine = connections + calls
-        if self._begun:  # many come: more may have been passed on, and not been read yet
-            mine += waiting(self._inbox) // _NEW.size
-        if mine >= self._enough:
-            target = self._emptiest(LEAVING if self._leaving else mine)
-            if target >= 0:
-                self._promised[target] += 1
-                return target
-        self._publish(connections + 1, calls)
-        return -1
+        target = self._emptiest(LEAVING if self._leaving else mine) if mine >= self._enough else -1
+        if target >= 0:
+            self._promised[target] += 1
+        else:
+            self._publish(connections + 1, calls)
+        return target
 
     def _emptiest(self, mine: int) -> int:
         """The worker that is clearly emptier than one with load ``mine``, or -1."""
@@ -161,7 +160,7 @@ class Balancer:
     def _load(self) -> tuple[int, int]:
         """Connections, those that are on their way to become one included, and calls."""
         context = self._context
-        return len(context.clock.watched) + len(self._coming), context.running
+        return len(self._watched) + len(self._coming), context.running
 
     def _publish(self, connections: int, calls: int) -> None:
         if self._row.owner == self._pid:  # else a successor serves already
@@ -216,13 +215,20 @@ class Balancer:
         lag = max(0.0, now - self._due)
         self._due = now + BEAT
         self._beats = self._loop.call_later(BEAT, self._beat)
-        self._publish(*self._load())
+        connections, calls = self._load()
+        gone = self._arrived - (connections - self._before)
+        self._arrived, self._before = 0, connections
+        self._publish(connections, calls)
         if self._gives_away:
             self._mover.sweep(self._mover_target)
-        if self._leaving or self._row.owner != self._pid:
+        if self._leaving:
             return
+        if self._row.owner != self._pid:
+            if self._row.takes(int(now * 1000)):
+                return
+            self._row.enter(self._pid, int(now * 1000))  # who had it serves no more
         self._row.beat(int(now * 1000), int(lag * 1e6))
-        self._look(int(now * 1000))
+        self._look(int(now * 1000), gone)
         if self._rescue is not None:
             self._rescue.look(int(now * 1000))
         self._until_even -= 1
@@ -230,10 +236,11 @@ class Balancer:
             self._until_even = BEATS_BETWEEN
             self._rebalance(int(now * 1000))
 
-    def _look(self, now: int) -> None:
+    def _look(self, now: int, gone: int) -> None:
         """See who serves, and how little the others have.
 
         While this worker has not clearly more than that, its newcomers need no look at each.
+        ``gone`` have come and gone again since the last beat.
         """
         self._known = [
             peer
@@ -244,6 +251,8 @@ class Balancer:
         loads = [max(0, self._load_of(peer, now)) for peer in self._next_peers()]
         # One less, because one of them may have gone since.
         self._enough = least_surplus(min(loads, default=0)) - 1
+        if gone > PASSING:
+            self._enough += gone
 
     def _rebalance(self, now: int) -> None:
         """Move some idle connections, where this worker has many more than another."""
@@ -252,7 +261,7 @@ class Balancer:
         if peers:
             others = [rows[peer].connections for peer in peers]
             target = peers[others.index(min(others))]
-            self._mover.rebalance(target, len(self._context.clock.watched), others)
+            self._mover.rebalance(target, len(self._watched), others)
 
     def _read(self) -> None:
         """Take what has come, some at a time."""
@@ -267,6 +276,7 @@ class Balancer:
             return False
         data, sock = found
         self._row.took()
+        self._arrived += 1
         if sock is None:
             return True
         if data[:1] == NEW:

@@ -47,8 +47,11 @@ async def open_door(
     """
     bound_unsent(sock)
     if tls is None:
-        make = balanced[0].factory(balanced[1], factory) if balanced is not None else factory
-        return await listen(context.loop, make, sock, config.backlog)
+        if balanced is None:
+            return await listen(context.loop, factory, sock, config.backlog)
+        make = balanced[0].factory(balanced[1], factory)
+        # One at a time: the next one is placed when this one counts.
+        return await listen(context.loop, make, sock, config.backlog, at_once=1)
     arrivals = Arrivals(
         context.loop,
         tls.context,

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from contextlib import ExitStack, nullcontext, suppress
 from contextvars import Context
+from time import time
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio
@@ -110,8 +111,10 @@ class Server:
         self._answers = Answers.of(self.config)
         self._application: ASGIApplication | None = None
         self._context: WorkerContext | None = None
-        self._access: AccessLog | None = None
+        self.access: AccessLog | None = None
         self._lifespan: Lifespan | None = None
+        self.switchboard: Switchboard | None = None  # makes the connections; None before start
+        self.time_of_day: Callable[[], float] = time  # seconds since 1970; read from start on
         self.redirects = ""  # where plain HTTP is sent on to https
         self._tls: Tls | None = None
         self._listeners: list[Listener] = []
@@ -317,7 +320,8 @@ class Server:
         application = self._application
         assert application is not None  # noqa: S101 - load() has raised, or set it
         context = self._context = self._make_context(application, loop)
-        switchboard = Switchboard(config, context, Upgrades(config, context), meter=self.metrics)
+        upgrades = Upgrades(config, context)
+        switchboard = self.switchboard = Switchboard(config, context, upgrades, meter=self.metrics)
         self._tls = tls_for(config)
         try:
             if sockets is None:
@@ -327,8 +331,8 @@ class Server:
             self._lifespan = Lifespan(application, config.lifespan)
             self._lifespan.state[NOTICE] = context.shutdown_notice
             await self._lifespan.startup()
-            if self._access is not None:  # lifespan may have configured logging
-                self._access.look_at_logger()
+            if self.access is not None:  # lifespan may have configured logging
+                self.access.look_at_logger()
             context.state = self._lifespan.state
             fresh = config.reset_contextvars
             context.variables = Context() if fresh else self._lifespan.variables
@@ -409,8 +413,8 @@ class Server:
             self._context.clock.stop()
             if self.balancer is not None:
                 self.balancer.close()
-            if self._access is not None:
-                self._access.close()
+            if self.access is not None:
+                self.access.close()
         self._kept_from_forks.close()
         for sock in self._own_sockets:
             remove_unix_socket(sock)
@@ -470,6 +474,7 @@ class Server:
             loop,
             idle_timeout=config.timeout_keep_alive,
             shortest_timeout=min(filter(None, (getattr(config, name) for name in TIMED))),
+            time_of_day=self.time_of_day,
         )
         defaults = DefaultFields(
             date=config.date_header,
@@ -489,9 +494,9 @@ class Server:
         observers: list[Observer] = []
         if self.metrics is not None:
             observers.append(MetricsObserver(self.metrics))
-        self._access = AccessLog.from_config(config, loop)
-        if self._access is not None:
-            observers.append(AccessObserver(self._access, trusted))
+        self.access = AccessLog.from_config(config, loop)
+        if self.access is not None:
+            observers.append(AccessObserver(self.access, trusted))
         return WorkerContext(
             config,
             identified(config, application),

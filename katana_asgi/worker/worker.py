@@ -12,7 +12,7 @@ import faulthandler
 import logging
 import os
 import signal
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, closing, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -83,10 +83,12 @@ def run_worker(
             orders_obeyed() if channel is None else nullcontext() as orders,
             released_in_forks([*(sockets or ()), *([] if channel is None else [channel])]),
             released_in_forks([] if share is None else [share.inbox, *share.outboxes]),
+            # A supervisor speaks for its workers.
+            closing(Notifier(None if channel is None else {})) as notifier,
         ):
             run_to_end(
                 lambda: inspected(
-                    _serve(config, sockets, channel, orders, share), config, supervisor
+                    _serve(config, sockets, channel, orders, share, notifier), config, supervisor
                 ),
                 factory,
             )
@@ -127,6 +129,7 @@ async def _serve(
     channel: Channel | None,
     orders: Orders | None,
     share: Share | None,
+    notifier: Notifier,
 ) -> None:
     server = Server(config)
     if share is not None:
@@ -139,7 +142,6 @@ async def _serve(
     numbers = STOP_SIGNALS if alone else (signal.SIGTERM,)
     quick = (QUICK_STOP,) if QUICK_STOP is not None else ()
     budgets = Budgets.of(config)
-    notifier = Notifier(None if alone else {})  # a supervisor speaks for its workers
     with interrupted_by(numbers):
         server.load()
     limit = budgets.longest + budgets.lifespan if alone else None

@@ -8,10 +8,11 @@ import pytest
 
 from katana_asgi import StaticRoute
 from katana_asgi.observe.request_ids import RequestIdFilter
+from katana_asgi.testing import WebSocketPeer, opening, running
 from tests.access_lines import access_lines
 from tests.applications import Probe, content_of, get, respond, start
-from tests.support import running, within
-from tests.websocket_peer import Peer, bye, text, upgrade
+from tests.support import within
+from tests.websocket_peer import bye, text
 
 FIELDS = ("status", "method", "target", "bytes_in", "bytes_out", "remark", "request_id", "client")
 
@@ -175,7 +176,7 @@ async def test_a_websocket_has_one_line_with_what_passed(lines):
     settings = {**SETTINGS, "access_log_fields": (*FIELDS, "messages_in", "messages_out", "a")}
     async with running(app, **settings) as server:
         async with await server.connect() as client:
-            peer = await Peer.over(client, upgrade("/chat"))
+            peer = await WebSocketPeer.over(client, opening("/chat"))
             await peer.send(text("hello"))
             assert await peer.text() == "answer"
             assert (await peer.closing())[0] == 4001
@@ -325,7 +326,7 @@ async def test_the_bytes_of_a_websocket_are_those_of_its_frames(lines):
     settings = {**SETTINGS, "access_log_fields": (*FIELDS, "messages_in", "messages_out", "a")}
     async with running(app, **settings) as server:
         async with await server.connect() as client:
-            client.writer.write(upgrade("/chat"))
+            client.writer.write(opening("/chat"))
             await within(client.reader.readuntil(b"\r\n\r\n"))
             frames = [text("hello"), text("again"), bye(1000)]
             received = b""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from katana_asgi.cache import invalidate
-from tests.support import running, within
+from katana_asgi.testing import running
+from tests.support import within
 
 if TYPE_CHECKING:
     from pathlib import Path

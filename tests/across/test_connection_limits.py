@@ -12,10 +12,10 @@ from contextlib import AsyncExitStack
 import pytest
 
 from katana_asgi import StaticRoute
+from katana_asgi.testing import running
 from tests.applications import content_of, get, respond
-from tests.inside import transport_of
 from tests.raw_client import RawClient
-from tests.support import running, talking, within
+from tests.support import talking, within
 
 COUNTED = {"forwarded_allow_ips": (), "lifespan": "off"}
 
@@ -220,7 +220,7 @@ async def test_a_client_that_has_not_got_all_of_its_answer_makes_no_room(http):
 async def keeps_bytes(connection) -> bool:
     """Whether the kernel does not take what is to be sent, in this turn or the next ones."""
     for _ in range(5):
-        if not transport_of(connection).get_write_buffer_size():
+        if not connection.transport.get_write_buffer_size():
             return False
         await asyncio.sleep(0)
     return True
@@ -349,13 +349,13 @@ async def test_a_trusted_proxy_may_have_any_number(http):
 
 
 async def test_over_a_unix_socket_nobody_has_an_address_to_count(http, tmp_path):
-    from tests.support import Connection
+    from katana_asgi.testing import HttpPeer
 
     path = str(tmp_path / "s")
     settings = {"limit_connections_per_client": 1, "uds": path, **COUNTED}
     async with running(Gate(), http=http, **settings):
         for _ in range(3):
-            client = await Connection.open_unix(path)
+            client = await HttpPeer.open_unix(path)
             assert await served(client)
             client.writer.close()
 

@@ -7,8 +7,9 @@ import hashlib
 
 import pytest
 
+from katana_asgi.testing import running
 from tests.applications import Probe, content_of, get, respond, start
-from tests.support import running, talking, within
+from tests.support import talking, within
 
 KIB = 1024
 MIB = 1024 * KIB

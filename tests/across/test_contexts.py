@@ -193,7 +193,7 @@ async def test_wait_for_and_shield_work_in_the_first_step(http):
     async def check(scope, receive, send):
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(asyncio.shield(asyncio.sleep(0.05)), 0)
-        message = await asyncio.wait_for(receive(), 10)
+        message = await within(receive())
         return message["type"]
 
     assert await checked(http, check) == ["http.request"] * 4

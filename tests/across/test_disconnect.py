@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
 from katana_asgi.errors import ClientDisconnected, LocalProtocolError
+from katana_asgi.testing import running
 from tests.applications import Probe, content_of, get, raised_by, respond, start
-from tests.support import running, talking, within
+from tests.support import talking, within
 
 START = {"type": "http.response.start", "status": 200}
 MORE = {"type": "http.response.body", "body": b"o", "more_body": True}
@@ -430,6 +432,40 @@ async def test_a_stream_that_ends_within_the_grace_is_left_alone(http):
         assert await probe.end() is None
 
 
+async def until_no_connection(server) -> None:
+    """Wait until the server has noticed that its clients have gone."""
+    while server.server.connections:
+        await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("answered", [False, True])
+async def test_a_call_that_outlives_its_connection_is_not_collected(http, answered):
+    """An event loop refers to tasks weakly, and this one waits for what only it knows of."""
+    began, ended = asyncio.Event(), []
+
+    async def app(scope, receive, send):
+        if answered:
+            await respond(send)
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        except BaseException as error:
+            ended.append(type(error))
+            raise
+
+    settings = {"lifespan": "off", "timeout_graceful_shutdown": 0.1, "http": http}
+    async with running(app, **settings) as server:
+        async with await server.connect() as client:
+            await client.send(get())
+            await within(began.wait())
+            client.reset()
+        await within(until_no_connection(server))
+        gc.collect()
+        await asyncio.sleep(0)
+        assert ended == []
+    assert ended == [asyncio.CancelledError]
+
+
 async def test_an_application_that_has_not_begun_its_response_may_finish(http):
     gate = asyncio.Event()
 
@@ -530,7 +566,8 @@ async def test_a_half_closed_client_gets_its_first_answer_though_content_of_a_se
 
     async def app(scope, receive, send):
         calls.append(scope["path"])
-        await asyncio.sleep(0)
+        while (await receive())["type"] != "http.disconnect":
+            pass  # the second call would begin once this one has ended
         await respond(send, scope["path"].encode())
 
     async with talking(app, http=http) as client:

@@ -13,9 +13,11 @@ import trustme
 from starlette.responses import FileResponse
 
 from katana_asgi.files.disk import Disk
+from katana_asgi.files.sending import RangeReader
+from katana_asgi.testing import HttpPeer, running
 from tests.messages import bytes_of, sends, start_message
 from tests.raw_client import RawClient
-from tests.support import Connection, running, within
+from tests.support import within
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -226,7 +228,7 @@ async def test_over_tls_the_bytes_are_the_same(http: str, tmp_path: Path, size: 
         streams = await asyncio.open_connection(
             server.host, server.port, ssl=trust, server_hostname="localhost", limit=2**26
         )
-        async with Connection(*streams) as client:
+        async with HttpPeer(*streams) as client:
             await client.send(GET)
             response = await client.response()
     assert response.body == bytes_of(size)
@@ -261,12 +263,12 @@ async def test_a_disk_that_fails_breaks_the_response_off(
     async with running(application, **settings) as server:
         context = server.server.context
         assert context is not None
-        context.reader._disk = FailingDisk()
+        context.reader = RangeReader(FailingDisk())
         name = "localhost" if tls else None
         streams = await asyncio.open_connection(
             server.host, server.port, ssl=trust, server_hostname=name, limit=2**26
         )
-        async with Connection(*streams) as client:
+        async with HttpPeer(*streams) as client:
             await client.send(GET)
             assert (await client.head()).header(b"content-length") == b"4194304"
             content = await client.rest()  # its end comes: nothing hangs
@@ -404,8 +406,9 @@ async def test_a_slow_client_that_reads_on_gets_all_of_it(http: str, tmp_path: P
     async with running(application, **settings) as server:
         async with await RawClient.open(server.host, server.port) as client:
             await client.send(GET)
-            received = bytearray()
-            while len(received.partition(b"\r\n\r\n")[2]) < 6 * 1048576:
+            received = bytearray(await client.read(32768))
+            size = received.index(b"\r\n\r\n") + 4 + 6 * 1048576
+            while len(received) < size:
                 data = await client.read(32768)
                 assert data
                 received += data

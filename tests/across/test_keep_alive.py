@@ -8,9 +8,10 @@ import pytest
 
 from katana_asgi import StaticRoute
 from katana_asgi.http1 import connection as http1_connection
+from katana_asgi.testing import running
 from tests.applications import get, respond, start
 from tests.raw_client import RawClient
-from tests.support import running, talking, within
+from tests.support import talking, within
 
 ROUTES = {"static_route": (StaticRoute(path="/static", body=b"static"),)}
 

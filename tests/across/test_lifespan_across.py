@@ -11,8 +11,9 @@ import pytest
 
 from katana_asgi import Server
 from katana_asgi.errors import LocalProtocolError, StartupError
+from katana_asgi.testing import HttpPeer, running
 from tests.applications import get, raised_by, respond
-from tests.support import Connection, running, within
+from tests.support import within
 
 
 def listening_socket() -> socket.socket:
@@ -26,7 +27,7 @@ def listening_socket() -> socket.socket:
 async def refused(sock: socket.socket) -> bool:
     """Whether nobody listens at the address of a bound socket."""
     try:
-        async with await Connection.open(*sock.getsockname()):
+        async with await HttpPeer.open(*sock.getsockname()):
             return False
     except ConnectionRefusedError:
         return True
@@ -109,7 +110,7 @@ async def test_nothing_is_accepted_before_startup_is_complete(http):
         gate.set()
         await within(task)
         assert server.started
-        async with await Connection.open(*server.addresses[0]) as connection:
+        async with await HttpPeer.open(*server.addresses[0]) as connection:
             await connection.send(get())
             assert (await connection.response()).body == b"ok"
 

@@ -9,8 +9,9 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from katana_asgi.errors import LocalProtocolError
+from katana_asgi.testing import running
 from tests.applications import Probe, get, raised_by, respond, start
-from tests.support import running, talking, within
+from tests.support import talking, within
 
 START = {"type": "http.response.start", "status": 200, "headers": [(b"x-a", b"1")]}
 LAST = {"type": "http.response.body", "body": b"ok"}

@@ -9,8 +9,8 @@ import re
 import pytest
 
 from katana_asgi import StaticRoute
+from katana_asgi.testing import running
 from tests.applications import get, respond
-from tests.support import running
 
 MARK = b"Zq7Zq7"
 

@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from katana_asgi import StaticRoute
+from katana_asgi.testing import running
 from tests.applications import Probe, content_of, get, respond
-from tests.support import running, talking, within
+from tests.support import talking, within
 
 ROUTES = {
     "static_route": (

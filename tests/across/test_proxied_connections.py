@@ -10,8 +10,9 @@ import struct
 import pytest
 
 from katana_asgi.net.proxy_protocol import NOT_SPOKEN, NOT_TRUSTED, SIGNATURE
+from katana_asgi.testing import HttpPeer, running
 from tests.applications import get, respond
-from tests.support import Connection, running, within
+from tests.support import within
 
 V1 = b"PROXY TCP4 192.0.2.1 198.51.100.1 4711 443\r\n"
 IPV4 = struct.pack("!4s4sHH", bytes((192, 0, 2, 1)), bytes((198, 51, 100, 1)), 4711, 443)
@@ -137,7 +138,7 @@ async def test_a_header_where_the_protocol_is_off_is_named_as_one(http, header):
 async def test_a_unix_peer_is_trusted_by_name(http, tmp_path):
     path = str(tmp_path / "s")
     async with proxied(http, uds=path, forwarded_allow_ips=["unix"]):
-        async with await Connection.open_unix(path) as connection:
+        async with await HttpPeer.open_unix(path) as connection:
             await connection.send(V1 + get())
             assert json.loads((await connection.response()).body)["client"] == CLIENT
 

@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
+from katana_asgi.testing import running
 from tests.applications import Probe, content_of, get, respond
-from tests.support import running, talking, within
+from tests.support import talking, within
 
 
 async def ok(scope, receive, send):

@@ -11,8 +11,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from katana_asgi.testing import HttpPeer, running
 from tests.applications import Probe, get, respond
-from tests.support import Connection, running, talking
+from tests.support import talking
 
 
 async def ok(scope, receive, send):
@@ -48,7 +49,7 @@ async def test_a_wildcard_listener_names_the_address_the_client_chose(http):
     probe = Probe(ok)
     async with (
         running(probe, http=http, host="0.0.0.0") as server,
-        await Connection.open("127.0.0.1", server.port) as connection,
+        await HttpPeer.open("127.0.0.1", server.port) as connection,
     ):
         await connection.send(get())
         await connection.response()
@@ -61,7 +62,7 @@ async def test_over_a_unix_socket_the_server_is_its_path_and_there_is_no_client(
         path = str(Path(directory) / "socket")
         async with (
             running(probe, http=http, uds=path),
-            await Connection.open_unix(path) as connection,
+            await HttpPeer.open_unix(path) as connection,
         ):
             await connection.send(get())
             await connection.response()

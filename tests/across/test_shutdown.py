@@ -9,9 +9,10 @@ import struct
 import pytest
 
 from katana_asgi import Server, StaticRoute
+from katana_asgi.testing import HttpPeer, running
 from katana_asgi.worker.drain import announce_end
 from tests.applications import Probe, get, respond, start
-from tests.support import Connection, running, within
+from tests.support import within
 
 MORE = {"type": "http.response.body", "body": b"o", "more_body": True}
 LAST = {"type": "http.response.body", "body": b"k"}
@@ -65,7 +66,7 @@ def closing(server) -> asyncio.Future:
 async def refused(host: str, port: int) -> bool:
     """Whether nobody listens."""
     try:
-        async with await Connection.open(host, port):
+        async with await HttpPeer.open(host, port):
             return False
     except ConnectionRefusedError:
         return True
@@ -392,7 +393,7 @@ async def test_serve_ends_in_order_when_it_is_cancelled(http):
     server = Server(app, port=0, http=http, access_log=False, timeout_graceful_shutdown=LONG)
     serving = asyncio.ensure_future(server.serve(signals=False))
     await within(server.wait_started())
-    async with await Connection.open(*server.addresses[0]) as client:
+    async with await HttpPeer.open(*server.addresses[0]) as client:
         await client.send(get("/wait"))
         await within(app.begun.wait())
         serving.cancel()

@@ -12,10 +12,11 @@ import pytest
 
 from katana_asgi import StaticRoute
 from katana_asgi.http1 import connection as connection_module
+from katana_asgi.testing import running
 from katana_asgi.worker.channel import ShutdownMode
 from tests.applications import Probe, get, respond, start
 from tests.raw_client import RawClient
-from tests.support import running, within
+from tests.support import within
 
 LONG = 3600.0
 """A budget that no test waits for."""

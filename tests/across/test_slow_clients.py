@@ -14,9 +14,10 @@ import pytest
 from katana_asgi.errors import ClientDisconnected
 from katana_asgi.http1 import connection as connection_module
 from katana_asgi.net import pace
+from katana_asgi.testing import running
 from tests.applications import Probe, content_of, get, raised_by, respond, start
 from tests.raw_client import RawClient
-from tests.support import running, talking, within
+from tests.support import talking, within
 
 MIB = 2**20
 

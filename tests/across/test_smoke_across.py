@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support import running
+from katana_asgi.testing import running
 
 
 async def hello(scope, receive, send):

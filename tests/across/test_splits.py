@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from katana_asgi import StaticRoute
+from katana_asgi.testing import running
 from tests.amounts import examples
 from tests.applications import respond
-from tests.support import running
+from tests.support import TIMEOUT
 
 ROUTES = (StaticRoute(path="/static", body=b"static"),)
 
@@ -90,7 +91,7 @@ async def test_the_answers_do_not_depend_on_the_segments(http):
             async def both() -> tuple[bytes, bytes]:
                 return await answers(server, [stream]), await answers(server, cut(stream, sizes))
 
-            in_one, in_pieces = asyncio.run_coroutine_threadsafe(both(), loop).result(30)
+            in_one, in_pieces = asyncio.run_coroutine_threadsafe(both(), loop).result(3 * TIMEOUT)
             assert in_pieces == in_one
 
         # Hypothesis is no coroutine: its examples come from a thread.

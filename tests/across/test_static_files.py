@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from katana_asgi import StaticFiles, StaticRoute
+from katana_asgi.testing import HttpPeer, running
 from tests.raw_client import RawClient
-from tests.support import Connection, running
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def mounted(directory):
     return [StaticFiles("/assets", str(directory))]
 
 
-async def ask(client: Connection, line: bytes, *fields: bytes, method: str = "GET"):
+async def ask(client: HttpPeer, line: bytes, *fields: bytes, method: str = "GET"):
     head = b"\r\n".join((line + b" HTTP/1.1", b"Host: a", *fields))
     await client.send(head + b"\r\n\r\n")
     return await client.response(method)
@@ -83,8 +83,8 @@ class Counting:
 @pytest.fixture
 def settled(monkeypatch):
     """Changes count as settled at once, and memory is trusted for long."""
-    monkeypatch.setattr("katana_asgi.files.mount._SETTLED", -1.0)
-    monkeypatch.setattr("katana_asgi.files.mount._TRUSTED_FOR", 60.0)
+    monkeypatch.setattr("katana_asgi.files.mount.SETTLED", -1.0)
+    monkeypatch.setattr("katana_asgi.files.mount.TRUSTED_FOR", 60.0)
 
 
 async def test_a_file_in_memory_needs_no_call(assets, http, settled):
@@ -122,8 +122,8 @@ class refuse_once:  # noqa: N801 - reads as what it does
 
 async def test_the_same_read_again_gets_the_file_as_it_is_now(assets, http, monkeypatch):
     """Static routes remember the last read; a file that changes must not be remembered so."""
-    monkeypatch.setattr("katana_asgi.files.mount._SETTLED", -1.0)
-    monkeypatch.setattr("katana_asgi.files.mount._TRUSTED_FOR", 0.05)
+    monkeypatch.setattr("katana_asgi.files.mount.SETTLED", -1.0)
+    monkeypatch.setattr("katana_asgi.files.mount.TRUSTED_FOR", 0.05)
     async with running(application, http=http, static_dir=mounted(assets)) as server:
         async with await server.connect() as client:
             for _ in range(3):

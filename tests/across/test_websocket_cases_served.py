@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.support import Running, running, within
+from katana_asgi.testing import Running, WebSocketPeer, running
+from tests.support import within
 from tests.websocket.websocket_cases import CASES, Case
 from tests.websocket.websocket_frames import CLOSE, closing, cuts, masked, plain
-from tests.websocket_peer import Peer, echo
+from tests.websocket_peer import echo
 
 AT_ONCE = 16
 SHORT = 200
@@ -20,7 +21,7 @@ CLOSED = plain(CLOSE, closing(1000))
 async def played(server: Running, case: Case, reads: list[bytes]) -> str | None:
     """Play a case and close; returns its name where the answer is another."""
     async with await server.connect() as connection:
-        peer = await Peer.over(connection)
+        peer = await WebSocketPeer.over(connection)
         sending = asyncio.ensure_future(connection.send(*reads))
         answer = await within(connection.reader.readexactly(len(case.answer)))
         await asyncio.wait([sending])

@@ -9,9 +9,10 @@ import zlib
 import pytest
 
 from katana_asgi.errors import ClientDisconnected, LocalProtocolError
-from tests.support import running, within
-from tests.websocket.websocket_frames import CONT, PING, PONG, TEXT, masked
-from tests.websocket_peer import Peer, SocketProbe, binary, bye, text, upgrade
+from katana_asgi.testing import WebSocketPeer, opening, running
+from tests.support import within
+from tests.websocket.websocket_frames import CONTINUATION, PING, PONG, TEXT, masked
+from tests.websocket_peer import SocketProbe, binary, bye, text
 
 SOCKETS = 60
 STEPS = 12
@@ -31,7 +32,7 @@ FRAMES = (
     binary(bytes(70_000)),
     text("1") + text("2") + text("3"),
     masked(TEXT, b"be", fin=False),
-    masked(CONT, b"gun"),
+    masked(CONTINUATION, b"gun"),
     masked(PING, b"?"),
     masked(PONG),
     squeezed(b"x" * 50_000),
@@ -55,7 +56,7 @@ class Client:
         dice = self._dice
         connection = await self._server.connect()
         lines = [DEFLATE] if dice.random() < 0.5 else []
-        peer = await Peer.over(connection, upgrade("/", *lines))
+        peer = await WebSocketPeer.over(connection, opening("/", *lines))
         reading = asyncio.ensure_future(self._read(peer))
         try:
             for _ in range(dice.randrange(STEPS)):
@@ -73,7 +74,7 @@ class Client:
         await within(reading)
         connection.writer.close()
 
-    async def _read(self, peer: Peer) -> None:
+    async def _read(self, peer: WebSocketPeer) -> None:
         try:
             while True:
                 self.frames.append(await peer.frame())

@@ -9,7 +9,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidStatus
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
-from tests.support import running, within
+from katana_asgi.testing import running
+from tests.support import within
 from tests.websocket_peer import SocketProbe, accept, disconnected, echo
 
 TEXT = "Grüße, " * 1000

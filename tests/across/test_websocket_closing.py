@@ -7,19 +7,11 @@ import asyncio
 import pytest
 
 from katana_asgi.errors import ClientDisconnected, LocalProtocolError
+from katana_asgi.testing import WebSocketPeer, running
 from tests.applications import get, raised_by
-from tests.support import running, within
+from tests.support import within
 from tests.websocket.websocket_frames import CLOSE, PING, TEXT, closing, masked
-from tests.websocket_peer import (
-    Peer,
-    SocketProbe,
-    accept,
-    bye,
-    disconnected,
-    echo,
-    open_socket,
-    text,
-)
+from tests.websocket_peer import SocketProbe, accept, bye, disconnected, echo, open_socket, text
 
 SEND = {"type": "websocket.send", "text": "late"}
 
@@ -465,7 +457,7 @@ async def test_the_next_websocket_does_not_suffer_from_the_last(http):
     async with running(echo, http=http, lifespan="off") as server:
         for ending in (bye(), masked(TEXT, b"\xff"), b"\x00\x00"):
             async with await server.connect() as connection:
-                peer = await Peer.over(connection)
+                peer = await WebSocketPeer.over(connection)
                 await peer.send(text("hello"))
                 assert await peer.text() == "hello"
                 await peer.send(ending)

@@ -12,11 +12,12 @@ import pytest
 
 from katana_asgi.http1.connection import Http1Connection
 from katana_asgi.http1.tunnel import TransportStream
+from katana_asgi.testing import WebSocketPeer, opening, running
 from katana_asgi.websocket.session import WebSocketSession
 from tests.applications import raised_by
-from tests.support import running, within
+from tests.support import within
 from tests.websocket.websocket_frames import TEXT, masked
-from tests.websocket_peer import Peer, accept, bye, disconnected, echo, text, upgrade
+from tests.websocket_peer import accept, bye, disconnected, echo, text
 
 DESCRIPTORS = Path("/proc/self/fd")
 
@@ -47,7 +48,9 @@ async def settled() -> None:
 async def once(server, ending: bytes | str) -> None:
     """A WebSocket that ends in one of the ways there are."""
     connection = await server.connect()
-    peer = await Peer.over(connection, upgrade("/", "Sec-WebSocket-Extensions: permessage-deflate"))
+    peer = await WebSocketPeer.over(
+        connection, opening("/", "Sec-WebSocket-Extensions: permessage-deflate")
+    )
     await peer.send(text("hello"))
     assert await peer.text() == "hello"
     if isinstance(ending, str):
@@ -86,7 +89,7 @@ async def test_nothing_stays_behind(http, ending, no_collector, caplog):
 
         async def many(number):
             for _ in range(number):
-                await asyncio.wait_for(once(server, ending), 10)
+                await within(once(server, ending))
             while server.server.connections:
                 await asyncio.sleep(0.01)
             await settled()
@@ -112,7 +115,7 @@ async def test_what_the_application_got_does_not_keep_the_connection(http, no_co
         await settled()
         before = alive()
         async with await server.connect() as connection:
-            await (await Peer.over(connection)).leave()
+            await (await WebSocketPeer.over(connection)).leave()
         while server.server.connections:
             await asyncio.sleep(0.01)
         await settled()
@@ -144,7 +147,7 @@ async def test_receives_that_are_cancelled_leave_nothing(http, no_collector):
 
     async with running(app, http=http, lifespan="off") as server:
         async with await server.connect() as connection:
-            peer = await Peer.over(connection)
+            peer = await WebSocketPeer.over(connection)
             assert await peer.text() == "0"
             await peer.send(text("on"))
             assert await peer.text() == "on"
@@ -157,7 +160,7 @@ async def test_two_hundred_websockets_leave_no_descriptor(http):
         before = len(list(DESCRIPTORS.iterdir()))
         for _ in range(10):
             connections = [await server.connect() for _ in range(20)]
-            peers = [await Peer.over(connection) for connection in connections]
+            peers = [await WebSocketPeer.over(connection) for connection in connections]
             await asyncio.gather(*(peer.leave() for peer in peers))
             for connection in connections:
                 connection.writer.close()

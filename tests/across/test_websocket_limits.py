@@ -8,35 +8,27 @@ import socket
 import pytest
 
 from katana_asgi.errors import ClientDisconnected
+from katana_asgi.testing import HttpPeer, WebSocketPeer, running
 from tests.applications import get, raised_by
-from tests.support import Connection, running, within
+from tests.support import within
 from tests.websocket.websocket_frames import CLOSE, PING, PONG, TEXT, closing, masked, plain
-from tests.websocket_peer import (
-    Peer,
-    SocketProbe,
-    accept,
-    binary,
-    disconnected,
-    echo,
-    open_socket,
-    text,
-)
+from tests.websocket_peer import SocketProbe, accept, binary, disconnected, echo, open_socket, text
 
 MUCH = 8 << 20
 """Bytes that do not fit into the kernel's buffers of a connection with ``small_buffers``."""
 
 
-async def small_buffers(server) -> Connection:
+async def small_buffers(server) -> HttpPeer:
     """A connection whose kernel buffers on the client's side are small and stay so."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32 * 1024)
     sock.setblocking(False)
     await asyncio.get_running_loop().sock_connect(sock, (server.host, server.port))
-    return Connection(*await asyncio.open_connection(sock=sock, limit=1024))
+    return HttpPeer(*await asyncio.open_connection(sock=sock, limit=1024))
 
 
-async def stalled(connection: Connection, server) -> None:
+async def stalled(connection: HttpPeer, server) -> None:
     """Wait until the client's writes no longer leave: the server does not read."""
     transport = connection.writer.transport
     before = -1
@@ -75,7 +67,7 @@ async def test_an_application_that_does_not_receive_pauses_reading(http, frame, 
         running(probe, http=http, lifespan="off", **settings) as server,
         await small_buffers(server) as connection,
     ):
-        peer = await Peer.over(connection)
+        peer = await WebSocketPeer.over(connection)
         connection.writer.write(frame * (MUCH // 8 // len(frame)))
         await stalled(connection, server)
         # 64 KiB and one read wait for the application, the rest in the kernel's buffers.
@@ -160,7 +152,7 @@ async def test_send_waits_for_a_client_that_does_not_read(http):
         running(SocketProbe(app), http=http, lifespan="off") as server,
         await small_buffers(server) as connection,
     ):
-        peer = await Peer.over(connection)
+        peer = await WebSocketPeer.over(connection)
         before = -1
         while before != sent:
             before = sent
@@ -185,7 +177,7 @@ async def test_a_client_that_takes_nothing_is_reset_in_time(http):
         running(probe, http=http, lifespan="off", timeout_write=0.2) as server,
         await small_buffers(server) as connection,
     ):
-        await Peer.over(connection)
+        await WebSocketPeer.over(connection)
         error, message = await probe.end()
         assert isinstance(error, ClientDisconnected)
         assert message["code"] == 1006
@@ -211,7 +203,7 @@ async def test_pongs_for_a_client_that_does_not_read_do_not_pile_up(http):
         running(app, http=http, lifespan="off") as server,
         await small_buffers(server) as connection,
     ):
-        peer = await Peer.over(connection)
+        peer = await WebSocketPeer.over(connection)
         await within(full.wait())
         pings = [masked(PING, b"%d" % number) for number in range(500)]
         await peer.send(b"".join(pings), text("all"))

@@ -9,9 +9,18 @@ import zlib
 import pytest
 
 from katana_asgi.errors import LocalProtocolError
+from katana_asgi.testing import opening
 from tests.applications import get, raised_by
 from tests.support import within
-from tests.websocket.websocket_frames import CONT, PING, PONG, TEXT, fragments, masked, plain
+from tests.websocket.websocket_frames import (
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    fragments,
+    masked,
+    plain,
+)
 from tests.websocket_peer import (
     SocketProbe,
     accept,
@@ -21,7 +30,6 @@ from tests.websocket_peer import (
     echo,
     open_socket,
     text,
-    upgrade,
 )
 
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
@@ -196,10 +204,10 @@ async def test_pongs_nobody_asked_for_are_ignored(http):
         (masked(TEXT, b"a", rsv=4), 1002),
         (masked(3, b"a"), 1002),
         (masked(PING, bytes(126)), 1002),
-        (masked(CONT, b"a"), 1002),
+        (masked(CONTINUATION, b"a"), 1002),
         (masked(TEXT, b"\xff"), 1007),
         (masked(TEXT, bytes(1001)), 1009),
-        (masked(TEXT, bytes(600), fin=False) + masked(CONT, bytes(600)), 1009),
+        (masked(TEXT, bytes(600), fin=False) + masked(CONTINUATION, bytes(600)), 1009),
         (bye(1005), 1002),
         (masked(8, b"x"), 1002),
     ],
@@ -248,7 +256,7 @@ async def test_fragments_are_limited_in_number(http):
 
 async def test_compression_is_agreed_and_works_both_ways(http):
     content = "to be or not to be, " * 100
-    async with open_socket(echo, upgrade("/", DEFLATE), http=http) as (_, peer):
+    async with open_socket(echo, opening("/", DEFLATE), http=http) as (_, peer):
         agreed = peer.response.header(b"sec-websocket-extensions")
         assert agreed.startswith(b"permessage-deflate; ")
         inflate = zlib.decompressobj(-12)
@@ -265,7 +273,7 @@ async def test_compression_is_agreed_and_works_both_ways(http):
 
 async def test_compression_can_be_switched_off(http):
     settings = {"http": http, "ws_per_message_deflate": False}
-    async with open_socket(echo, upgrade("/", DEFLATE), **settings) as (_, peer):
+    async with open_socket(echo, opening("/", DEFLATE), **settings) as (_, peer):
         assert peer.response.header(b"sec-websocket-extensions") is None
         await peer.send(compressed(b"never agreed"))
         assert (await peer.closing())[0] == 1002
@@ -273,7 +281,7 @@ async def test_compression_can_be_switched_off(http):
 
 async def test_a_message_that_inflates_beyond_the_limit_is_1009(http):
     settings = {"http": http, "ws_max_size": 100_000}
-    async with open_socket(echo, upgrade("/", DEFLATE), **settings) as (_, peer):
+    async with open_socket(echo, opening("/", DEFLATE), **settings) as (_, peer):
         bomb = compressed(bytes(10 << 20), opcode=2)
         assert len(bomb) < 20_000
         await peer.send(bomb)
@@ -293,7 +301,7 @@ async def test_many_small_frames_that_inflate_to_much_are_not_inflated_ahead(htt
             assert len(message["bytes"]) == size
         await send({"type": "websocket.send", "text": "all"})
 
-    request = upgrade("/", DEFLATE + "; client_no_context_takeover")
+    request = opening("/", DEFLATE + "; client_no_context_takeover")
     async with open_socket(SocketProbe(app), request, http=http) as (server, peer):
         one = compressed(bytes(size), opcode=2)
         tracemalloc.start()

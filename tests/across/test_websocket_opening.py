@@ -8,18 +8,10 @@ from contextvars import ContextVar
 import pytest
 
 from katana_asgi.errors import ClientDisconnected, LocalProtocolError
+from katana_asgi.testing import WebSocketPeer, opening, running
 from tests.applications import get, raised_by
-from tests.support import running, talking, within
-from tests.websocket_peer import (
-    Peer,
-    SocketProbe,
-    accept,
-    disconnected,
-    echo,
-    open_socket,
-    text,
-    upgrade,
-)
+from tests.support import talking, within
+from tests.websocket_peer import SocketProbe, accept, disconnected, echo, open_socket, text
 
 GONE = {"type": "websocket.disconnect", "code": 1006, "reason": ""}
 
@@ -34,7 +26,7 @@ def denial(kind: str, **more) -> dict:
 
 async def test_the_scope_tells_of_the_handshake(http):
     probe = SocketProbe(echo)
-    request = upgrade(
+    request = opening(
         "/caf%C3%A9?a=b", "X-One: 1", "X-One: 2", "Sec-WebSocket-Protocol: chat, superchat"
     )
     async with open_socket(probe, request, http=http) as (server, peer):
@@ -64,7 +56,7 @@ async def test_the_scope_tells_of_the_handshake(http):
 
 async def test_a_trusted_proxy_makes_it_wss(http):
     probe = SocketProbe(echo)
-    request = upgrade("/", "X-Forwarded-Proto: https", "X-Forwarded-For: 192.0.2.7")
+    request = opening("/", "X-Forwarded-Proto: https", "X-Forwarded-For: 192.0.2.7")
     async with open_socket(probe, request, http=http):
         pass
     assert probe.scopes[0]["scheme"] == "wss"
@@ -74,7 +66,7 @@ async def test_a_trusted_proxy_makes_it_wss(http):
 async def test_a_trusted_proxy_says_no_more_about_a_websocket_than_is_believed(http):
     probe = SocketProbe(echo)
     claims = ("X-Forwarded-Host: evil.example", "X-Forwarded-Prefix: /evil", "Forwarded: proto=wss")
-    async with open_socket(probe, upgrade("/a", *claims), http=http):
+    async with open_socket(probe, opening("/a", *claims), http=http):
         pass
     scope = probe.scopes[0]
     assert (scope["scheme"], scope["path"], scope["root_path"]) == ("ws", "/a", "")
@@ -106,8 +98,8 @@ async def test_each_websocket_gets_a_copy_of_the_state_and_a_context_of_its_own(
         await server.connect() as first,
         await server.connect() as second,
     ):
-        one = await Peer.over(first, upgrade("/one"))
-        two = await Peer.over(second, upgrade("/two"))
+        one = await WebSocketPeer.over(first, opening("/one"))
+        two = await WebSocketPeer.over(second, opening("/two"))
         await one.send(text("1"))
         assert await one.closing() == (1000, "")
         await two.send(text("2"))
@@ -150,7 +142,7 @@ async def test_a_subprotocol_that_was_offered_is_agreed(http):
     async def app(scope, receive, send):
         await accept(receive, send, subprotocol=scope["subprotocols"][1])
 
-    request = upgrade("/", "Sec-WebSocket-Protocol: a", "Sec-WebSocket-Protocol: b,c")
+    request = opening("/", "Sec-WebSocket-Protocol: a", "Sec-WebSocket-Protocol: b,c")
     async with open_socket(app, request, http=http) as (_, peer):
         assert peer.response.header(b"sec-websocket-protocol") == b"b"
 
@@ -173,7 +165,7 @@ async def test_a_wrong_accept_raises_and_nothing_is_sent(http, wrong):
         errors.append(await raised_by(send, {"type": "websocket.accept", **wrong}))
         await send({"type": "websocket.accept", "subprotocol": "chat"})
 
-    request = upgrade("/", "Sec-WebSocket-Protocol: chat")
+    request = opening("/", "Sec-WebSocket-Protocol: chat")
     async with open_socket(app, request, http=http) as (_, peer):
         assert peer.response.header(b"sec-websocket-protocol") == b"chat"
         assert await peer.closing() == (1000, "")
@@ -187,7 +179,7 @@ async def test_a_subprotocol_that_was_not_offered_is_left_out(http, caplog):
         await accept(receive, send, subprotocol="never")
         await disconnected(receive)
 
-    request = upgrade("/", "Sec-WebSocket-Protocol: chat")
+    request = opening("/", "Sec-WebSocket-Protocol: chat")
     async with open_socket(app, request, http=http) as (_, peer):
         assert peer.response.header(b"sec-websocket-protocol") is None
         await peer.leave()
@@ -214,18 +206,18 @@ async def test_frames_that_come_before_the_answer_are_delivered_after_it(http):
         await echo(scope, receive, send)
 
     async with talking(app, http=http) as connection:
-        await connection.send(upgrade() + text("one"), text("two"))
+        await connection.send(opening() + text("one"), text("two"))
         gate.set()
-        peer = await Peer.over(connection, b"")
+        peer = await WebSocketPeer.over(connection, b"")
         assert (await peer.text(), await peer.text()) == ("one", "two")
 
 
 async def test_a_handshake_may_follow_other_requests(http):
     async with talking(SocketProbe(echo), http=http) as connection:
-        await connection.send(get("/1") + get("/2") + upgrade() + text("behind"))
+        await connection.send(get("/1") + get("/2") + opening() + text("behind"))
         assert (await connection.response()).body == b"/1"
         assert (await connection.response()).body == b"/2"
-        peer = await Peer.over(connection, b"")
+        peer = await WebSocketPeer.over(connection, b"")
         assert await peer.text() == "behind"
 
 
@@ -240,7 +232,7 @@ async def test_close_before_accept_is_403_and_the_connection_goes_on(http):
 
     probe = SocketProbe(app)
     async with talking(probe, http=http) as connection:
-        await connection.send(upgrade())
+        await connection.send(opening())
         response = await connection.response()
         assert (response.status, response.body) == (403, b"Forbidden\n")
         assert response.header(b"upgrade") is None
@@ -255,7 +247,7 @@ async def test_an_application_that_raises_before_accept_is_500(http, caplog):
         raise ValueError("too early")
 
     async with talking(app, http=http) as connection:
-        await connection.send(upgrade())
+        await connection.send(opening())
         assert (await connection.response()).status == 500
         assert await connection.closed()
     assert "too early" in caplog.text
@@ -266,7 +258,7 @@ async def test_an_application_that_returns_without_an_answer_is_500(http, caplog
         await receive()
 
     async with talking(app, http=http) as connection:
-        await connection.send(upgrade())
+        await connection.send(opening())
         assert (await connection.response()).status == 500
     assert "returned without answering the WebSocket handshake" in caplog.text
 
@@ -325,7 +317,7 @@ async def test_a_denial_response_streams_and_the_connection_goes_on(http):
 
     probe = SocketProbe(app)
     async with talking(probe, http=http) as connection:
-        await connection.send(upgrade())
+        await connection.send(opening())
         head = await connection.head()
         assert (head.status, head.reason) == (401, b"Unauthorized")
         assert head.header(b"x-why") == b"because"
@@ -351,7 +343,7 @@ async def test_a_denial_without_content_has_none(http, status):
 
     probe = SocketProbe(app)
     async with talking(probe, http=http) as connection:
-        await connection.send(upgrade() + get("/next"))
+        await connection.send(opening() + get("/next"))
         assert (await connection.response()).status == status
         assert (await connection.response()).body == b"/next"
 
@@ -368,7 +360,7 @@ async def test_a_denial_is_framed_anew_after_a_chunked_response(http):
     async with talking(app, http=http) as connection:
         await connection.send(get("/"))
         assert (await connection.response()).body == b"nono"
-        await connection.send(upgrade())
+        await connection.send(opening())
         response = await connection.response()
         assert (response.status, response.body) == (400, b"no")
         assert response.header(b"content-length") == b"2"
@@ -380,7 +372,7 @@ async def test_an_application_that_ends_within_a_denial_breaks_it_off(http, capl
         await send(denial("body", body=b"begun", more_body=True))
 
     async with talking(app, http=http) as connection:
-        await connection.send(upgrade())
+        await connection.send(opening())
         await connection.head()
         assert await connection.rest() == b"5\r\nbegun\r\n"
     assert "without completing its response" in caplog.text
@@ -392,15 +384,15 @@ async def test_an_application_that_ends_within_a_denial_breaks_it_off(http, capl
 @pytest.mark.parametrize(
     ("request_bytes", "status"),
     [
-        (upgrade(version="8"), 426),
-        (upgrade(version=""), 426),
-        (upgrade(key=None), 400),
-        (upgrade(key="short"), 400),
-        (upgrade("/", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="), 400),
-        (upgrade("/", "Sec-WebSocket-Protocol: caf\u00e9"), 400),
-        (upgrade("/", "Sec-WebSocket-Protocol: a, a"), 400),
-        (upgrade("/", "Sec-WebSocket-Extensions: ;"), 400),
-        (upgrade("/", "Content-Length: 3") + b"abc", 400),
+        (opening(version="8"), 426),
+        (opening(version=""), 426),
+        (opening(key=None), 400),
+        (opening(key="short"), 400),
+        (opening("/", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="), 400),
+        (opening("/", "Sec-WebSocket-Protocol: caf\u00e9"), 400),
+        (opening("/", "Sec-WebSocket-Protocol: a, a"), 400),
+        (opening("/", "Sec-WebSocket-Extensions: ;"), 400),
+        (opening("/", "Content-Length: 3") + b"abc", 400),
     ],
 )
 async def test_a_wrong_handshake_is_refused_without_the_application(http, request_bytes, status):
@@ -421,10 +413,10 @@ async def test_a_wrong_handshake_is_refused_without_the_application(http, reques
 @pytest.mark.parametrize(
     "request_bytes",
     [
-        upgrade("/path").replace(b"GET", b"POST"),
-        upgrade("/path").replace(b"HTTP/1.1", b"HTTP/1.0"),
-        upgrade("/path").replace(b"Connection: Upgrade", b"Connection: keep-alive"),
-        upgrade("/path").replace(b"Upgrade: websocket", b"Upgrade: h2c"),
+        opening("/path").replace(b"GET", b"POST"),
+        opening("/path").replace(b"HTTP/1.1", b"HTTP/1.0"),
+        opening("/path").replace(b"Connection: Upgrade", b"Connection: keep-alive"),
+        opening("/path").replace(b"Upgrade: websocket", b"Upgrade: h2c"),
     ],
 )
 async def test_what_asks_for_no_websocket_is_an_ordinary_request(http, request_bytes):
@@ -437,7 +429,7 @@ async def test_what_asks_for_no_websocket_is_an_ordinary_request(http, request_b
 async def test_without_websockets_the_upgrade_is_ignored(http):
     probe = SocketProbe(echo)
     async with talking(probe, http=http, ws="none") as connection:
-        await connection.send(upgrade("/path") + get("/next"))
+        await connection.send(opening("/path") + get("/next"))
         assert (await connection.response()).body == b"/path"
         assert (await connection.response()).body == b"/next"
     assert [scope["type"] for scope in probe.scopes] == ["http", "http"]
@@ -461,13 +453,13 @@ async def test_without_websockets_the_upgrade_is_ignored(http):
 async def test_only_pages_of_allowed_origins_may_connect(http, lines, allowed):
     origins = ("https://good.example", "http://localhost:3000")
     async with talking(echo, http=http, ws_allow_origin=origins) as connection:
-        await connection.send(upgrade("/", *lines))
+        await connection.send(opening("/", *lines))
         response = await connection.head()
         assert response.status == (101 if allowed else 403)
 
 
 async def test_every_origin_may_connect_where_none_is_named(http):
-    async with open_socket(echo, upgrade("/", "Origin: https://any.example"), http=http):
+    async with open_socket(echo, opening("/", "Origin: https://any.example"), http=http):
         pass
 
 
@@ -477,8 +469,8 @@ async def test_a_busy_worker_refuses_websockets_too(http):
         await server.connect() as first,
         await server.connect() as second,
     ):
-        peer = await Peer.over(first)
-        await second.send(upgrade())
+        peer = await WebSocketPeer.over(first)
+        await second.send(opening())
         response = await second.response()
         assert (response.status, response.header(b"retry-after")) == (503, b"1")
         await peer.leave()
@@ -494,7 +486,7 @@ async def test_an_application_that_does_not_answer_in_time_is_503(http):
 
     probe = SocketProbe(app)
     async with talking(probe, http=http, timeout_ws_handshake=0.1) as connection:
-        await connection.send(upgrade())
+        await connection.send(opening())
         response = await connection.response()
         assert response.status == 503
         assert await connection.closed()
@@ -520,12 +512,12 @@ async def test_the_header_timeout_is_not_the_applications(http):
         await server.connect() as waiting,
         await server.connect() as idle,
     ):
-        await waiting.send(upgrade())
+        await waiting.send(opening())
         await idle.send(get())
         await idle.response()
         assert await idle.closed()  # so its timeout, later than that of the other, is over
         gate.set()
-        await (await Peer.over(waiting, b"")).leave()
+        await (await WebSocketPeer.over(waiting, b"")).leave()
 
 
 @pytest.mark.parametrize("way", ["reset", "half_close"])
@@ -544,7 +536,7 @@ async def test_a_client_that_leaves_before_accept_is_told_to_the_application(htt
     probe = SocketProbe(app)
     async with running(probe, http=http, lifespan="off") as server:
         connection = await server.connect()
-        await connection.send(upgrade())
+        await connection.send(opening())
         await within(begun.wait())
         getattr(connection, way)()
         assert isinstance(await probe.end(), ClientDisconnected)
@@ -572,7 +564,7 @@ async def test_a_client_that_half_closes_behind_its_handshake_is_let_go(http):
         ended.put_nowait(await app(scope, receive, send))
 
     async with talking(both, http=http) as connection:
-        await connection.send(get() + upgrade())
+        await connection.send(get() + opening())
         connection.half_close()
         gate.set()
         assert (await connection.response()).body == b"first"

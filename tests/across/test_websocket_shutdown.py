@@ -9,11 +9,11 @@ import re
 import pytest
 
 from katana_asgi.errors import ClientDisconnected
+from katana_asgi.testing import WebSocketPeer, opening, running
 from tests.applications import get, raised_by
-from tests.support import running, within
+from tests.support import within
 from tests.websocket_peer import (
     NO_PINGS,
-    Peer,
     SocketProbe,
     accept,
     bye,
@@ -21,7 +21,6 @@ from tests.websocket_peer import (
     echo,
     open_socket,
     text,
-    upgrade,
 )
 
 LONG = 3600.0
@@ -140,12 +139,12 @@ async def test_a_websocket_that_is_accepted_during_shutdown_is_closed_too(http):
     probe = SocketProbe(app)
     settings = {"http": http, "lifespan": "off", "timeout_graceful_shutdown": LONG}
     async with running(probe, **settings) as server, await server.connect() as connection:
-        await connection.send(upgrade())
+        await connection.send(opening())
         await within(begun.wait())
         closed = closing(server)
         await asyncio.sleep(0)
         gate.set()
-        peer = await Peer.over(connection, b"")
+        peer = await WebSocketPeer.over(connection, b"")
         assert await peer.closing() == (1012, "")
         await peer.send(bye(1012))
         assert (await probe.end())["code"] == 1012
@@ -164,7 +163,7 @@ async def test_a_denial_during_shutdown_says_close(http):
     begun = asyncio.Event()
     settings = {"http": http, "lifespan": "off", "timeout_graceful_shutdown": LONG}
     async with running(app, **settings) as server, await server.connect() as connection:
-        await connection.send(upgrade())
+        await connection.send(opening())
         await within(begun.wait())
         closed = closing(server)
         await asyncio.sleep(0)
@@ -201,7 +200,7 @@ async def test_a_forced_stop_drops_websockets_at_once(http):
 
 
 async def test_the_access_log_has_a_line_for_each_websocket_at_its_end(http, caplog):
-    request = upgrade('/chat?a="b')
+    request = opening('/chat?a="b')
     with caplog.at_level(logging.INFO, "katana_asgi.access"):
         settings = {"http": http, "access_log": True, **NO_PINGS}
         async with open_socket(SocketProbe(echo), request, **settings) as (_, peer):
@@ -225,6 +224,6 @@ async def test_a_refused_handshake_is_logged_as_the_response_it_is(http, caplog)
     with caplog.at_level(logging.INFO, "katana_asgi.access"):
         settings = {"http": http, "access_log": True, "lifespan": "off"}
         async with running(app, **settings) as server:
-            assert (await server.exchange(upgrade("/no"))).status == 403
+            assert (await server.exchange(opening("/no"))).status == 403
     [line] = caplog.messages
     assert line.endswith('"GET /no HTTP/1.1" 403 Forbidden')

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.support import running
+from katana_asgi.testing import running
 
 pytest.importorskip("prometheus_client")
 

@@ -23,8 +23,9 @@ from katana_asgi.config.model import Config
 from katana_asgi.errors import LocalProtocolError, StartupError
 from katana_asgi.files.sending import CHUNK
 from katana_asgi.observe.logs import TRACE
-from tests.memory import InMemory, turns
-from tests.support import Connection, running, within
+from katana_asgi.testing import HttpPeer, running
+from tests.alone import Alone, turns
+from tests.support import within
 
 HELLO = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 WITH_TRAILERS = b"GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE\r\n\r\n"
@@ -70,8 +71,8 @@ class Director:
     ],
 )
 async def test_a_message_that_has_no_place_is_refused(before, message):
-    async with InMemory(Director()) as worker:
-        _, transport = worker.connect()
+    async with Alone(Director()) as worker:
+        _, transport = worker.connected()
         transport.feed(HELLO)
         director = await _directed(worker)
         for each in before:
@@ -82,15 +83,15 @@ async def test_a_message_that_has_no_place_is_refused(before, message):
         await turns(3)
 
 
-async def _directed(worker: InMemory) -> Director:
+async def _directed(worker: Alone) -> Director:
     director: Any = worker.context.application
     await within(director.there.wait())
     return director
 
 
 async def test_trailers_come_last_once_and_only_where_they_may():
-    async with InMemory(Director()) as worker:
-        _, transport = worker.connect()
+    async with Alone(Director()) as worker:
+        _, transport = worker.connected()
         transport.feed(WITH_TRAILERS)
         director = await _directed(worker)
         trailers = {"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]}
@@ -113,8 +114,8 @@ async def test_trailers_come_last_once_and_only_where_they_may():
 
 
 async def test_trailers_for_a_peer_that_has_gone_end_the_response_in_silence():
-    async with InMemory(Director()) as worker:
-        _, transport = worker.connect()
+    async with Alone(Director()) as worker:
+        _, transport = worker.connected()
         transport.feed(WITH_TRAILERS)
         director = await _directed(worker)
         await director.send(start_of(trailers=True))
@@ -146,7 +147,7 @@ async def test_a_file_is_sent_between_other_content_and_before_trailers(announce
         if announced is None:
             await send({"type": "http.response.trailers", "headers": [(b"x", b"y")]})
 
-    async with running(app) as server, await Connection.open(server.host, server.port) as client:
+    async with running(app) as server, await HttpPeer.open(server.host, server.port) as client:
         client.writer.write(WITH_TRAILERS)
         end = b"\r\nx: y\r\n\r\n" if announced is None else b"<file>"
         received = await within(client.reader.readuntil(end))
@@ -159,8 +160,8 @@ async def test_a_file_is_sent_between_other_content_and_before_trailers(announce
 async def test_a_file_for_a_peer_that_has_gone_is_dropped(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"content")
-    async with InMemory(Director()) as worker:
-        _, transport = worker.connect()
+    async with Alone(Director()) as worker:
+        _, transport = worker.connected()
         transport.feed(HELLO)
         director = await _directed(worker)
         await director.send(start_of())
@@ -176,8 +177,8 @@ async def test_a_file_for_a_peer_that_has_gone_is_dropped(tmp_path):
 async def test_a_file_behind_a_complete_response_is_refused(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"content")
-    async with InMemory(Director()) as worker:
-        _, transport = worker.connect()
+    async with Alone(Director()) as worker:
+        _, transport = worker.connected()
         transport.feed(HELLO)
         director = await _directed(worker)
         await director.send(start_of())
@@ -196,8 +197,8 @@ async def test_a_part_that_is_not_in_the_file_is_refused_before_anything_is_sent
 ):
     path = tmp_path / "file"
     path.write_bytes(b"content")
-    async with InMemory(Director()) as worker:
-        _, transport = worker.connect()
+    async with Alone(Director()) as worker:
+        _, transport = worker.connected()
         transport.feed(HELLO)
         director = await _directed(worker)
         await director.send(start_of())
@@ -223,8 +224,8 @@ async def test_a_call_may_go_on_after_it_has_ended_a_response_that_no_one_took()
         await asyncio.sleep(0.1)
         ended.append("by itself")
 
-    async with InMemory(app, timeout_disconnect=0.01) as worker:
-        _, transport = worker.connect()
+    async with Alone(app, timeout_disconnect=0.01) as worker:
+        _, transport = worker.connected()
         transport.feed(HELLO)
         await turns(3)
         transport.fail()
@@ -246,8 +247,8 @@ async def test_a_stream_that_begins_when_its_peer_has_gone_is_cancelled_after_th
             ended.append("cancelled")
             raise
 
-    async with InMemory(app, timeout_disconnect=0.01) as worker:
-        _, transport = worker.connect()
+    async with Alone(app, timeout_disconnect=0.01) as worker:
+        _, transport = worker.connected()
         transport.feed(HELLO)
         await turns(3)
         transport.fail()
@@ -255,7 +256,7 @@ async def test_a_stream_that_begins_when_its_peer_has_gone_is_cancelled_after_th
     assert ended == ["cancelled"]
 
 
-async def _ended(worker: InMemory) -> None:
+async def _ended(worker: Alone) -> None:
     async def calls() -> None:
         while worker.context.running:
             await asyncio.sleep(0.01)
@@ -272,8 +273,8 @@ async def test_hints_come_before_the_response_as_link_fields_and_not_to_http_1_0
         await send(start_of())
         await send(body_of(b"all"))
 
-    async with InMemory(app) as worker:
-        _, transport = worker.connect()
+    async with Alone(app) as worker:
+        _, transport = worker.connected()
         transport.feed(HELLO)
         await turns(3)
         hints, _, rest = bytes(transport.sent).partition(b"HTTP/1.1 200 OK\r\n")
@@ -281,15 +282,15 @@ async def test_hints_come_before_the_response_as_link_fields_and_not_to_http_1_0
             b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\nlink: </b>\r\n\r\n"
         )
         assert rest.endswith(b"\r\n\r\nall")
-        _, transport = worker.connect()
+        _, transport = worker.connected()
         transport.feed(b"GET / HTTP/1.0\r\n\r\n")
         await turns(3)
         assert transport.sent.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 async def test_hints_for_a_peer_that_has_gone_are_dropped():
-    async with InMemory(Director()) as worker:
-        _, transport = worker.connect()
+    async with Alone(Director()) as worker:
+        _, transport = worker.connected()
         transport.feed(HELLO)
         director = await _directed(worker)
         transport.fail()
@@ -446,8 +447,8 @@ async def test_only_requests_beyond_the_limit_are_logged_as_slow(caplog):
 
 
 async def test_the_scope_of_a_websocket_is_that_of_its_handshake():
-    async with InMemory(Director()) as worker:
-        connection, transport = worker.connect()
+    async with Alone(Director()) as worker:
+        connection, transport = worker.connected()
         transport.feed(HELLO)
         director = await _directed(worker)
         scope = http_scope(worker.context, HEAD, connection.peer)
@@ -470,7 +471,7 @@ async def test_a_file_that_was_sent_leaves_no_one_watched_for_stalling(tmp_path)
         await send(start_of())
         await send({"type": "http.response.pathsend", "path": str(path)})
 
-    async with running(app) as server, await Connection.open(server.host, server.port) as client:
+    async with running(app) as server, await HttpPeer.open(server.host, server.port) as client:
         client.writer.write(HELLO)
         assert (await within(client.reader.readuntil(b"\r\n\r\ncontent"))).startswith(
             b"HTTP/1.1 200 "
@@ -494,12 +495,9 @@ PIECES = bytes(range(251)) * 2100
 """More than two pieces of a file."""
 
 
-async def _sending(
-    worker: InMemory, path: Any, *fields: tuple[bytes, bytes], **options: Any
-) -> Any:
+async def _sending(worker: Alone, path: Any, *fields: tuple[bytes, bytes], **options: Any) -> Any:
     """A response of ``path`` over what has TLS, under way."""
-    _, transport = worker.connect(**options)
-    transport.get_extra_info = {"ssl_object": object()}.get
+    _, transport = worker.connected(extra={"ssl_object": object()}, **options)
     transport.feed(HELLO)
     director = await _directed(worker)
     await director.send(start_of(*fields))
@@ -514,7 +512,7 @@ async def test_over_tls_a_file_is_sent_in_pieces_as_its_peer_takes_them(takes, t
     assert len(PIECES) > 2 * CHUNK
     path = tmp_path / "file"
     path.write_bytes(PIECES)
-    async with InMemory(Director()) as worker:
+    async with Alone(Director()) as worker:
         length = (b"content-length", b"%d" % (len(PIECES) + 3))
         transport, director, sending = await _sending(worker, path, length, takes=takes)
         if not takes:
@@ -533,7 +531,7 @@ async def test_over_tls_a_file_is_sent_in_pieces_as_its_peer_takes_them(takes, t
 async def test_over_tls_a_file_of_unknown_place_is_one_chunk(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(PIECES)
-    async with InMemory(Director()) as worker:
+    async with Alone(Director()) as worker:
         transport, director, sending = await _sending(worker, path)
         await within(sending)
         await director.send(body_of())
@@ -546,7 +544,7 @@ async def test_over_tls_a_file_of_unknown_place_is_one_chunk(tmp_path):
 async def test_over_tls_a_peer_that_leaves_ends_the_sending_of_a_file(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(PIECES)
-    async with InMemory(Director()) as worker:
+    async with Alone(Director()) as worker:
         transport, director, sending = await _sending(worker, path, takes=False)
         while not transport.sent.count(b"\r\n\r\n"):
             await asyncio.sleep(0.001)
@@ -569,8 +567,8 @@ async def test_a_stream_whose_peer_has_all_of_it_is_not_cancelled():
         await asyncio.sleep(0.1)
         ended.append("by itself")
 
-    async with InMemory(app, timeout_disconnect=0.01) as worker:
-        _, transport = worker.connect()
+    async with Alone(app, timeout_disconnect=0.01) as worker:
+        _, transport = worker.connected()
         transport.feed(HELLO)
         await turns(3)
         transport.fail()
@@ -586,8 +584,8 @@ async def test_head_may_announce_another_length_than_its_file_has(tmp_path):
         await send(start_of((b"content-length", b"999")))
         await send({"type": "http.response.pathsend", "path": str(path)})
 
-    async with InMemory(app) as worker:
-        _, transport = worker.connect()
+    async with Alone(app) as worker:
+        _, transport = worker.connected()
         transport.feed(HELLO.replace(b"GET", b"HEAD"))
         await turns(4)
         assert transport.sent.startswith(b"HTTP/1.1 200 ")

@@ -11,7 +11,7 @@ from katana_asgi.asgi.message_trace import describe_message
 from katana_asgi.asgi.wrapping import wrap
 from katana_asgi.config.model import Config
 from katana_asgi.observe.logs import TRACE
-from tests.support import running
+from katana_asgi.testing import running
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:

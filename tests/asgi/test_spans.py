@@ -13,7 +13,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from katana_asgi.asgi.spans import with_spans
-from tests.support import ROOT, running
+from katana_asgi.testing import running
+from tests.support import ROOT, TIMEOUT
 
 TRACEPARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -111,7 +112,7 @@ def test_a_missing_library_is_named_with_its_extra() -> None:
         "main(['platform:node', '--otel', '--port', '0'])"
     )
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=3 * TIMEOUT
     )
     assert result.returncode == 2
     assert "katana-asgi[otel]" in result.stderr

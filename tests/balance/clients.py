@@ -12,7 +12,7 @@ from tests.support import TIMEOUT, ServerProcess
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Client", "is_even", "open_clients", "serving", "spread"]
+__all__ = ["OPENED", "Client", "asked_once", "is_even", "open_clients", "serving", "spread"]
 
 READY = r"Worker \d+ \[\d+\] is ready"
 
@@ -24,6 +24,11 @@ async def app(scope, receive, send):
     path, body = scope["path"], b"%d" % os.getpid()
     if path == "/scope":
         body = repr((scope["client"], scope["server"], scope["scheme"])).encode()
+    elif path == "/modules":
+        body = " ".join(sys.modules).encode()
+    elif path == "/read":
+        while (await receive()).get("more_body"):
+            pass
     elif path == "/block":
         print("blocking", file=sys.stderr, flush=True)
         time.sleep(float(scope["query_string"]))
@@ -34,10 +39,15 @@ async def app(scope, receive, send):
 """
 
 
+OPENED: list[Client] = []
+"""What the present test has opened: closed at its end."""
+
+
 class Client:
     """A connection that stays open, to be asked again and again."""
 
     def __init__(self, url: str) -> None:
+        OPENED.append(self)
         if url.startswith("unix:"):
             self.sock = socket.socket(socket.AF_UNIX)
             # Without a timeout: with one, a queue that is full for a moment refuses at once.
@@ -72,6 +82,10 @@ class Client:
         body, self._data = self._data[:length], self._data[length:]
         return head, body.decode()
 
+    def head(self) -> bytes:
+        """The next head, which has no content."""
+        return self._until(b"\r\n\r\n")
+
     def _until(self, end: bytes) -> bytes:
         while end not in self._data:
             self._read()
@@ -88,9 +102,13 @@ class Client:
         self.sock.close()
 
 
-def serving(place: object, workers: int, *flags: str, **more: object) -> tuple[ServerProcess, str]:
+def serving(
+    place: object, workers: int, *flags: str, workers_flag: bool = True, **more: object
+) -> tuple[ServerProcess, str]:
     """A balanced service that is ready as a whole, and where it listens first."""
-    words = ("main:app", "--workers", str(workers), "--balance", "auto", "--no-access-log")
+    words = ("main:app", "--balance", "auto", "--no-access-log")
+    if workers_flag:
+        words += ("--workers", str(workers))
     server = ServerProcess(*words, "--lifespan", "off", *flags, cwd=place, **more)  # type: ignore[arg-type]
     url = server.wait_listening()
     for _ in range(workers - 1):
@@ -105,6 +123,15 @@ def open_clients(url: str, count: int) -> list[Client]:
         clients.append(Client(url))
         clients[-1].ask()
     return clients
+
+
+def asked_once(url: str, count: int) -> list[str]:
+    """The responses to such clients, which have gone."""
+    clients = open_clients(url, count)
+    found = [each.ask() for each in clients]
+    for each in clients:
+        each.close()
+    return found
 
 
 def spread(pids: Iterable[str], workers: int) -> list[int]:

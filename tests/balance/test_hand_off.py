@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trustme
-from clients import Client, is_even, open_clients, serving, spread
+from clients import Client, asked_once, is_even, open_clients, serving, spread
 
 from tests.support import TIMEOUT, activated
 
@@ -49,6 +49,41 @@ def test_a_burst_is_spread_evenly(place: Path) -> None:
         clients = [Client(url) for _ in range(200)]
         counts = spread([each.ask() for each in clients], 2)
         assert counts[-1] - counts[0] <= counts[-1] // 4, counts
+
+
+def test_calls_under_way_count_as_much_as_connections(place: Path) -> None:
+    """Sixteen long calls on four workers: four of them each, more or less."""
+    path = place / "socket"
+    server, url = serving(place, 4, "--uds", str(path), port=False)
+    with server:
+        clients = []
+        for _ in range(16):
+            client = Client(url)
+            clients.append(client)
+            client.send(b"POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n")
+            client.send(b"Expect: 100-continue\r\n\r\n")
+            assert client.head() == b"HTTP/1.1 100 Continue\r\n\r\n"  # the call has begun
+        for client in clients:
+            client.send(b"x")
+        counts = spread([each.answer() for each in clients], 4)
+        assert is_even(counts, doubt=1), counts
+
+
+def test_connections_of_one_client_count_where_they_are_served(place: Path) -> None:
+    """Six are not too many for two workers that take four, though one alone would refuse two."""
+    path = place / "socket"
+    flags = ("--proxy-protocol", "--forwarded-allow-ips", "unix")
+    limit = ("--limit-connections-per-client", "4")
+    server, url = serving(place, 2, "--uds", str(path), *flags, *limit, port=False)
+    with server:
+        clients, heads = [], []
+        for _ in range(12):
+            clients.append(Client(url))
+            clients[-1].send(PROXY + b"GET /pid HTTP/1.1\r\nHost: a\r\n\r\n")
+            heads.append(clients[-1].read_response()[0])
+        served = [head.startswith(b"HTTP/1.1 200 ") for head in heads]
+        assert all(served[:6])
+        assert sum(served) <= 8
 
 
 def test_an_inherited_socket_is_shared_evenly(place: Path) -> None:
@@ -149,7 +184,7 @@ def test_a_worker_that_does_not_beat_gets_nothing(place: Path) -> None:
         finally:
             os.kill(stopped, signal.SIGCONT)
         deadline = time.monotonic() + TIMEOUT
-        while {each.ask() for each in open_clients(url, 4)} != {str(stopped)}:
+        while set(asked_once(url, 4)) != {str(stopped)}:
             assert time.monotonic() < deadline
 
 
@@ -179,14 +214,17 @@ def test_without_others_to_share_with_there_is_no_channel(
 ) -> None:
     server, url = serving(place, 1, *flags)
     with server:
-        assert bool(channels_of(Client(url).ask())) == channels
+        client = Client(url)
+        assert bool(channels_of(client.ask())) == channels
+        loaded = client.ask("/modules").split()
+        assert ("katana_asgi.worker.balancing" in loaded) == channels
 
 
 def test_hand_offs_leave_no_descriptor_behind(place: Path) -> None:
     path = place / "socket"
     server, url = serving(place, 2, "--uds", str(path), port=False)
     with server:
-        pids = {each.ask() for each in open_clients(url, 8)}
+        pids = set(asked_once(url, 8))
         assert len(pids) == 2
         before = [len(os.listdir(f"/proc/{pid}/fd")) for pid in pids]
         for _ in range(10):

@@ -80,8 +80,10 @@ def test_a_full_channel_takes_nothing_and_does_not_wait() -> None:
             assert sent < 10_000
         assert sent > 16
         assert pass_on(share.outboxes[0], b"n", sock.fileno())  # another one does
-        while receive(share.inbox) is not None:
+        while (found := receive(share.inbox)) is not None:
             sent -= 1
+            assert found[1] is not None
+            found[1].close()
         assert sent == 0
 
 

@@ -12,14 +12,15 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from clients import Client, open_clients, serving, spread
+from clients import Client, is_even, open_clients, serving, spread
 
 from katana_asgi import Server
 from katana_asgi.balance.idle import Idle
 from katana_asgi.http1.connection import Http1Connection
+from katana_asgi.testing import running
 from katana_asgi.worker.moving import Mover
 from katana_asgi.worker.switchboard import Switchboard
-from tests.support import TIMEOUT, ServerProcess, running, within
+from tests.support import TIMEOUT, ServerProcess, within
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,6 +81,45 @@ def test_a_reload_closes_no_idle_connection(place: Path, loop: str) -> None:
         assert min(spread(after, 2)) > 0
         server.stop()
         assert "Traceback" not in server.stderr
+
+
+def test_a_new_program_closes_no_idle_connection(place: Path) -> None:
+    """Twice in a row, with more workers, and with fewer, than before."""
+    config = place / "katana.toml"
+    config.write_text("workers = 2\n")
+    server, url = serving(place, 2, "--supervise", "--config", str(config), workers_flag=False)
+    with server:
+        clients = open_clients(url, 12)
+        old = {each.ask() for each in clients}
+        supervisor = server.process.pid
+        for workers in (3, 1):
+            config.write_text(f"workers = {workers}\n")
+            os.kill(supervisor, signal.SIGUSR2)
+            supervisor = int(server.wait_for(r"The new supervisor \[(\d+)\] is ready")[1])
+            server.wait_for("Stopped supervisor")
+            assert all(map(is_open, clients))
+            new = {each.ask() for each in clients}
+            assert not old & new
+            assert len(new) <= workers
+            old = new
+        os.kill(supervisor, signal.SIGTERM)
+        server.wait_for("Stopped supervisor")
+
+
+def test_a_new_program_that_does_not_start_leaves_the_balance_as_it_was(place: Path) -> None:
+    path = place / "socket"
+    server, url = serving(place, 2, "--uds", str(path), port=False)
+    with server:
+        working = (place / "main.py").read_text()
+        (place / "main.py").write_text("raise SystemError")
+        server.signal(signal.SIGUSR2)
+        server.wait_for("failed to start; this one goes on")
+        (place / "main.py").write_text(working)
+        clients = open_clients(url, 12)
+        pids = [each.ask() for each in clients]
+        assert is_even(spread(pids, 2), doubt=1)
+        reload(server)
+        assert all(map(is_open, clients))
 
 
 def test_what_is_half_read_or_half_sent_stays_until_it_is_done(place: Path) -> None:
@@ -232,31 +272,31 @@ async def test_deadline_and_requests_left_travel_along() -> None:
     settings: dict[str, Any] = {"lifespan": "off", "limit_keep_alive_requests": 3}
     sent: list[tuple[bytes, socket.socket]] = []
     async with running(ok, **settings) as here, running(ok, **settings) as there:
-        client = await here.connect()
-        await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert (await client.response()).body == b"ok"
-        (connection,) = context_of(here.server).clock.watched
-        assert isinstance(connection, Http1Connection)
-        connection.deadline -= 30.0  # it has waited for so long
-        deadline = connection.deadline
+        async with await here.connect() as client:
+            await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await client.response()).body == b"ok"
+            (connection,) = context_of(here.server).clock.watched
+            assert isinstance(connection, Http1Connection)
+            connection.deadline -= 30.0  # it has waited for so long
+            deadline = connection.deadline
 
-        mover = mover_of(here.server, sent)
-        assert mover.move(connection, 0)
-        assert not mover.move(connection, 0)  # it is not there any more
-        (message, sock) = sent.pop()
-        other = mover_of(there.server, sent)
-        await here.server.context.loop.connect_accepted_socket(other.protocol(message), sock)  # type: ignore[union-attr]
-        (moved,) = context_of(there.server).clock.watched
-        assert moved.deadline == pytest.approx(deadline, abs=3)
-        assert here.server.connections == 0
+            mover = mover_of(here.server, sent)
+            assert mover.move(connection, 0)
+            assert not mover.move(connection, 0)  # it is not there any more
+            (message, sock) = sent.pop()
+            other = mover_of(there.server, sent)
+            await here.server.context.loop.connect_accepted_socket(other.protocol(message), sock)  # type: ignore[union-attr]
+            (moved,) = context_of(there.server).clock.watched
+            assert moved.deadline == pytest.approx(deadline, abs=3)
+            assert here.server.connections == 0
 
-        await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert (await client.response()).header(b"connection") is None
-        other.rebalance(0, 100, [0])  # it has come just now: it does not go back
-        assert sent == []
-        await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert (await client.response()).header(b"connection") == b"close"
-        assert await within(client.closed())
+            await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await client.response()).header(b"connection") is None
+            other.rebalance(0, 100, [0])  # it has come just now: it does not go back
+            assert sent == []
+            await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await client.response()).header(b"connection") == b"close"
+            assert await within(client.closed())
 
 
 async def test_what_is_under_way_does_not_move() -> None:

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from clients import Client, open_clients, serving
+from clients import Client, asked_once, open_clients, serving
 
 from tests.support import TIMEOUT
 
@@ -35,7 +35,7 @@ def test_a_blocked_worker_does_not_keep_its_queue(place: Path, loop: str) -> Non
         assert len({each.answer() for each in waiting} - {blocked}) == 1
         assert first.answer() == blocked
         deadline = time.monotonic() + TIMEOUT
-        while open_clients(url, 1)[0].ask() != blocked:  # it is back
+        while asked_once(url, 1) != [blocked]:  # it is back
             assert time.monotonic() < deadline
         server.stop()
         assert "Traceback" not in server.stderr

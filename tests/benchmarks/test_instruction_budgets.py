@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.instructions import BUDGETS, version
+from tests.support import TIMEOUT
 
 CASES = (
     "proxied",
@@ -29,14 +30,14 @@ CASES = (
 @pytest.mark.skipif(
     version() not in json.loads(BUDGETS.read_text()), reason="no budgets for this Python"
 )
-@pytest.mark.timeout(300)  # callgrind takes five seconds for each case
+@pytest.mark.timeout(30 * TIMEOUT)  # callgrind takes five seconds for each case
 def test_no_request_needs_more_instructions_than_its_budget() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.instructions", "--only", ",".join(CASES)],
         cwd=Path(__file__).parent.parent.parent,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=30 * TIMEOUT,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -26,7 +26,7 @@ pytestmark = [
         CHROMIUM is None or DRIVER is None,
         reason="Chromium and ChromeDriver are not installed (Debian: chromium, chromium-driver)",
     ),
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(12 * TIMEOUT),
 ]
 
 FLAGS = (

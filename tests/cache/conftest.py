@@ -161,8 +161,8 @@ class Site:
 
     async def in_background(self) -> None:
         """Until no call in the background is left."""
-        while self.application._refreshing:
-            await within(asyncio.wait(list(self.application._refreshing.values())))
+        while self.application.refreshing:
+            await within(asyncio.wait(list(self.application.refreshing.values())))
             await asyncio.sleep(0)
 
 

@@ -251,8 +251,8 @@ async def test_nothing_is_left_of_flights_that_have_ended(gated: Site) -> None:
     gated.origin.respond("no-store")
     for number in range(20):
         await gated.get(f"/{number}")
-    assert gated.cache.flights._leading == {}
-    assert gated.cache.flights._running == {}
+    assert gated.cache.flights.leading == {}
+    assert gated.cache.flights.running == {}
 
 
 async def test_the_end_of_a_worker_ends_calls_in_the_background(site: Site) -> None:
@@ -262,8 +262,8 @@ async def test_the_end_of_a_worker_ends_calls_in_the_background(site: Site) -> N
     site.origin.gate = asyncio.Event()
     await site.get()
     await under_way(site, 2)
-    (task,) = site.application._refreshing.values()
+    (task,) = site.application.refreshing.values()
     await site.application({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
     await within(asyncio.wait([task]))
     assert task.cancelled()
-    assert site.application._refreshing == {}
+    assert site.application.refreshing == {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from katana_asgi.asgi.answers import _of_cache
+from katana_asgi.asgi.answers import cached_response
 from katana_asgi.cache.request import CacheRequest
 from katana_asgi.http.default_fields import DefaultFields
 from katana_asgi.http1.default_lines import KEEP_ALIVE, PERSISTENT, DefaultLines
@@ -91,7 +91,7 @@ def test_no_response_takes_more_than_it_is_counted_with(name: str) -> None:
             await site.application(scope, None, discard)  # type: ignore[arg-type]
             answer = site.cache.answer(CacheRequest.of(scope))
             assert answer is not None
-            serve(_of_cache(answer))
+            serve(cached_response(answer))
 
     asyncio.run(fill())  # what is made once
     site.cache.store.forget(lambda _: True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from katana_asgi.config.reference import settings_page
-from tests.support import ROOT, ServerProcess
+from tests.support import ROOT, TIMEOUT, ServerProcess
 
 APPLICATION = """
 import os
@@ -32,7 +32,7 @@ def command(
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=3 * TIMEOUT,
         check=False,
     )
 

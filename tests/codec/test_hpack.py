@@ -25,16 +25,15 @@ from katana_asgi.codec.hpack import (
     TOO_LARGE,
     encode_status,
 )
+from tests.codec.twins import NATIVE
 
 USUAL = settings(deadline=None)
 
 EXAMINED = frozenset({b"cookie", b"te", b"host", b"content-length"})
 
 BACK_ENDS: dict[str, Any] = {"twin": (twin.decode_fields, twin.encode_fields)}
-if codec.NATIVE:
-    from katana_asgi.codec import _native
-
-    BACK_ENDS["native"] = (_native.decode_fields, _native.encode_fields)
+if NATIVE is not None:
+    BACK_ENDS["native"] = (NATIVE.decode_fields, NATIVE.encode_fields)
 
 
 class Reader:
@@ -251,7 +250,7 @@ def test_any_bytes_that_are_accepted_mean_what_the_library_reads(block):
 
 # -- Huffman -----------------------------------------------------------------------------------
 
-HUFFMAN = [huffman.decode_huffman, *([_native.decode_huffman] if codec.NATIVE else [])]
+HUFFMAN = [huffman.decode_huffman, *([NATIVE.decode_huffman] if NATIVE is not None else [])]
 _encode = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH).encode
 
 
@@ -318,13 +317,13 @@ def test_native_functions_check_what_they_are_given(fields):
     if not codec.NATIVE:
         pytest.skip("not built")
     with pytest.raises(TypeError):
-        _native.encode_fields(fields, NAME_CODES)
+        NATIVE.encode_fields(fields, NAME_CODES)
     with pytest.raises(TypeError):
-        _native.decode_fields(b"", STATIC_TABLE, EXAMINED, fields)
+        NATIVE.decode_fields(b"", STATIC_TABLE, EXAMINED, fields)
     with pytest.raises(TypeError):
-        _native.decode_fields(b"\x20", STATIC_TABLE, EXAMINED, [7], 100, 4096, 4096, 9, 9)
+        NATIVE.decode_fields(b"\x20", STATIC_TABLE, EXAMINED, [7], 100, 4096, 4096, 9, 9)
     with pytest.raises(TypeError):
-        _native.decode_huffman("x")
+        NATIVE.decode_huffman("x")
 
 
 @pytest.mark.parametrize(

@@ -341,4 +341,4 @@ def test_every_setting_has_a_meaning_and_a_spelling_of_its_own() -> None:
     assert len(set(flags)) == len(flags)
     for setting in SETTINGS.values():
         assert setting.help.endswith(".")
-        assert (setting.kind in ("choice", "loop")) == bool(setting.choices)
+        assert (setting.kind in ("choice", "loop", "switch")) == bool(setting.choices)

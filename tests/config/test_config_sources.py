@@ -77,6 +77,8 @@ def test_booleans_have_two_flags() -> None:
         ("date_header", "off", False),
         ("date_header", "YES", True),
         ("log_level", "DEBUG", "debug"),
+        ("cpu_affinity", "1", "on"),
+        ("cpu_affinity", "Auto", "auto"),
         ("timeout_keep_alive", "1m", 60.0),
         ("limit_body_size", "1MiB", 1024**2),
         ("uds", "/run/a.sock", "/run/a.sock"),

@@ -15,6 +15,7 @@ from katana_asgi.config.foreign_lines import ForeignLine
 from katana_asgi.config.foreign_options import SERVERS
 from katana_asgi.config.sources import load
 from katana_asgi.errors import ConfigurationError
+from tests.support import TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -200,12 +201,17 @@ def test_options_of_no_server_are_named_at_once(words: list[str], complaint: str
 
 def options_of_gunicorn() -> set[str]:
     parser = pytest.importorskip("gunicorn.config").Config().parser()
-    return {name for action in parser._actions for name in action.option_strings}
+    return options_in(parser.format_help())
 
 
 def options_of_hypercorn() -> set[str]:
     command = [sys.executable, "-m", "hypercorn", "--help"]
-    text = subprocess.run(command, capture_output=True, text=True, timeout=30).stdout
+    done = subprocess.run(command, capture_output=True, text=True, timeout=3 * TIMEOUT)
+    return options_in(done.stdout)
+
+
+def options_in(text: str) -> set[str]:
+    """The options that a help text names."""
     return set(re.findall(r"(?<!\S)--?[a-z][\w-]*", text))
 
 

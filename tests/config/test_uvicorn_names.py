@@ -105,6 +105,31 @@ def test_http2_is_taken_without_a_value() -> None:
     assert Config("a:b", http2=False).http2 == "off"
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("--cpu-affinity a:b", "on"),
+        ("a:b --cpu-affinity", "on"),
+        ("--cpu-affinity --port 1 a:b", "on"),
+        ("--cpu-affinity=true a:b", "on"),
+        ("--no-cpu-affinity a:b", "off"),
+        ("--cpu-affinity false a:b", "off"),
+        ("--cpu-affinity Auto a:b", "auto"),
+        ("a:b --cpu-affinity=auto", "auto"),
+    ],
+)
+def test_a_switch_may_have_a_value(words: str, meant: str) -> None:
+    config = parsed(*words.split())
+    assert (config.app, config.cpu_affinity) == ("a:b", meant)
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"), [(True, "on"), (0, "off"), ("ON", "on"), ("auto", "auto")]
+)
+def test_a_program_may_switch_with_a_boolean(value: object, meant: str) -> None:
+    assert Config("a:b", cpu_affinity=value).cpu_affinity == meant  # type: ignore[arg-type]
+
+
 def test_a_boolean_with_another_value_is_refused() -> None:
     with pytest.raises(Exception, match="takes true or false, not 'maybe'"):
         parsed("a:b", "--access-log=maybe")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.ports import free_port
 from tests.support import ROOT, TIMEOUT, ServerProcess
 
 if TYPE_CHECKING:
@@ -51,13 +52,6 @@ def program(name: str) -> str:
     if path is None:
         pytest.skip(f"{name} is not installed (apt-get install {name})")
     return path
-
-
-def free_port() -> int:
-    """A port that nobody has at the moment."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 PAUSE = 0.005

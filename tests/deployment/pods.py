@@ -12,8 +12,9 @@ from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any, Self
 
 import yaml
-from balanced import EXAMPLES, MAIN, Load, free_port
+from balanced import EXAMPLES, MAIN, Load
 
+from tests.ports import free_port
 from tests.support import TIMEOUT, ServerProcess
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 
 import pytest
 import trustme
-from balanced import EXAMPLES, Load, ask, balancer, free_port, instances, program
+from balanced import EXAMPLES, Load, ask, balancer, instances, program
 
+from tests.ports import free_port
 from tests.support import TIMEOUT
 
 SERVE = ("--proxy-protocol", "--static-route", "/healthz=ok", "--timeout-graceful-shutdown", "5s")

@@ -6,8 +6,9 @@ import json
 import time
 from contextlib import contextmanager
 
-from balanced import EXAMPLES, Load, ask, free_port, instances, run_nginx
+from balanced import EXAMPLES, Load, ask, instances, run_nginx
 
+from tests.ports import free_port
 from tests.support import TIMEOUT
 
 SERVE = ("--timeout-graceful-shutdown", "5s")

@@ -10,6 +10,7 @@ import pytest
 from balanced import EXAMPLES, program
 
 from katana_asgi.config.model import SETTINGS
+from tests.support import TIMEOUT
 
 
 def test_systemd_takes_the_units(tmp_path):
@@ -25,7 +26,7 @@ def test_systemd_takes_the_units(tmp_path):
         capture_output=True,
         text=True,
         env=environment,
-        timeout=30,
+        timeout=3 * TIMEOUT,
     )
     said = [line for line in done.stderr.splitlines() if str(tmp_path) in line or "app." in line]
     assert said == []

@@ -12,6 +12,7 @@ from container import Container, instructions, said, words
 
 from katana_asgi.config.sources import load
 from katana_asgi.worker.drain import UNWIND
+from tests.patience import PATIENCE
 from tests.support import TIMEOUT, ServerProcess
 
 DOCKERFILE = instructions(EXAMPLES / "Dockerfile")
@@ -85,7 +86,7 @@ def test_process_1_serves_the_exposed_port_and_ends_on_the_stop_signal(place):
         container.wait_for("begun")
         container.first.send_signal(STOP)
         assert said(running) == "1"
-        assert container.process.wait(GRACE) == 0
+        assert container.process.wait(GRACE * PATIENCE) == 0
         container.finish()
 
 
@@ -96,10 +97,16 @@ def test_process_1_ends_while_its_event_loop_is_blocked(place):
         blocked = container.get(f"http://127.0.0.1:{DOCKERFILE['EXPOSE']}/block")
         container.wait_for("begun")
         container.first.send_signal(STOP)
-        assert container.process.wait(GRACE) == 128 + STOP
+        assert container.process.wait(GRACE * PATIENCE) == 128 + STOP
         container.finish()
         blocked.communicate(timeout=TIMEOUT)
     assert "The event loop is blocked" in container.stderr
+
+
+def exists(container: Container, path: str) -> bool:
+    """Whether it is there for the processes in it."""
+    with container.run(["test", "-e", path]) as test:
+        return test.wait(TIMEOUT) == 0
 
 
 def test_a_supervisor_as_process_1_waits_for_processes_that_have_lost_their_parent(place):
@@ -110,11 +117,11 @@ def test_a_supervisor_as_process_1_waits_for_processes_that_have_lost_their_pare
         assert worker != 1
         orphan = said(container.get(f"{url}/orphan"))
         deadline = time.monotonic() + TIMEOUT
-        while container.run(["test", "-e", f"/proc/{orphan}"]).wait(TIMEOUT) == 0:
+        while exists(container, f"/proc/{orphan}"):
             assert time.monotonic() < deadline, "still a zombie"
         said(container.run(["kill", "-KILL", str(worker)]))
         container.wait_for(r"Worker \d \[\d+\] died \(SIGKILL\)")  # its status is not lost
         container.wait_for("is ready after")
         container.first.send_signal(STOP)
-        assert container.process.wait(GRACE) == 0
+        assert container.process.wait(GRACE * PATIENCE) == 0
         container.finish()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import socket
-import ssl
 import subprocess
 import time
 from contextlib import contextmanager, suppress
@@ -18,7 +17,8 @@ from urllib.request import urlopen
 import pytest
 from balanced import program
 
-from tests.support import ROOT, TIMEOUT, ServerProcess
+from tests.ports import free_port
+from tests.support import ROOT, TIMEOUT, ServerProcess, unverified
 
 metrics_parser = pytest.importorskip("prometheus_client.parser")
 trustme = pytest.importorskip("trustme")
@@ -55,7 +55,7 @@ class Service:
     def __init__(self, process: ServerProcess) -> None:
         self.admin = "http://" + process.wait_for(r"Admin listener on http://(\S+)")[1]
         self.url = process.wait_listening().rstrip("/")
-        self.context = ssl._create_unverified_context()
+        self.context = unverified()
         eventually(self.is_ready, True)
 
     def is_ready(self) -> bool:
@@ -189,8 +189,7 @@ def scraping(service: Service, tmp_path: Path) -> Iterator[Prometheus]:
     text = text.replace("scrape_interval: 15s", "scrape_interval: 500ms\n  scrape_timeout: 450ms")
     (tmp_path / "prometheus.yml").write_text(text)
     (tmp_path / "alerts.yml").write_text((MONITORING / "alerts.yml").read_text())
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     files = (f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data")
     with (tmp_path / "log").open("w") as log:
         command = [program("prometheus"), *files, f"--web.listen-address={address}"]
@@ -202,7 +201,7 @@ def scraping(service: Service, tmp_path: Path) -> Iterator[Prometheus]:
         process.wait()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(12 * TIMEOUT)
 def test_every_panel_has_data_and_every_alert_can_be_evaluated(
     service: Service, tmp_path: Path
 ) -> None:

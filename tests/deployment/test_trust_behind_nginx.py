@@ -11,9 +11,10 @@ from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 
 import pytest
-from balanced import free_port, run_nginx
+from balanced import run_nginx
 from websockets.sync.client import connect
 
+from tests.ports import free_port
 from tests.support import TIMEOUT, ServerProcess
 
 pytest.importorskip("fastapi")

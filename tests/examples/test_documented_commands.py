@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from katana_asgi.cli import COMMANDS, _command, main
+from katana_asgi.cli import COMMANDS, command_named, main
 from katana_asgi.config.sources import load
 from tests.support import ROOT, TIMEOUT, ServerProcess
 
@@ -103,7 +103,7 @@ def test_a_command_is_one(page: str, line: str, place: Path, monkeypatch, capsys
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     if words[0] in COMMANDS and words[0] != "serve":
-        context = _command(words[0]).make_context(words[0], words[1:])
+        context = command_named(words[0]).make_context(words[0], words[1:])
         assert context.params
         return
     if "systemd" in words:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import random
 import signal
-import socket
 import sys
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -17,6 +15,7 @@ import pytest
 from websockets.asyncio.client import connect as websocket
 from websockets.exceptions import InvalidStatus
 
+from tests.ports import free_port
 from tests.support import ROOT, TIMEOUT, ServerProcess, within
 
 if TYPE_CHECKING:
@@ -38,15 +37,6 @@ def script(name: str, port: int) -> Iterator[ServerProcess]:
     line = (sys.executable, f"examples/{name}", str(port))
     with ServerProcess(command=line, cwd=ROOT, port=False) as server:
         yield server
-
-
-def own_port() -> int:
-    """A free port that no socket gets by asking for any: the kernel hands those out above."""
-    while True:
-        port = random.randrange(20000, 30000)
-        with socket.socket() as sock:
-            if sock.connect_ex(("127.0.0.1", port)):
-                return port
 
 
 @asynccontextmanager
@@ -180,7 +170,7 @@ async def test_starlette_app() -> None:
 
 
 async def test_embedded() -> None:
-    port = own_port()
+    port = free_port()
     with script("embedded.py", port) as server:
         first = await reachable(f"http://127.0.0.1:{port}")
         async with asyncio.timeout(TIMEOUT):  # the program's own task goes on meanwhile

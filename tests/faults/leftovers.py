@@ -14,7 +14,7 @@ from katana_asgi.http1.reading import RequestReader
 from katana_asgi.http1.writing import Http1Writer
 
 if TYPE_CHECKING:
-    from tests.support import Running
+    from katana_asgi.testing import Running
 
 __all__ = ["everything_gone", "leftovers", "objects"]
 

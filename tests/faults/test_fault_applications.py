@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from katana_asgi.testing import HttpPeer, running
 from tests.amounts import examples
 from tests.applications import get, raised_by, respond, start
 from tests.faults.leftovers import everything_gone, leftovers
-from tests.support import Connection, running, within
+from tests.support import within
 
 BODY = {"type": "http.response.body", "body": b"body"}
 MORE = {**BODY, "more_body": True}
@@ -152,7 +153,9 @@ async def test_messages_of_another_task_after_completion_raise_and_harm_nothing(
             assert isinstance(await results.get(), Exception)
             assert isinstance(await results.get(), Exception)
             assert (await results.get())["type"] == "http.disconnect"
-        assert client.reader._buffer == b""  # the test's own reader: no byte of it came
+        await client.send(get("/last", "Connection: close"))
+        assert (await client.response()).body == b"/last"  # no byte of it came
+        assert await client.closed()
 
 
 async def test_two_tasks_may_send_at_once_and_one_of_them_fails(http):
@@ -284,7 +287,7 @@ async def _check_messages(messages, lets_out, method) -> None:
         assert (await server.exchange(get("/fine"))).body == b"fine"
 
 
-async def _nothing_but_an_answer(client: Connection) -> None:
+async def _nothing_but_an_answer(client: HttpPeer) -> None:
     """Behind a whole response comes the next answer, or the end."""
     with suppress(ConnectionError):
         await client.send(get("/fine", "Connection: close"))

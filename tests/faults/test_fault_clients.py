@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from katana_asgi import StaticRoute
+from katana_asgi.testing import running
 from tests.applications import content_of, get, respond, start
 from tests.faults.leftovers import everything_gone, leftovers, objects
 from tests.raw_client import RawClient
-from tests.support import running, within
+from tests.support import within
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from tests.support import Connection
+    from katana_asgi.testing import HttpPeer
 
-    Stage = Callable[[Connection], Awaitable[None]]
+    Stage = Callable[[HttpPeer], Awaitable[None]]
 
 STATIC = StaticRoute(path="/static", body="cached")
 

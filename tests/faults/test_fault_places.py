@@ -7,9 +7,10 @@ import logging
 
 import pytest
 
+from katana_asgi.testing import running
 from tests.applications import get, respond, start
 from tests.faults.leftovers import everything_gone, leftovers
-from tests.support import running, within
+from tests.support import within
 
 
 class Unspeakable(Exception):

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from katana_asgi import StaticRoute
+from katana_asgi.testing import running
 from tests.amounts import repetitions
 from tests.applications import get, respond, start
 from tests.faults.leftovers import everything_gone, leftovers, objects
 from tests.raw_client import RawClient
-from tests.support import running, within
+from tests.support import within
 
 if TYPE_CHECKING:
-    from tests.support import Running
+    from katana_asgi.testing import Running
 
 TIMES = 10_000
 

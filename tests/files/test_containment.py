@@ -23,7 +23,7 @@ class WalkingDisk(Disk):
 
     def __init__(self) -> None:
         super().__init__()
-        self._syscall = None
+        self.syscall = None
 
 
 @pytest.fixture(params=[Disk, WalkingDisk], ids=["openat2", "walk"])
@@ -34,7 +34,7 @@ def disk(request: pytest.FixtureRequest) -> Disk:
 def test_this_kernel_has_openat2(root: Path) -> None:
     disk = Disk()
     opened = disk.open(disk.open_root(str(root)), [b"style.css"], "inside")
-    assert disk._syscall is not None
+    assert disk.syscall is not None
     disk.close(opened)
 
 
@@ -140,7 +140,7 @@ def test_openat2_that_a_filter_forbids_is_not_tried_again(
         ctypes.set_errno(errno.EPERM)
         return -1
 
-    monkeypatch.setattr(disk, "_syscall", forbidden)
+    monkeypatch.setattr(disk, "syscall", forbidden)
     site = Site(root, disk)
     assert [site.get(path).status for path in ("/style.css", "/docs/", "/nope")] == [200, 200, 404]
     assert len(tried) == 1

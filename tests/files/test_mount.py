@@ -534,7 +534,7 @@ def test_memory_is_bounded(root: Path) -> None:
     for number in range(400):
         site.get(f"/{number}.txt")
         site.get("/style.css", accept_encoding=f"x{number}")
-    assert site.mount._memory.weight <= 16 * 2**20
+    assert site.mount.memory.weight <= 16 * 2**20
 
 
 # Faults

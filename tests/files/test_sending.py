@@ -23,7 +23,7 @@ from katana_asgi.files.sending import (
     Sending,
     send_in_chunks,
 )
-from tests.support import within
+from tests.support import TIMEOUT, within
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -370,7 +370,7 @@ class SlowDisk(Disk):
 
     def read(self, opened: int, size: int, offset: int) -> bytes:
         self.asked.set()
-        assert self.gate.wait(10)
+        assert self.gate.wait(TIMEOUT)
         if self.error:
             raise OSError(self.error, os.strerror(self.error))
         self.read_from.append(offset)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from katana_asgi.asgi.answers import _of_file
+from katana_asgi.asgi.answers import file_response
 from katana_asgi.http.default_fields import DefaultFields
 from katana_asgi.http1.default_lines import KEEP_ALIVE, PERSISTENT, DefaultLines
 from katana_asgi.http1.static_bytes import static_bytes, static_head
@@ -28,7 +28,7 @@ def serve(site: Site, number: int) -> None:
     """Answer a request, and leave behind all that the protocol versions keep."""
     file = site.ask(f"/{number}.html", accept_encoding="gzip, br, zstd")
     assert file is not None
-    response = _of_file(file)
+    response = file_response(file)
     render = static_head if len(response.content) > JOIN_UP_TO else static_bytes
     for end in (PERSISTENT, KEEP_ALIVE):
         render(response, LINES, end)
@@ -41,7 +41,7 @@ def test_no_file_takes_more_than_it_is_counted_with(tmp_path: Path, size: int) -
         write(tmp_path / f"{number}.html", bytes([number]) * size)
     site = Site(tmp_path, immutable=True, max_age=60)
     serve(site, COUNT)  # what is made once
-    before = site.mount._memory.weight
+    before = site.mount.memory.weight
     gc.collect()
     tracemalloc.start()
     for number in range(COUNT):
@@ -49,7 +49,7 @@ def test_no_file_takes_more_than_it_is_counted_with(tmp_path: Path, size: int) -
     gc.collect()
     taken = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    counted = site.mount._memory.weight - before
+    counted = site.mount.memory.weight - before
     if size < 65536:  # the larger ones do not all fit
-        assert len(site.mount._memory) == COUNT + 1
+        assert len(site.mount.memory) == COUNT + 1
     assert taken <= counted

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 
-from tests.support import TIMEOUT, Running, running
+from katana_asgi.testing import Running, running
+from tests.support import TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -9,7 +9,8 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
-from tests.support import TIMEOUT, running
+from katana_asgi.testing import running
+from tests.support import TIMEOUT
 
 CURL = shutil.which("curl")
 

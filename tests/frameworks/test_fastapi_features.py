@@ -31,7 +31,7 @@ from framework_client import browsing
 from pydantic import BaseModel
 from websockets.asyncio.client import connect
 
-from tests.support import within
+from tests.support import TIMEOUT, within
 
 LARGE = bytes(range(256)) * (20 * 2**20 // 256)
 """20 MiB, the size of an upload that no buffer of the server may have to hold."""
@@ -78,7 +78,7 @@ async def test_sync_endpoints_run_in_threads_and_many_at_a_time(http):
 
     @app.get("/")
     def endpoint() -> int:
-        meeting.wait(10)  # passes only when five run at once
+        meeting.wait(TIMEOUT)  # passes only when five run at once
         return threading.get_ident()
 
     async with browsing(app, http=http) as (_, client):

@@ -15,7 +15,8 @@ from starlette.websockets import WebSocketDisconnect
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.support import running, within
+from katana_asgi.testing import running
+from tests.support import within
 
 
 async def closed(client: Any) -> tuple[int, str]:

@@ -97,13 +97,13 @@ def _served(reads: list[bytes]) -> tuple[list[str], list[Any]]:
     connection = peer.connection
     outcome = peer.outcome()
     seen = [(call.head.method, call.head.target, call.head.fields) for call in peer.calls]
-    assert len(connection._streams) <= 5
+    assert len(connection.streams) <= 5
     assert sum(not call.task.done() for call in peer.calls) <= 10
     assert all(len(call.content) <= STREAM_WINDOW for call in peer.calls if not call.complete)
     peer.tick(80)
     peer.transport.close()
     peer.loop.turn()
-    assert not connection._streams
+    assert not connection.streams
     assert connection.sender.queued == 0
     assert connection.allowance.left == GROWTH_ALLOWANCE
     assert not peer.context.clock.watched
@@ -135,7 +135,7 @@ class _Client:
 
     def exchange(self) -> None:
         """Let both sides speak until they have nothing more to say."""
-        written = self.peer.transport.written
+        written = self.peer.transport.sent
         while True:
             data = self.h2.data_to_send()
             if data:
@@ -267,9 +267,9 @@ def http2_clients(data: bytes) -> None:
         client.act(action, choice)
         sender = client.peer.connection.sender
         assert sender.queued == sum(
-            stream.queued for stream in client.peer.connection._streams.values()
+            stream.queued for stream in client.peer.connection.streams.values()
         )
-        assert sender._size <= HIGH_WATER + 16 * 1024
+        assert sender.size <= HIGH_WATER + 16 * 1024
     for stream, content in client.content.items():
         expected = client.expected.get(stream)
         if expected is None:
@@ -278,4 +278,4 @@ def http2_clients(data: bytes) -> None:
             assert content == expected
         else:
             assert expected.startswith(content)
-    assert client.peer.connection._inbound._left > CONNECTION_WINDOW // 2
+    assert client.peer.connection.inbound.left > CONNECTION_WINDOW // 2

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from katana_asgi import StaticRoute, codec
-from tests.memory import InMemory, MemoryTransport, turns
+from katana_asgi.testing import MemoryServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +26,7 @@ BACK_ENDS = ("native", "httptools", "h11") if codec.NATIVE else ("httptools", "h
 
 SETTINGS: dict[str, Any] = {
     "date_header": False,
+    "lifespan": "off",
     "http2": "off",
     "server_header": False,
     "limit_request_line": 200,
@@ -65,7 +66,7 @@ def _without_reason(served: Served) -> Served:
     return Served(sent, served.closed, served.seen)
 
 
-class _Worker(InMemory):
+class _Worker(MemoryServer):
     """The worker of one back end, and where its application writes what it sees."""
 
     def __init__(self, back_end: str) -> None:
@@ -91,7 +92,10 @@ class _Worker(InMemory):
 
 
 async def _started() -> dict[str, _Worker]:
-    return {name: await _Worker(name).__aenter__() for name in BACK_ENDS}
+    workers = {name: _Worker(name) for name in BACK_ENDS}
+    for worker in workers.values():
+        await worker.start()
+    return workers
 
 
 _LOOP = asyncio.new_event_loop()
@@ -106,28 +110,22 @@ def serve(back_end: str, reads: Iterable[bytes]) -> Served:
 
 async def _serve(worker: _Worker, reads: Iterable[bytes]) -> Served:
     worker.seen = []
-    _, transport = worker.connect()
+    transport = worker.connect()
     for read in reads:
         if transport.closing or transport.ended:
             break
         _LOOP.call_soon(transport.feed, read)
-        await _settle(worker, transport)
+        await transport.settled(TURNS)
     closed = transport.closing or transport.ended
     transport.end()
-    await _settle(worker, transport)
+    await transport.settled(TURNS)
     closed = closed or transport.closing
     served = Served(bytes(transport.sent), closed, worker.seen)
     transport.close()
-    await _settle(worker, transport)
-    assert not worker.context.clock.watched
-    assert not worker.context.running
+    await transport.settled(TURNS)
+    context = worker.server.context
+    assert context is not None
+    assert not context.clock.watched
+    assert not context.running
     served.sent = served.sent.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"")
     return served
-
-
-async def _settle(worker: _Worker, transport: MemoryTransport) -> None:
-    """Let the loop turn until nothing more happens; pipelined requests take a turn each."""
-    before = None
-    while (now := (len(worker.seen), len(transport.sent))) != before:
-        before = now
-        await turns(TURNS)

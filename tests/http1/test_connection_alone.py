@@ -14,7 +14,7 @@ from katana_asgi.files.response import FileRange
 from katana_asgi.http1.states import BUSY, CLOSED, LINGERING, READY, RECEIVING, drawing
 from katana_asgi.http1.writing import Http1Writer
 from katana_asgi.http2.stream import Http2Stream
-from tests.memory import InMemory, turns
+from tests.alone import Alone, turns
 from tests.support import within
 
 HELLO = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -56,8 +56,8 @@ STATIC_ROUTE = (StaticRoute(path="/static", body="static"),)
 
 
 async def test_a_client_that_begins_with_the_preface_goes_on_with_http2():
-    async with InMemory(Served()) as worker:
-        connection, transport = worker.connect()
+    async with Alone(Served()) as worker:
+        connection, transport = worker.connected()
         transport.feed(PREFACE + SETTINGS)
         await turns(3)
         assert connection.state == CLOSED
@@ -69,8 +69,8 @@ async def test_a_client_that_begins_with_the_preface_goes_on_with_http2():
 
 @pytest.mark.parametrize("settings", [{"http2": "off"}, {}])
 async def test_the_preface_is_refused_where_http2_is_off_or_http1_was_spoken_before(settings):
-    async with InMemory(Served(), **settings) as worker:
-        connection, transport = worker.connect()
+    async with Alone(Served(), **settings) as worker:
+        connection, transport = worker.connected()
         if not settings:
             transport.feed(HELLO)
             await turns(3)
@@ -84,8 +84,8 @@ async def test_the_preface_is_refused_where_http2_is_off_or_http1_was_spoken_bef
 async def test_a_connection_that_becomes_a_websocket_keeps_behind_what_waits():
     """The answer before it leaves first, and the peer is watched as one that takes its time."""
     app = Served(b"x" * 4000)
-    async with InMemory(app) as worker:
-        connection, transport = worker.connect(takes=False, high_water=1000)
+    async with Alone(app) as worker:
+        connection, transport = worker.connected(takes=False, high_water=1000)
         transport.feed(HELLO + HANDSHAKE)
         await turns(5)
         head, _, rest = bytes(transport.sent).partition(b"\r\n\r\n")
@@ -110,8 +110,8 @@ async def test_a_connection_that_becomes_a_websocket_keeps_behind_what_waits():
 
 
 async def test_an_idle_connection_goes_on_elsewhere_with_what_it_has_left():
-    async with InMemory(Served(), limit_keep_alive_requests=3) as worker:
-        first, transport = worker.connect()
+    async with Alone(Served(), limit_keep_alive_requests=3) as worker:
+        first, transport = worker.connected()
         assert first.movable
         fresh = first.idle()
         assert fresh is not None
@@ -123,7 +123,7 @@ async def test_an_idle_connection_goes_on_elsewhere_with_what_it_has_left():
         assert (idle.used, idle.requests_left) == (True, 2)
         assert idle.remaining == pytest.approx(75.0, abs=5.0)
 
-        second, transport = worker.connect()
+        second, transport = worker.connected()
         second.resume(idle)
         assert second.deadline == pytest.approx(worker.context.clock.now + idle.remaining)
         again = second.idle()
@@ -138,12 +138,12 @@ async def test_an_idle_connection_goes_on_elsewhere_with_what_it_has_left():
 
 
 async def test_a_connection_that_was_never_counted_takes_the_limit_of_its_new_worker():
-    async with InMemory(Served()) as worker:
-        idle = worker.connect()[0].idle()
+    async with Alone(Served()) as worker:
+        idle = worker.connected()[0].idle()
         assert idle is not None
         assert idle.requests_left == 0
-    async with InMemory(Served(), limit_keep_alive_requests=1) as worker:
-        connection, transport = worker.connect()
+    async with Alone(Served(), limit_keep_alive_requests=1) as worker:
+        connection, transport = worker.connected()
         connection.resume(idle)
         transport.feed(HELLO)
         await turns(3)
@@ -152,34 +152,34 @@ async def test_a_connection_that_was_never_counted_takes_the_limit_of_its_new_wo
 
 async def test_what_has_work_or_an_end_before_it_does_not_move():
     app = Served(opened=False)
-    async with InMemory(app, static_route=STATIC_ROUTE) as worker:
-        busy, transport = worker.connect()
+    async with Alone(app, static_route=STATIC_ROUTE) as worker:
+        busy, transport = worker.connected()
         transport.feed(HELLO)
         await turns(2)
         assert busy.idle() is None
-        receiving, transport = worker.connect()
+        receiving, transport = worker.connected()
         transport.feed(b"GET / HT")
         assert receiving.idle() is None
-        writing, transport = worker.connect(takes=False)
+        writing, transport = worker.connected(takes=False)
         transport.feed(STATIC)
         assert writing.idle() is None
         transport.take()
         assert writing.idle() is not None
-        closing, transport = worker.connect()
+        closing, transport = worker.connected()
         transport.closing = True
         assert closing.idle() is None
-        lingering, transport = worker.connect()
+        lingering, transport = worker.connected()
         transport.feed(b"broken\r\n\r\n")
         assert not lingering.movable
         app.gate.set()
 
 
 async def test_a_worker_that_drains_shortens_the_time_of_what_comes_to_it():
-    async with InMemory(Served()) as worker:
-        idle = worker.connect()[0].idle()
+    async with Alone(Served()) as worker:
+        idle = worker.connected()[0].idle()
         assert idle is not None
         worker.context.draining = True
-        connection, _ = worker.connect()
+        connection, _ = worker.connected()
         before = connection.deadline
         connection.resume(idle._replace(remaining=1000.0))
         assert connection.deadline == before
@@ -191,9 +191,9 @@ async def test_a_worker_that_drains_shortens_the_time_of_what_comes_to_it():
 
 
 async def test_a_client_that_was_not_told_may_send_one_more_request_while_it_winds_down():
-    async with InMemory(Served()) as worker:
-        asked, transport = worker.connect()
-        silent, _ = worker.connect()
+    async with Alone(Served()) as worker:
+        asked, transport = worker.connected()
+        silent, _ = worker.connected()
         asked.wind_down(0.05)
         silent.wind_down(0.05)
         assert silent.state == READY
@@ -212,8 +212,8 @@ async def test_a_client_that_was_not_told_may_send_one_more_request_while_it_win
 
 
 async def test_without_grace_an_idle_connection_closes_at_once():
-    async with InMemory(Served()) as worker:
-        connection, transport = worker.connect()
+    async with Alone(Served()) as worker:
+        connection, transport = worker.connected()
         connection.wind_down(0.0)
         assert connection.state == CLOSED
         assert transport.closing
@@ -221,8 +221,8 @@ async def test_without_grace_an_idle_connection_closes_at_once():
 
 async def test_a_response_that_has_not_begun_when_it_winds_down_is_the_last():
     app = Served(opened=False)
-    async with InMemory(app) as worker:
-        connection, transport = worker.connect()
+    async with Alone(app) as worker:
+        connection, transport = worker.connected()
         transport.feed(HELLO)
         await turns(2)
         connection.wind_down(5.0)
@@ -242,8 +242,8 @@ async def test_a_response_that_has_not_begun_when_it_winds_down_is_the_last():
 
 async def test_a_request_behind_the_present_one_is_queued():
     app = Served(opened=False)
-    async with InMemory(app) as worker:
-        connection, transport = worker.connect()
+    async with Alone(app) as worker:
+        connection, transport = worker.connected()
         assert not connection.queued
         transport.feed(HELLO)
         assert not connection.queued
@@ -257,8 +257,8 @@ async def test_a_request_behind_the_present_one_is_queued():
 
 
 async def test_half_a_head_behind_a_response_gets_its_time_once_the_response_is_taken():
-    async with InMemory(Served(b"y" * 3000), timeout_header=7.0) as worker:
-        connection, transport = worker.connect(takes=False, high_water=100)
+    async with Alone(Served(b"y" * 3000), timeout_header=7.0) as worker:
+        connection, transport = worker.connected(takes=False, high_water=100)
         transport.feed(HELLO + b"GET / HT")
         await turns(4)
         assert not transport.reading  # its next request waits for it to read
@@ -280,8 +280,8 @@ async def test_a_stream_that_ends_before_its_content_was_asked_for_ends_the_conn
         await send({"type": "http.response.body", "body": b"some", "more_body": True})
         await send({"type": "http.response.body", "body": b"more"})
 
-    async with InMemory(app) as worker:
-        connection, transport = worker.connect()
+    async with Alone(app) as worker:
+        connection, transport = worker.connected()
         transport.feed(
             b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
         )
@@ -293,8 +293,8 @@ async def test_a_stream_that_ends_before_its_content_was_asked_for_ends_the_conn
 
 
 async def test_over_tls_an_old_client_that_pipelines_is_not_lingered_for():
-    async with InMemory(Served()) as worker:
-        connection, transport = worker.connect(half_closes=False)
+    async with Alone(Served()) as worker:
+        connection, transport = worker.connected(half_closes=False)
         transport.feed(b"GET / HTTP/1.0\r\n\r\nGET / HTTP/1.0\r\n\r\n")
         await turns(3)
         assert transport.sent.count(b"HTTP/1.1 200") == 1
@@ -303,8 +303,8 @@ async def test_over_tls_an_old_client_that_pipelines_is_not_lingered_for():
 
 async def test_a_large_answer_follows_a_small_one_with_its_head():
     app = Served(b"small")
-    async with InMemory(app) as worker:
-        connection, transport = worker.connect()
+    async with Alone(app) as worker:
+        connection, transport = worker.connected()
         transport.feed(HELLO)
         await turns(3)
         assert connection.state == READY
@@ -319,8 +319,8 @@ async def test_a_large_answer_follows_a_small_one_with_its_head():
 
 async def test_the_access_log_has_each_repetition_of_a_static_response(caplog):
     caplog.set_level("INFO", "katana_asgi.access")
-    async with InMemory(Served(), static_route=STATIC_ROUTE, access_log=True) as worker:
-        _, transport = worker.connect()
+    async with Alone(Served(), static_route=STATIC_ROUTE, access_log=True) as worker:
+        _, transport = worker.connected()
         for _ in range(3):
             transport.feed(STATIC)
             await turns(2)
@@ -330,8 +330,8 @@ async def test_the_access_log_has_each_repetition_of_a_static_response(caplog):
 
 async def test_a_peer_that_is_gone_before_its_answer_is_written_nothing():
     app = Served(opened=False)
-    async with InMemory(app) as worker:
-        connection, transport = worker.connect()
+    async with Alone(app) as worker:
+        connection, transport = worker.connected()
         writer = connection.writing
         transport.feed(HELLO)
         await turns(2)
@@ -379,8 +379,8 @@ async def test_a_silent_stream_to_a_peer_that_sends_no_more_has_a_byte_now_and_t
         await gate.wait()
         await send({"type": "http.response.body", "body": b"last"})
 
-    async with InMemory(app) as worker:
-        connection, transport = worker.connect()
+    async with Alone(app) as worker:
+        connection, transport = worker.connected()
         transport.feed(HELLO)
         await turns(3)
         transport.end()
@@ -399,8 +399,8 @@ async def test_a_silent_stream_to_a_peer_that_sends_no_more_has_a_byte_now_and_t
 
 async def test_a_call_that_has_not_begun_its_response_is_not_probed():
     app = Served(opened=False)
-    async with InMemory(app, timeout_write=0.01) as worker:
-        connection, transport = worker.connect()
+    async with Alone(app, timeout_write=0.01) as worker:
+        connection, transport = worker.connected()
         transport.feed(HELLO)
         transport.end()
         await asyncio.sleep(0.6)  # more than two looks at it, and the write timeout
@@ -418,14 +418,14 @@ async def test_a_stream_without_a_byte_to_probe_with_may_be_silent_for_the_write
         await receive()
         await asyncio.Event().wait()
 
-    async with InMemory(app, timeout_write=0.01, timeout_disconnect=0.0) as worker:
-        _, transport = worker.connect()
+    async with Alone(app, timeout_write=0.01, timeout_disconnect=0.0) as worker:
+        _, transport = worker.connected()
         transport.feed(HELLO)
         await turns(3)
         transport.end()
 
         async def gone() -> None:
-            while not transport.aborted:
+            while not transport.closing:
                 await asyncio.sleep(0.01)
 
         await within(gone())
@@ -436,8 +436,8 @@ async def test_a_stream_without_a_byte_to_probe_with_may_be_silent_for_the_write
 
 
 async def test_pipelined_static_responses_leave_in_one_write():
-    async with InMemory(Served(), static_route=STATIC_ROUTE) as worker:
-        _, transport = worker.connect()
+    async with Alone(Served(), static_route=STATIC_ROUTE) as worker:
+        _, transport = worker.connected()
         transport.feed(STATIC)
         assert transport.writes == 1
         transport.feed(STATIC * 3)
@@ -447,8 +447,8 @@ async def test_pipelined_static_responses_leave_in_one_write():
 
 @pytest.mark.parametrize("rest", [b"zz\r\n", b"3\r\nabcd", b"3\r\nabc\r\n0\r\n\r\n"])
 async def test_what_comes_behind_a_refusal_is_dropped_however_broken_it_is(rest):
-    async with InMemory(Served(), limit_body_size=4) as worker:
-        connection, transport = worker.connect()
+    async with Alone(Served(), limit_body_size=4) as worker:
+        connection, transport = worker.connected()
         transport.feed(
             b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde"
         )
@@ -465,9 +465,9 @@ async def test_what_comes_behind_a_refusal_is_dropped_however_broken_it_is(rest)
 
 async def test_the_calls_under_way_are_those_of_one_worker():
     app = Served(opened=False)
-    async with InMemory(app) as worker, InMemory(app) as other:
+    async with Alone(app) as worker, Alone(app) as other:
         for each in (worker, worker, other):
-            each.connect()[1].feed(HELLO)
+            each.connected()[1].feed(HELLO)
         await turns(2)
         calls = running_calls(worker.context)
         assert len(calls) == 2
@@ -479,9 +479,9 @@ async def test_the_calls_under_way_are_those_of_one_worker():
 
 
 async def test_a_websocket_is_pinged_when_it_was_silent_and_has_its_time_to_answer():
-    async with InMemory(Served(), ws_ping_interval=10.0, ws_ping_timeout=5.0) as worker:
+    async with Alone(Served(), ws_ping_interval=10.0, ws_ping_timeout=5.0) as worker:
         clock = worker.context.clock
-        _, transport = worker.connect()
+        _, transport = worker.connected()
         transport.feed(HANDSHAKE)
         await turns(3)
         (stream,) = clock.watched
@@ -509,10 +509,10 @@ async def test_a_file_in_memory_that_is_not_worth_a_copy_follows_its_head(tmp_pa
     (tmp_path / "large.bin").write_bytes(content)
     mounts = [StaticFiles("/files", str(tmp_path))]
     large = b"GET /files/large.bin HTTP/1.1\r\nHost: a\r\n\r\n"
-    async with InMemory(Served(), static_dir=mounts, static_route=STATIC_ROUTE) as worker:
+    async with Alone(Served(), static_dir=mounts, static_route=STATIC_ROUTE) as worker:
         await worker.served(large)  # from now on it is in memory
         await within(worker.served(large))
-        _, transport = worker.connect()
+        _, transport = worker.connected()
         transport.feed(STATIC + large + large)
         await turns(3)
         first, second, third = bytes(transport.sent).split(b"HTTP/1.1 200 OK\r\n")[1:]
@@ -526,8 +526,8 @@ async def test_a_file_in_memory_that_is_not_worth_a_copy_follows_its_head(tmp_pa
 @pytest.mark.parametrize("length", [3, 0])
 async def test_a_file_for_a_connection_that_has_gone_is_not_read(length):
     app = Served(opened=False)
-    async with InMemory(app) as worker:
-        connection, transport = worker.connect()
+    async with Alone(app) as worker:
+        connection, transport = worker.connected()
         transport.feed(HELLO)
         await turns(2)
         transport.fail()
@@ -540,8 +540,8 @@ async def test_a_file_for_a_connection_that_has_gone_is_not_read(length):
 
 async def test_only_a_stream_in_chunks_has_a_byte_to_probe_with():
     app = Served(opened=False)
-    async with InMemory(app) as worker:
-        connection, transport = worker.connect()
+    async with Alone(app) as worker:
+        connection, transport = worker.connected()
         transport.feed(HELLO)
         await turns(2)
         assert not connection.writing.probe()

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from katana_asgi import StaticRoute
+from katana_asgi.testing import MemoryServer, turns
 from tests.http1.reads import BACK_ENDS
-from tests.memory import InMemory, turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,8 +73,8 @@ async def calls(kind: Callable[[int], bytes], settings: dict[str, Any]) -> float
         nonlocal count
         count += event in ("call", "c_call")
 
-    async with InMemory(application, **settings) as memory:
-        _, transport = memory.connect()
+    async with MemoryServer(application, lifespan="off", **settings) as memory:
+        transport = memory.connect()
         loop = asyncio.get_running_loop()
         requests = [kind(number) for number in range(2 * REQUESTS)]
         for number, request in enumerate(requests):

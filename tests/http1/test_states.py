@@ -14,7 +14,6 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     precondition,
@@ -35,10 +34,11 @@ from katana_asgi.http1.states import (
     RECEIVING,
     TRANSITIONS,
 )
+from katana_asgi.testing import FakeTimeLoop, MemoryServer, MemoryTransport, opening, turns
 from katana_asgi.worker import switchboard
+from katana_asgi.worker.drain import announce_end
 from tests.amounts import examples
-from tests.memory import InMemory, MemoryTransport, turns
-from tests.websocket_peer import upgrade
+from tests.machines import RARELY, Endings, Machine
 from tests.wire.answers import read_answers
 
 ALLOWED = {(before, after) for before, _, after in TRANSITIONS}
@@ -50,15 +50,6 @@ SEEN: Counter[tuple[int, int]] = Counter()
 
 HIGH_WATER = 200
 """Of the transports here: low, so that writing pauses."""
-
-
-class Loop(asyncio.SelectorEventLoop):
-    """A loop whose time passes where the test says so, and not else."""
-
-    now = 1000.0
-
-    def time(self) -> float:
-        return self.now
 
 
 class Watched(Http1Connection):
@@ -78,48 +69,14 @@ class Watched(Http1Connection):
         assert (before, state) in ALLOWED, f"{NAMES[before]} to {NAMES[state]}"
 
 
-class Endings:
-    """An observer: how each request that began came to its end."""
-
-    reads_fields = False
-
-    def __init__(self) -> None:
-        self.endings: dict[Any, list[str]] = {}
-
-    def began(self, exchange: Any) -> None:
-        assert exchange not in self.endings
-        self.endings[exchange] = []
-
-    def first_byte(self, exchange: Any) -> None:
-        assert not self.endings[exchange]
-
-    def done(self, exchange: Any) -> None:
-        self.endings[exchange].append("done")
-
-    def ended(self, exchange: Any, status: int, remark: str) -> None:
-        self.endings.setdefault(exchange, []).append(remark)
-
-    def refused(self, peer: Any, head: Any, refusal: Any, exchange: Any) -> None:
-        if exchange is not None:
-            self.endings.setdefault(exchange, []).append(refusal.reason)
-
-    def answered(self, peer: Any, head: Any, response: Any) -> None:
-        """A static response is no exchange."""
-
-    def upgraded(self, exchange: Any) -> None:
-        assert not self.endings[exchange]
-
-    def closed(self, exchange: Any, *_: Any) -> None:
-        self.endings[exchange].append("closed")
-
-
-class Worker(InMemory):
+class Worker(MemoryServer):
     """One worker for all runs. Its application waits for orders: a word for each step."""
 
     def __init__(self) -> None:
         super().__init__(
             self.application,
             static_route=(StaticRoute(path="/static", body="cached"),),
+            lifespan="off",
             date_header=False,
             limit_body_size=300,
             limit_unread_body=60,
@@ -195,18 +152,14 @@ PIECES = [
     b"0\r\n\r\n",
     b"zz\r\n",
     b"nonsense\r\n\r\n",
-    upgrade(),
+    opening(),
 ]
 
 
-RARELY = st.sampled_from([False, False, False, True])
-"""For what ends a connection: most should live for a while."""
-
-
-class ConnectionMachine(RuleBasedStateMachine):
+class ConnectionMachine(Machine):
     """One connection, and everything that may happen to it."""
 
-    loop: Loop
+    loop: FakeTimeLoop
     worker: Worker
 
     @initialize(
@@ -215,36 +168,19 @@ class ConnectionMachine(RuleBasedStateMachine):
         half_closes=st.sampled_from([True, True, False]),
     )
     def connect(self, takes: bool, fails_at: int, half_closes: bool) -> None:
-        self.worker.context.observer = self.observer = Endings()
+        self.worker.server.context.observer = self.observer = Endings()
         self.worker.orders = asyncio.Queue()
         self.eof = False
         self.connection: Watched
         self.transport: MemoryTransport
 
         def connected() -> None:
-            self.connection, self.transport = self.worker.connect(
+            self.transport = self.worker.connect(
                 takes=takes, fails_at=fails_at, half_closes=half_closes, high_water=HIGH_WATER
             )
+            self.connection = self.transport.get_protocol()
 
         self.happens(connected)
-
-    def happens(self, call: Any, *arguments: Any, count: int = 0) -> None:
-        """Have something called by the loop, as everything is, and the loop turn."""
-        failures: list[BaseException] = []
-
-        def guarded() -> None:
-            try:
-                call(*arguments)
-            except BaseException as error:  # noqa: BLE001 - it is raised below
-                failures.append(error)
-
-        async def soon() -> None:
-            self.loop.call_soon(guarded)
-            await turns(1 + count)
-
-        self.loop.run_until_complete(soon())
-        for failure in failures:
-            raise failure
 
     @property
     def upgraded(self) -> bool:
@@ -289,19 +225,7 @@ class ConnectionMachine(RuleBasedStateMachine):
 
     # -- the loop, the clock and the worker
 
-    @rule(count=st.integers(1, 5))
-    def the_loop_turns(self, count: int) -> None:
-        self.happens(int, count=count)
-
-    @rule(seconds=st.sampled_from([0.3, 1.0, 2.5, 11.0, 32.0, 80.0]))
-    def time_passes(self, seconds: float) -> None:
-        """In steps of a second: the clock ticks on the way, and so do timers."""
-        while seconds > 0:
-            self.loop.now += min(seconds, 1.0)
-            seconds -= 1.0
-            self.happens(int, count=1)
-
-    @precondition(lambda self: self.connection in self.worker.context.clock.watched)
+    @precondition(lambda self: self.connection in self.worker.server.context.clock.watched)
     @rule(
         really=RARELY, how=st.sampled_from(["shutdown", "wind down", "wind down at once", "abort"])
     )
@@ -350,7 +274,7 @@ class ConnectionMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "transport"):
             return
-        context = self.worker.context
+        context = self.worker.server.context
         if not self.transport.closing:
             self.happens(self.transport.fail)
         self.happens(self.transport.take)
@@ -371,11 +295,11 @@ def machine(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch):
     """The machine with a worker to run on."""
     caplog.set_level("CRITICAL", "katana_asgi.error")
     monkeypatch.setattr(switchboard, "Http1Connection", Watched)
-    loop = Loop()
+    loop = FakeTimeLoop()
     worker = Worker()
-    loop.run_until_complete(worker.__aenter__())
+    loop.run_until_complete(worker.start())
     yield type("Machine", (ConnectionMachine,), {"loop": loop, "worker": worker})
-    loop.run_until_complete(worker.__aexit__())
+    loop.run_until_complete(worker.close())
     loop.close()
 
 
@@ -422,7 +346,7 @@ HAPPENINGS: dict[tuple[int, str, int], list[Any]] = {
         b"GET /wait HTTP/1.0\r\n\r\n",
         "end",
     ],
-    (BUSY, "upgraded", CLOSED): [upgrade(), "end"],
+    (BUSY, "upgraded", CLOSED): [opening(), "end"],
     (DRAINING, "rest of the content", READY): [CHUNKED, "end", b"0\r\n\r\n"],
     (DRAINING, "too slow, broken content, or shutdown", LINGERING): [CHUNKED, "end", "shutdown"],
     (LINGERING, "peer closed, or had its time", CLOSED): [b"nonsense\r\n\r\n", 32.0],
@@ -458,6 +382,19 @@ def test_each_line_of_the_table_happens(machine, transition):
     assert (before, after) in SEEN or before == after == made.connection.state
     made.answers_are_well_framed()
     made.teardown()
+
+
+def test_a_newcomer_of_a_worker_that_hands_over_has_the_time_of_idle_connections(machine):
+    """It may also be one that another worker has moved here before it knew of the end."""
+    announce_end(machine.worker.server.context, 20.0)
+    made = plain(machine)
+    made.time_passes(seconds=11.0)
+    made.bytes_come(pieces=[b"GET /now" + HOST + b"\r\n"], count=4)
+    assert bytes(made.transport.sent).endswith(b"connection: close\r\n\r\nnow")
+    made.teardown()
+    silent = plain(machine)
+    silent.time_passes(seconds=32.0)
+    assert silent.transport.closing
 
 
 def test_every_state_can_be_reached_and_left():

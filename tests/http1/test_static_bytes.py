@@ -9,7 +9,7 @@ from katana_asgi.http.default_fields import DefaultFields
 from katana_asgi.http1.default_lines import CLOSE, KEEP_ALIVE, PERSISTENT, DefaultLines
 from katana_asgi.http1.static_bytes import static_bytes
 from katana_asgi.routes.static import StaticResponse
-from tests.memory import InMemory
+from katana_asgi.testing import MemoryServer
 
 NOW = 784111777
 DATE = b"date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
@@ -86,13 +86,14 @@ async def application(scope, receive, send) -> None:
     await send({"type": "http.response.body", "body": b"application"})
 
 
-def worker(**route) -> InMemory:
+def worker(**route) -> MemoryServer:
     """A worker with one route at /a, and no default fields."""
-    return InMemory(
+    return MemoryServer(
         application,
         static_route=(StaticRoute(path="/a", **route),),
         date_header=False,
         server_header=False,
+        lifespan="off",
     )
 
 

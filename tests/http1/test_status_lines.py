@@ -17,7 +17,7 @@ from katana_asgi.http1.status_lines import (
     refusal_bytes,
     status_line,
 )
-from tests.memory import InMemory
+from katana_asgi.testing import MemoryServer
 
 
 @given(st.lists(st.binary(min_size=1, max_size=300), max_size=5))
@@ -112,6 +112,7 @@ async def application(scope, receive, send) -> None:
     ],
 )
 async def test_a_head_says_how_its_content_ends(path, version, expected):
-    async with InMemory(application, date_header=False, server_header=False) as memory:
+    settings = {"date_header": False, "server_header": False, "lifespan": "off"}
+    async with MemoryServer(application, **settings) as memory:
         sent = await memory.served(b"GET /%b HTTP/%b\r\nHost: a\r\n\r\n" % (path, version))
     assert sent == b"HTTP/1.1 " + expected

@@ -1,12 +1,11 @@
 """An HTTP/2 connection served in memory, and the client's side of it.
 
-The connection is the real one; the loop, the transport and the application are stand-ins that do
-nothing by themselves, so a test decides what happens in which order.
+The connection is the real one; the loop and the application are stand-ins that do nothing by
+themselves, so a test decides what happens in which order.
 """
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from katana_asgi.net import peer as net
 from katana_asgi.net.admission import Admission
 from katana_asgi.net.clock import Clock
 from katana_asgi.net.outbox import Outbox
+from katana_asgi.testing import MemoryTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -135,69 +135,6 @@ class Loop:
             soon, self._soon = self._soon, []
             for call, args in soon:
                 call(*args)
-
-
-class Transport(asyncio.Transport):
-    """Keeps what is written; while ``stuck`` its peer takes nothing."""
-
-    def __init__(self, protocol: asyncio.Protocol, loop: Loop) -> None:
-        super().__init__()
-        self._protocol = protocol
-        self._loop = loop
-        self.written = bytearray()
-        self.writes = 0
-        self.buffered = 0
-        self.stuck = False
-        self.paused = False
-        self.reading = True
-        self.ended = False
-        self.closing = False
-
-    def write(self, data: Any) -> None:
-        assert not self.closing, "written after the end"
-        self.written += data
-        self.writes += 1
-        if self.stuck:
-            self.buffered += len(data)
-            if self.buffered > 65536 and not self.paused:
-                self.paused = True
-                self._protocol.pause_writing()
-
-    def loosen(self) -> None:
-        """The peer reads again."""
-        self.stuck = False
-        self.buffered = 0
-        if self.paused:
-            self.paused = False
-            self._protocol.resume_writing()
-
-    def get_write_buffer_size(self) -> int:
-        return self.buffered
-
-    def close(self) -> None:
-        if not self.closing:
-            self.closing = True
-            self._loop.call_soon(self._protocol.connection_lost, None)
-
-    abort = close
-
-    def is_closing(self) -> bool:
-        return self.closing
-
-    def can_write_eof(self) -> bool:
-        return True
-
-    def write_eof(self) -> None:
-        self.ended = True
-
-    def pause_reading(self) -> None:
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        self.reading = True
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return default
 
 
 class Task:
@@ -318,10 +255,11 @@ class Peer:
             net.Peer(("127.0.0.1", 80), "http"),
         )
         self.calls = self.connection.calls = []
-        self.transport = Transport(self.connection, self.loop)
+        loop: Any = self.loop
+        self.transport = MemoryTransport(loop=loop)
         self.decoder = Decoder()
-        self._seen = 0
-        self.connection.connection_made(self.transport)
+        self.seen = 0  # bytes that ``received`` has returned
+        self.transport.attach(self.connection)
         self.loop.turn()
         self.opening = self.received()
         if handshake:
@@ -339,8 +277,9 @@ class Peer:
 
     def received(self) -> list[Frame]:
         """The frames that came since the last call."""
-        data = bytes(self.transport.written[self._seen :])
-        self._seen += len(data)
+        assert not self.transport.dropped, "written behind the end"
+        data = bytes(self.transport.sent[self.seen :])
+        self.seen += len(data)
         return frames_in(data, self.decoder)
 
     def outcome(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from struct import pack
 
 import pytest
@@ -73,27 +74,28 @@ def test_a_flood_ends_the_connection_and_leaves_nothing_behind(name):
         if peer.transport.ended:
             break
     assert [each for each in peer.outcome() if each.startswith("*")] == CALM
-    written = len(peer.transport.written)
+    written = len(peer.transport.sent)
     peer.send(sent * 100)
-    assert len(peer.transport.written) == written
+    assert len(peer.transport.sent) == written
     assert all(call.disconnected for call in peer.calls)
     peer.tick(3)
     assert peer.transport.closing
 
 
-def test_a_flood_that_does_not_read_answers_is_not_read_on():
+def test_a_flood_that_does_not_read_answers_is_not_read_on(monkeypatch):
+    endless = partial(abuse.Budget, capacity=10**6, rate=0, reason="")
+    monkeypatch.setattr(abuse, "overhead_budget", endless)
     peer = Peer()
-    peer.transport.stuck = True
+    peer.transport.hold()
     peer.connection.pause_writing()
     for _ in range(15):
         peer.send(frame(PING, 0, 0, bytes(8)) * 100)
     for _ in range(20):
         peer.tick(1)
         peer.send(frame(SETTINGS, 0, 0, b"") * 8)
-    peer.connection._overhead = abuse.Budget(peer.context.clock, 10**6, 0, "")
     while peer.transport.reading:
         peer.send(frame(PING, 0, 0, bytes(8)) * 100)
-    assert peer.connection.sender._size < 70_000
+    assert peer.connection.sender.size < 70_000
     peer.connection.resume_writing()
     assert peer.transport.reading
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import running
+from katana_asgi.testing import running
+from tests.support import TIMEOUT
 
 HERE = Path(__file__).parent
 
@@ -56,7 +57,7 @@ async def run(*command: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    out, errors = await asyncio.wait_for(process.communicate(), 30)
+    out, errors = await asyncio.wait_for(process.communicate(), 3 * TIMEOUT)
     assert process.returncode == 0, (out + errors).decode("utf-8", "replace")
     return (out + errors).decode("utf-8", "replace")
 
@@ -141,7 +142,9 @@ async def test_httpx_shows_the_answer_to_an_upload_that_was_not_read():
 
     async with running(refusing, lifespan="off") as server:
         base = f"http://{server.host}:{server.port}"
-        async with httpx.AsyncClient(http1=False, http2=True, base_url=base) as client:
+        async with httpx.AsyncClient(
+            http1=False, http2=True, base_url=base, timeout=None
+        ) as client:
             for _ in range(3):
                 response = await client.post("/", content=bytes(5_000_000))
                 assert (response.status_code, response.text) == (401, "who are you?")
@@ -219,18 +222,18 @@ async def test_grpc():
         with grpc.insecure_channel(target) as channel:
             unary = channel.unary_unary("/test.Service/Once")
             for number in range(20):
-                assert unary(b"message %d" % number, timeout=10) == b"MESSAGE %d" % number
+                assert unary(b"message %d" % number, timeout=TIMEOUT) == b"MESSAGE %d" % number
             large = b"x" * 1_000_000
-            assert unary(large, timeout=10) == large.upper()
+            assert unary(large, timeout=TIMEOUT) == large.upper()
             with pytest.raises(grpc.RpcError) as raised:
-                unary(b"fail", timeout=10)
+                unary(b"fail", timeout=TIMEOUT)
             assert raised.value.code() is grpc.StatusCode.FAILED_PRECONDITION
             assert raised.value.details() == "as asked"
             stream = channel.unary_stream("/test.Service/Thrice")
-            assert list(stream(b"a", timeout=10)) == [b"A"] * 3
+            assert list(stream(b"a", timeout=TIMEOUT)) == [b"A"] * 3
             both = channel.stream_stream("/test.Service/Each")
             sent = [b"m%d" % number for number in range(100)]
-            assert list(both(iter(sent), timeout=10)) == [each.upper() for each in sent]
+            assert list(both(iter(sent), timeout=TIMEOUT)) == [each.upper() for each in sent]
 
     async with running(grpc_application, lifespan="off") as server:
         await asyncio.to_thread(calls, f"{server.host}:{server.port}")

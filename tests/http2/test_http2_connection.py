@@ -142,7 +142,7 @@ def test_a_lost_connection_reaches_every_application():
     peer.transport.close()
     peer.loop.turn()
     assert [call.disconnected for call in peer.calls] == [True, True]
-    assert peer.connection._orphans == 2
+    assert peer.connection.orphans == 2
 
 
 def test_a_failed_application_is_answered_before_its_head_and_reset_behind_it():
@@ -399,11 +399,11 @@ def test_a_stream_that_waits_for_its_turn_may_wait_as_long_as_others_get_on():
 def test_a_client_that_reads_nothing_at_all_is_let_go():
     peer = Peer(client=pack(">HL", 4, 2**20))
     peer.send(frame(8, 0, 0, u32(2**20)), headers(1, HOLD))
-    peer.transport.stuck = True
+    peer.transport.hold()
     peer.calls[0].answer(bytes(500_000))
     peer.tick(70)
     assert peer.transport.closing
-    assert peer.calls[0].disconnected or not peer.connection._streams
+    assert peer.calls[0].disconnected or not peer.connection.streams
 
 
 def test_after_an_error_the_connection_is_closed_in_a_moment():

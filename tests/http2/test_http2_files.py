@@ -11,9 +11,11 @@ import pytest
 
 from katana_asgi import StaticFiles
 from katana_asgi.files.disk import Disk
+from katana_asgi.files.sending import RangeReader
+from katana_asgi.testing import running
 from tests.http2.client import Client
 from tests.messages import bytes_of, sends, start_message
-from tests.support import running, within
+from tests.support import within
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -164,7 +166,7 @@ async def test_a_disk_that_fails_resets_its_stream_only(tmp_path: Path) -> None:
     (tmp_path / "large.bin").write_bytes(bytes_of(2 * MIB))
     mounts = [StaticFiles("/assets", str(tmp_path))]
     async with running(application, static_dir=mounts, **SETTINGS) as server:
-        server.server.context.reader._disk = FailingDisk()  # type: ignore[union-attr]
+        server.server.context.reader = RangeReader(FailingDisk())  # type: ignore[union-attr]
         async with await Client.open(server.host, server.port) as client:
             stream = await client.get("/assets/large.bin")
             assert (stream.status, stream.reset) == (200, INTERNAL_ERROR)

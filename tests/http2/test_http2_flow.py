@@ -22,6 +22,7 @@ from katana_asgi.http2.frames import DATA, SETTINGS, WINDOW_UPDATE, frame
 from katana_asgi.http2.stream import HIGH_WATER
 from katana_asgi.http2.writing import CONNECTION_HIGH_WATER
 from tests.http2.peer import POST, Peer, at, headers
+from tests.support import within
 
 if TYPE_CHECKING:
     from tests.http2.peer import Frame
@@ -79,8 +80,8 @@ def test_growth_has_an_end_and_comes_out_of_one_allowance():
         for _ in range(10):
             window.grow(allowance)
     assert allowance.left == 0
-    assert sum(window._size - STREAM_WINDOW for window in windows) == GROWTH_ALLOWANCE
-    assert max(window._size for window in windows) == LARGEST_STREAM_WINDOW
+    assert sum(window.size - STREAM_WINDOW for window in windows) == GROWTH_ALLOWANCE
+    assert max(window.size for window in windows) == LARGEST_STREAM_WINDOW
     for window in windows:
         window.release(allowance, STREAM_WINDOW)
     assert allowance.left == GROWTH_ALLOWANCE
@@ -191,8 +192,8 @@ def test_what_a_stream_held_is_given_back_however_it_ends(end):
     if end == "lost":
         peer.transport.close()
         peer.loop.turn()
-    assert not peer.connection._streams or end == "lost"
-    assert len(peer.connection._ended) <= 128
+    assert not peer.connection.streams or end == "lost"
+    assert len(peer.connection.ended) <= 128
     assert peer.connection.allowance.left == GROWTH_ALLOWANCE
     assert peer.connection.sender.queued == 0
 
@@ -264,9 +265,9 @@ def test_a_block_above_the_frame_size_is_continued():
     peer.send(headers(1, HOLD))
     fields = ResponseFields(((b"x-large", b"a" * 40_000),))
     peer.calls[0].stream.send_response(200, fields, 2, b"ok", False)
-    seen = len(peer.transport.written)
+    seen = len(peer.transport.sent)
     peer.loop.turn()
-    written = bytes(peer.transport.written[seen:])
+    written = bytes(peer.transport.sent[seen:])
     kinds = []
     block = b""
     while written:
@@ -304,7 +305,7 @@ async def test_a_stream_without_a_window_makes_its_application_wait_and_no_other
     peer.loop.turn()
     assert peer.content(3) == bytes(1000)
     peer.send(widen(1, 2))
-    await asyncio.wait_for(waiting, 5)
+    await within(waiting)
 
 
 async def test_a_reset_ends_the_waiting_of_an_application():
@@ -314,7 +315,7 @@ async def test_a_reset_ends_the_waiting_of_an_application():
     waiting = asyncio.ensure_future(peer.calls[0].stream.drain())
     await asyncio.sleep(0)
     peer.send(frame(3, 0, 1, bytes(4)))
-    await asyncio.wait_for(waiting, 5)
+    await within(waiting)
     assert peer.calls[0].disconnected
     assert peer.connection.sender.queued == 0
 
@@ -337,7 +338,7 @@ def test_stalled_streams_hold_a_message_each_and_leave_room_for_others():
 def test_a_client_that_does_not_read_has_everything_kept_back_and_gets_it_later():
     peer = Peer(client=initial_window(2**20))
     peer.send(widen(0, 2**20), headers(1, HOLD))
-    peer.transport.stuck = True
+    peer.transport.hold()
     call = peer.calls[0]
     call.answer(b"", more=True)
     sent = 0
@@ -345,9 +346,9 @@ def test_a_client_that_does_not_read_has_everything_kept_back_and_gets_it_later(
         call.stream.send_content(bytes(16384), True)
         sent += 16384
         peer.loop.turn()
-    assert peer.transport.buffered < 3 * 65536
+    assert peer.transport.get_write_buffer_size() < 3 * 65536
     assert peer.connection.sender.queued <= HIGH_WATER + 16384
-    peer.transport.loosen()
+    peer.transport.take()
     peer.loop.turn()
     assert len(peer.content(1)) == sent
 
@@ -364,7 +365,7 @@ def test_trailers_follow_what_waits():
         _, content, trailers = peer.received()
         assert (content.payload, content.ends) == (b"content", False)
         assert (trailers.fields, trailers.ends) == ([(b"grpc-status", b"0")], True)
-        assert not peer.connection._streams
+        assert not peer.connection.streams
 
 
 def test_an_informational_response_comes_before_the_response():
@@ -383,15 +384,15 @@ def test_an_informational_response_comes_before_the_response():
 def test_urgent_content_overtakes_what_is_under_way():
     peer = Peer(client=initial_window(2**20))
     peer.send(widen(0, 2**20), headers(1, [*HOLD, ("priority", "u=7")]))
-    peer.transport.stuck = True
+    peer.transport.hold()
     peer.calls[0].answer(bytes(500_000))
     peer.loop.turn()
     peer.send(headers(3, [*HOLD, ("priority", "u=0")]))
     peer.calls[1].answer(bytes(50_000))
-    before = len(peer.transport.written)
-    peer.transport.loosen()
+    before = len(peer.transport.sent)
+    peer.transport.take()
     peer.loop.turn()
-    peer._seen = before
+    peer.seen = before
     order = [each.stream for each in peer.received() if each.kind == "DATA"]
     assert set(order[:4]) == {3}
     assert order[4] == 1

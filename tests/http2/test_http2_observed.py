@@ -9,11 +9,11 @@ import pytest
 
 from katana_asgi.http2.connection import Http2Connection
 from katana_asgi.http2.frames import HEADERS, PREFACE, SETTINGS, frame
+from katana_asgi.testing import running
 from katana_asgi.worker.measure import snapshot_of
 from tests.access_lines import access_lines
 from tests.http2.client import Client
 from tests.http2.peer import GET, Peer, block
-from tests.support import running
 
 
 async def application(scope, receive, send):
@@ -100,7 +100,7 @@ def test_clients_that_vanish_in_the_middle_of_a_header_block_leave_nothing_behin
         peer.send(sent[: len(sent) - number % 16])
         peer.connection.connection_lost(ConnectionResetError())
         assert not peer.context.clock.watched
-        assert not peer.connection._tail
+        assert not peer.connection.tail
     del peer
     gc.collect()
     assert not connections

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from katana_asgi import StaticRoute
+from katana_asgi.testing import HttpPeer, running
 from tests.http2.client import Client
-from tests.support import Connection, running, within
+from tests.support import within
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -492,7 +493,7 @@ async def test_http_1_1_where_http_2_was_agreed_on_ends(certified):
         reader, writer = await asyncio.open_connection(
             server.host, server.port, ssl=trust, server_hostname="localhost"
         )
-        async with Connection(reader, writer) as client:
+        async with HttpPeer(reader, writer) as client:
             await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             data = await client.rest()
             assert data[3:4] == b"\x04"  # SETTINGS

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from katana_asgi.testing import WebSocketPeer, running
 from tests.http2.client import Client
-from tests.support import running, within
-from tests.websocket.websocket_frames import CONT, TEXT, masked
+from tests.support import within
+from tests.websocket.websocket_frames import CONTINUATION, TEXT, masked
 from tests.websocket_peer import (
     NO_PINGS,
-    Peer,
     SocketProbe,
     accept,
     binary,
@@ -24,7 +24,7 @@ from tests.websocket_peer import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable
 
     from tests.http2.client import Stream
 
@@ -34,7 +34,7 @@ NO_ERROR, PROTOCOL_ERROR, CANCEL = 0, 1, 8
 
 
 class StreamConnection:
-    """A stream after its handshake, as ``Peer`` wants a connection."""
+    """A stream after its handshake, as ``WebSocketPeer`` wants a connection."""
 
     def __init__(self, client: Client, stream: Stream) -> None:
         self.client = client
@@ -50,6 +50,9 @@ class StreamConnection:
         self.client.h2.end_stream(self.stream.number)
         self.client.flush()
 
+    async def within(self, awaitable: Awaitable[Any]) -> Any:
+        return await within(awaitable)
+
     async def closed(self) -> bool:
         return await within(self.reader.read(1)) == b""
 
@@ -59,16 +62,16 @@ def handshake(client: Client, path: str = "/", *further: tuple[str, str], **opti
     return client.begin(path, VERSION, *further, **options)
 
 
-async def opened(client: Client, path: str = "/", *further: tuple[str, str]) -> Peer:
+async def opened(client: Client, path: str = "/", *further: tuple[str, str]) -> WebSocketPeer:
     """A WebSocket that was accepted."""
     stream = handshake(client, path, *further)
     await client.until(lambda: stream.status)
     assert stream.status == 200, stream
     connection: Any = StreamConnection(client, stream)
-    return Peer(connection, None)  # type: ignore[arg-type] # there is no HTTP/1.1 response
+    return WebSocketPeer(connection, None)  # type: ignore[arg-type] # there is no HTTP/1.1 response
 
 
-async def leave(peer: Peer) -> None:
+async def leave(peer: WebSocketPeer) -> None:
     """Close as one should, and see the server do the same."""
     await peer.send(bye())
     assert await peer.closing() == (1000, "")
@@ -129,7 +132,7 @@ async def test_a_message_larger_than_its_window_and_every_frame():
 async def test_frames_may_be_cut_anywhere():
     async with serving(echo) as client:
         peer = await opened(client)
-        data = masked(TEXT, b"hel", fin=False) + masked(CONT, b"lo")
+        data = masked(TEXT, b"hel", fin=False) + masked(CONTINUATION, b"lo")
         await peer.send(*[bytes((byte,)) for byte in data])
         assert await peer.text() == "hello"
         await leave(peer)
@@ -147,7 +150,7 @@ async def test_frames_may_come_with_the_handshake():
         await client.upload(stream, text("early"), end=False)
         release.set()
         await client.until(lambda: stream.status)
-        peer = Peer(StreamConnection(client, stream), None)  # type: ignore[arg-type]
+        peer = WebSocketPeer(StreamConnection(client, stream), None)  # type: ignore[arg-type]
         assert await peer.text() == "early"
         await leave(peer)
 
@@ -177,7 +180,7 @@ async def test_a_subprotocol_fields_and_compression_are_agreed_on():
         assert stream.fields[b"sec-websocket-extensions"].startswith(b"permessage-deflate")
         assert stream.fields[b"x-a"] == b"1"
         assert not stream.fields.keys() & {b"upgrade", b"connection", b"sec-websocket-accept"}
-        peer = Peer(StreamConnection(client, stream), None)  # type: ignore[arg-type]
+        peer = WebSocketPeer(StreamConnection(client, stream), None)  # type: ignore[arg-type]
         await leave(peer)
 
 

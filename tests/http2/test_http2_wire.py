@@ -33,7 +33,7 @@ def check(peer: Peer, case: Case, pieces: list[bytes]) -> None:
     peer.transport.close()
     peer.loop.turn()
     assert peer.context.closed == [peer.connection]
-    assert not peer.connection._streams
+    assert not peer.connection.streams
     assert not peer.context.clock.watched
     assert not peer.context.clock.stalled
     assert peer.connection.sender.queued == 0

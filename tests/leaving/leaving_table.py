@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import re
 import socket
 import ssl
@@ -26,8 +27,8 @@ FIRST = {"before": "slow", "busy": "busy", "silent": "silent", "after": "done"}
 
 HOW = ("FIN", "RST", "half")
 
-ENOUGH = 8.0
-"""Seconds after which a handler counts as never ended."""
+ENOUGH = 8.0 * float(os.environ.get("TEST_PATIENCE") or 1)
+"""Seconds after which a handler counts as never ended; as a program this is without tests/."""
 
 AT_ONCE = 60
 """Cases under way at a time."""
@@ -228,7 +229,7 @@ def main() -> None:
 
     from leaving_apps import INSTALLED
 
-    from tests.deployment.balanced import free_port
+    from tests.ports import free_port
     from tests.support import ServerProcess
 
     found = {}

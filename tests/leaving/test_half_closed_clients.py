@@ -12,8 +12,9 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
+from katana_asgi.testing import running
 from tests.applications import get, start
-from tests.support import running, within
+from tests.support import within
 
 
 def piece(body, more=True):

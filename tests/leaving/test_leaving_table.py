@@ -9,7 +9,9 @@ import psutil
 from leaving_apps import INSTALLED
 from leaving_table import HERE, NGINX, Case, run_table
 
-from tests.deployment.balanced import free_port, run_nginx
+from tests.deployment.balanced import run_nginx
+from tests.patience import PATIENCE
+from tests.ports import free_port
 from tests.support import TIMEOUT, ServerProcess
 
 SERVE = ("leaving_apps:app", "--timeout-disconnect", "1s")
@@ -48,7 +50,7 @@ def right(case: Case, result) -> bool:
         ended = result.end in (("whole", "cancelled") if case.when == "before" else ("whole",))
     else:
         ended = result.end in ("cancelled", "closed")
-    return ended and result.seconds < (2 if case.framework in LISTENS else 4)
+    return ended and result.seconds < (2 if case.framework in LISTENS else 4) * PATIENCE
 
 
 def wait_for_no_connection(pid):

@@ -56,19 +56,19 @@ CALL = {
 
 
 def ask(port, method, message, session=""):
-    """Send a request; gives the connection and the response, whose stream is not read yet."""
+    """Send a request; gives the socket and the response, whose stream is not read yet."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
     fields = {**COMMON, **({"Mcp-Session-Id": session} if session else {})}
     connection.request(method, "/mcp", json.dumps(message) if message else None, fields)
-    return connection, connection.getresponse()
+    sock = connection.sock  # the connection lets go of it where the response closes
+    return sock, connection.getresponse()
 
 
-def leave(connection, response, how):
-    sock = connection.sock or response.fp.raw._sock
+def leave(sock, response, how):
     if how == "RST":
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     response.close()
-    connection.close()
+    sock.close()
 
 
 def test_leavers_of_mcp_streams_leave_nothing_behind(tmp_path):
@@ -76,23 +76,23 @@ def test_leavers_of_mcp_streams_leave_nothing_behind(tmp_path):
     with ServerProcess("main:app", cwd=tmp_path) as server:
         port = int(server.wait_listening().rpartition(":")[2])
         for how in ("FIN", "RST"):
-            connection, response = ask(port, "POST", HELLO)
+            sock, response = ask(port, "POST", HELLO)
             assert response.status == 200
             session = response.headers["Mcp-Session-Id"]
             response.read()
-            connection.close()
-            connection, response = ask(port, "POST", READY, session)
+            sock.close()
+            sock, response = ask(port, "POST", READY, session)
             assert response.status == 202
             response.read()
-            connection.close()
+            sock.close()
             for method, message in (("POST", CALL), ("GET", None)):
-                connection, response = ask(port, method, message, session)
+                sock, response = ask(port, method, message, session)
                 assert response.status == 200
-                leave(connection, response, how)
+                leave(sock, response, how)
         assert wait_for_no_connection(server.process.pid) == []
-        connection, response = ask(port, "POST", HELLO)
+        sock, response = ask(port, "POST", HELLO)
         assert response.status == 200
-        connection.close()
+        sock.close()
         assert server.stop() == 0
         assert not re.search("ERROR|Traceback", server.stderr), server.stderr
         assert '" 500 ' not in server.stdout

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.support import TIMEOUT, ServerProcess
 
 MAIN = """
@@ -65,7 +66,7 @@ def test_idle_clients_do_not_hold_up_a_stop(tmp_path, site, loop, supervision, t
     flags = ("--loop", loop, *SUPERVISION[supervision], *(site.flags if tls else ()))
     trust = site.trust if tls else None
     alone = seconds_to_stop(tmp_path, flags, 0, (), trust)
-    assert seconds_to_stop(tmp_path, flags, 5, (REQUEST,), trust) < alone + 0.5
+    assert seconds_to_stop(tmp_path, flags, 5, (REQUEST,), trust) < alone + 0.5 * PATIENCE
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
@@ -74,7 +75,7 @@ def test_clients_that_are_read_on_hold_up_a_stop_briefly(tmp_path, site, tls):
     flags = site.flags if tls else ()
     trust = site.trust if tls else None
     alone = seconds_to_stop(tmp_path, flags, 0, (), trust)
-    assert seconds_to_stop(tmp_path, flags, 4, (REQUEST, REFUSED), trust) < alone + 1.5
+    assert seconds_to_stop(tmp_path, flags, 4, (REQUEST, REFUSED), trust) < alone + 1.5 * PATIENCE
 
 
 SSE = """
@@ -99,4 +100,4 @@ def test_streams_of_sse_starlette_do_not_hold_up_a_stop(tmp_path):
     pytest.importorskip("sse_starlette")
     (tmp_path / "main.py").write_text(SSE)
     alone = seconds_to_stop(tmp_path, (), 0, (), None)
-    assert seconds_to_stop(tmp_path, (), 3, (REQUEST,), None) < alone + 5
+    assert seconds_to_stop(tmp_path, (), 3, (REQUEST,), None) < alone + 5 * PATIENCE

@@ -8,6 +8,7 @@ import pytest
 from raw_uploads import Uploader
 from uploads import CLIENTS, PATHS, REFUSING
 
+from tests.patience import PATIENCE
 from tests.support import ServerProcess
 
 SERVERS = {
@@ -114,7 +115,7 @@ def test_a_refusal_ends_promptly_where_nothing_more_comes(servers, site, kind):
         upload.start()
     for upload in uploads:
         upload.status()
-    assert max(upload.until_closed for upload in uploads) < 1.5
+    assert max(upload.until_closed for upload in uploads) < 1.5 * PATIENCE
 
 
 def test_plain_http_on_a_port_of_tls_gets_its_answer_after_an_upload(servers):

@@ -7,10 +7,11 @@ from contextlib import suppress
 
 import pytest
 
+from katana_asgi.testing import HttpPeer, running
 from tests.applications import Probe, get, start
-from tests.support import TIMEOUT, Connection, running, within
+from tests.support import TIMEOUT, within
 
-SOON = 3.0
+SOON = 0.3 * TIMEOUT
 """Seconds for what takes a fraction of one on a machine that is not busy."""
 
 QUICK = {"lifespan": "off", "timeout_disconnect": 0.2}
@@ -368,7 +369,7 @@ async def test_a_handler_that_asks_again_after_the_disconnect_starves_no_other()
                 await client.head()
             client.reset()
             await within(loops.wait())
-            async with await Connection.open(server.host, server.port) as other:
+            async with await HttpPeer.open(server.host, server.port) as other:
                 for _ in range(10):
                     await other.send(get())
                     assert (await within(other.response(), TIMEOUT)).status == 200

@@ -8,7 +8,8 @@ from http.client import HTTPConnection
 import pytest
 from uploads import CLIENTS, PATHS, REFUSING
 
-from tests.deployment.balanced import EXAMPLES, Load, balancer, free_port, program, run_nginx
+from tests.deployment.balanced import EXAMPLES, Load, balancer, program, run_nginx
+from tests.ports import free_port
 from tests.support import TIMEOUT, ServerProcess
 
 NGINX = """

@@ -14,9 +14,11 @@ import urllib.request
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
+from tests.support import TIMEOUT
+
 BLOB = bytes(60_000_000)
 
-WAIT = 20
+WAIT = 2 * TIMEOUT
 
 REFUSING = """
 from fastapi import FastAPI, Request
@@ -115,7 +117,7 @@ def aiohttp_(url, size, trust):
 
 def curl(url, size, trust, *further):
     command = ["curl", "-s", "--noproxy", "*", "--http1.1", "-o", "/dev/null", "-w", "%{http_code}"]
-    command += ["--data-binary", "@-", "-m", str(WAIT), *further, url]
+    command += ["--data-binary", "@-", "-m", str(int(WAIT)), *further, url]
     if trust is not None:
         command += ["--cacert", trust.file]
     done = subprocess.run(command, input=BLOB[:size], capture_output=True, check=False)

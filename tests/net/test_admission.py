@@ -249,5 +249,5 @@ def test_nothing_is_kept_of_clients_that_have_gone(clock):
         peer = Peer(clock)
         admission.enters(peer, f"192.0.2.{number}")
         admission.left(peer)
-    assert not admission._clients
-    assert not admission._entered
+    assert not admission.clients
+    assert not admission.entered

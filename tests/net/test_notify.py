@@ -11,6 +11,7 @@ import time
 import pytest
 
 from katana_asgi.net.notify import Notifier
+from tests.support import TIMEOUT
 
 
 @pytest.fixture(
@@ -29,7 +30,7 @@ def manager(request, tmp_path):
     name = str(tmp_path / "notify") if request.param == "path" else f"@katana-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(name.replace("@", "\0", 1) if name[0] == "@" else name)
-        sock.settimeout(10)
+        sock.settimeout(TIMEOUT)
         yield sock, name
 
 

@@ -189,10 +189,10 @@ def test_a_privileged_port_says_what_is_missing(
     bind: Binder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Whether this process may bind port 80 depends on who runs the tests.
-    def refuse(*arguments: object) -> socket.socket:
+    def refuse(*arguments: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(module, "_bind", refuse)
+    monkeypatch.setattr(socket.socket, "bind", refuse)
     assert bind.refusal(2, port=80) == (
         "cannot listen on 127.0.0.1:80: permission denied; ports below 1024 need privileges"
     )

@@ -15,8 +15,9 @@ from katana_asgi.http.message import RequestHead
 from katana_asgi.observe.access import MAX_BATCH, AccessLog
 from katana_asgi.observe.logs import configure_logging
 from katana_asgi.observe.record import NO_HEAD
+from katana_asgi.testing import running
 from tests.applications import get, respond
-from tests.support import running, within
+from tests.support import within
 
 RECORD = record()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support import running
+from katana_asgi.testing import running
 
 GET = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
 

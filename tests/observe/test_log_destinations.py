@@ -16,7 +16,7 @@ from katana_asgi.errors import ConfigurationError
 from katana_asgi.observe.access import AccessLog
 from katana_asgi.observe.descriptor import AT_ONCE, MOST_WAITING, DescriptorStream, FileStream
 from katana_asgi.observe.logs import LogHandler, configure_logging, reopen_logs
-from tests.support import within
+from tests.support import TIMEOUT, within
 
 ACCESS = logging.getLogger("katana_asgi.access")
 
@@ -175,7 +175,7 @@ async def test_what_a_slow_reader_did_not_take_is_offered_again(pipe, capsys):
 async def test_a_syslog_gets_a_datagram_for_each_line(tmp_path, kind):
     family = socket.AF_UNIX if kind == "unix" else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as server:
-        server.settimeout(10)
+        server.settimeout(TIMEOUT)
         if kind == "unix":
             server.bind(str(tmp_path / "log"))
             target = f"syslog:{tmp_path / 'log'}"

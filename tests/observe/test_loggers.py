@@ -19,8 +19,8 @@ from katana_asgi.observe.json_log import JsonFormatter
 from katana_asgi.observe.loggers import ServerLogger
 from katana_asgi.observe.logs import configure_logging
 from katana_asgi.observe.request_ids import RequestIdFilter
+from katana_asgi.testing import running
 from tests.applications import get, respond
-from tests.support import running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -298,7 +298,7 @@ async def test_what_is_set_while_requests_come_counts_from_the_next_batch_on() -
     ACCESS.handlers[:] = [collector]
     async with running(app, access_log=True, lifespan="off") as server:
         await server.exchange(get("/a"))
-        server.server._access.flush()
+        server.server.access.flush()
         await server.exchange(get("/set"))
         await server.exchange(get("/b"))
     assert [record.path for record in collector.records] == ["/a"]
@@ -534,7 +534,7 @@ async def test_the_configuration_of_the_guide_has_the_request_id(tmp_path, capsy
 async def test_nothing_is_noted_where_nothing_asks_for_it() -> None:
     configure_logging(Config("a:b"))
     async with running(respond, access_log=True, lifespan="off") as server:
-        access = server.server._access
+        access = server.server.access
         assert not (access.reads_moment)
         assert not (access.reads_duration)
         assert not (access.reads_ids)
@@ -576,7 +576,7 @@ def test_the_time_is_left_out_where_something_else_adds_it(
         if place == "a journal":
             found = os.fstat(stream.fileno())
             monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
-        assert logs._wants_time(Config("a:b"), stream) is timed
+        assert logs.wants_time(Config("a:b"), stream) is timed
     if place == "a file":
         os.close(writer)
 

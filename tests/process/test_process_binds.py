@@ -12,7 +12,7 @@ import time
 import pytest
 from talk import ask, read_response
 
-from tests.support import ServerProcess, activated
+from tests.support import TIMEOUT, ServerProcess, activated
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")
 
@@ -21,7 +21,7 @@ WORKERS = pytest.mark.parametrize("workers", ["1", "2"])
 
 def ask_unix(address: str | bytes) -> int:
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(10)
+        connection.settimeout(TIMEOUT)
         connection.connect(address)
         connection.sendall(b"GET /pid HTTP/1.1\r\nHost: a\r\n\r\n")
         status, _, body = read_response(connection)
@@ -59,7 +59,7 @@ def test_several_places_and_workers_go_through_every_change(place, tmp_path_fact
         def served(wanted: int) -> set[int]:
             """The processes that answer at every place, of which there have to be so many."""
             found = [set(), set(), set()]
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 2 * TIMEOUT
             while len(found[0]) < wanted or len(found[2]) < wanted or not found[1]:
                 assert time.monotonic() < deadline, found
                 found[0].add(int(ask(places[0])))
@@ -90,7 +90,7 @@ def test_several_places_and_workers_go_through_every_change(place, tmp_path_fact
         new = int(server.wait_for(r"The new supervisor \[(\d+)\] is ready, stopping")[1])
         server.wait_for(rf"Stopped supervisor \[{server.process.pid}\]")
         assert not third & served(2)
-        assert server.process.wait(20) == 0
+        assert server.process.wait(2 * TIMEOUT) == 0
         os.kill(new, signal.SIGTERM)
         server.wait_for(rf"Stopped supervisor \[{new}\]")
         server.finish()

@@ -6,7 +6,8 @@ import asyncio
 import signal
 from typing import TYPE_CHECKING
 
-from tests.support import Connection, ServerProcess, within
+from katana_asgi.testing import HttpPeer
+from tests.support import ServerProcess, within
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +46,7 @@ async def bodies(url: str, count: int) -> set[bytes]:
     host, port = url.removeprefix("http://").split(":")
 
     async def body() -> bytes:
-        async with await Connection.open(host, int(port)) as client:
+        async with await HttpPeer.open(host, int(port)) as client:
             await client.send(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
             return (await client.response()).body
 
@@ -54,7 +55,7 @@ async def bodies(url: str, count: int) -> set[bytes]:
 
 async def ask(url: str, line: bytes) -> None:
     host, port = url.removeprefix("http://").split(":")
-    async with await Connection.open(host, int(port)) as client:
+    async with await HttpPeer.open(host, int(port)) as client:
         await client.send(line + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
         assert (await client.response()).status == 200
 
@@ -110,9 +111,9 @@ async def app(scope, receive, send):
 """
 
 
-async def open_to(url: str) -> Connection:
+async def open_to(url: str) -> HttpPeer:
     host, port = url.removeprefix("http://").split(":")
-    return await Connection.open(host, int(port))
+    return await HttpPeer.open(host, int(port))
 
 
 async def test_a_worker_that_drains_answers_all_who_wait_for_one_call(tmp_path: Path) -> None:

@@ -290,7 +290,7 @@ def answered_by(url: str) -> set[int]:
     found: set[int] = set()
     deadline = time.monotonic() + TIMEOUT
     while len(found) < 1 or time.monotonic() < deadline - TIMEOUT + 0.2:
-        http = HTTPConnection(str(address.hostname), address.port, timeout=1)
+        http = HTTPConnection(str(address.hostname), address.port, timeout=TIMEOUT / 10)
         try:
             http.request("GET", "/pid")
             found.add(int(http.getresponse().read()))

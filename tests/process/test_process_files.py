@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import pytest
 from talk import ask, begin, read_response
 
+from katana_asgi.testing import HttpPeer
 from tests.files.test_targets import TRAVERSALS
 from tests.messages import bytes_of
-from tests.support import ROOT, Connection, ServerProcess, within
+from tests.support import ROOT, ServerProcess, within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,9 +31,9 @@ def get(path: str, *fields: str) -> bytes:
     return "\r\n".join((f"GET {path} HTTP/1.1", "Host: a", *fields, "", "")).encode()
 
 
-async def opened(url: str) -> Connection:
+async def opened(url: str) -> HttpPeer:
     host, _, port = url.removeprefix("http://").rpartition(":")
-    return await Connection.open(host, int(port))
+    return await HttpPeer.open(host, int(port))
 
 
 @pytest.fixture

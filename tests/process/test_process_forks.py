@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -165,9 +165,9 @@ def test_what_an_application_does_with_processes_works(tmp_path, loop, workers):
 
 @EVERYWHERE
 def test_a_process_that_stays_has_clean_signals_and_keeps_nothing(tmp_path, loop, workers):
-    with serve(tmp_path, loop, workers) as server:
+    with serve(tmp_path, loop, workers) as server, ExitStack() as clients:
         url = server.wait_listening()
-        open_before = begin(url, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        open_before = clients.enter_context(begin(url, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
         assert read_response(open_before)[0] == 200
         clean, wakeup, held, child = result(url, "/stay")
         assert (clean, wakeup, held) == (True, -1, 0)

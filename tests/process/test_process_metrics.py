@@ -12,12 +12,13 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import ROOT, TIMEOUT, Connection, ServerProcess
+from katana_asgi.testing import HttpPeer
+from tests.support import ROOT, TIMEOUT, ServerProcess
 
 prometheus = pytest.importorskip("prometheus_client.parser")
 openmetrics = pytest.importorskip("prometheus_client.openmetrics.parser")
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(12 * TIMEOUT),
 ]
 
 APPLICATION = """
@@ -97,7 +98,7 @@ async def ask(url: str, paths: list[str]) -> list[float]:
     """Ask on a connection of its own; returns how long each took."""
     host, port = url.removeprefix("http://").split(":")
     seconds = []
-    async with await Connection.open(host, int(port)) as connection:
+    async with await HttpPeer.open(host, int(port)) as connection:
         for path in paths:
             began = time.perf_counter()
             await connection.send(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
@@ -225,7 +226,7 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=6 * TIMEOUT,
     )
 
 
@@ -307,17 +308,14 @@ async def test_readiness_is_red_while_every_worker_is_blocked(tmp_path: Path) ->
         url = process.wait_listening()
         admin.eventually(lambda status: bool(status["ready"]))
         host, port = url.removeprefix("http://").split(":")
-        waiting = []
-        numbers: set[int] = set()
-        while len(numbers) < 2:  # the kernel chooses the worker
-            connection = await Connection.open(host, int(port))
-            await connection.send(b"GET /block HTTP/1.1\r\nHost: a\r\n\r\n")
-            waiting.append(connection)
-            await asyncio.sleep(0.1)
-            numbers = blocked(process)
-        admin.eventually(lambda status: not status["ready"])
-        assert admin.get("/readyz")[0] == 503
-        process.signal(signal.SIGKILL, group=True)
+        async with AsyncExitStack() as waiting:
+            while len(blocked(process)) < 2:  # the kernel chooses the worker
+                connection = await waiting.enter_async_context(await HttpPeer.open(host, int(port)))
+                await connection.send(b"GET /block HTTP/1.1\r\nHost: a\r\n\r\n")
+                await asyncio.sleep(0.1)
+            admin.eventually(lambda status: not status["ready"])
+            assert admin.get("/readyz")[0] == 503
+            process.signal(signal.SIGKILL, group=True)
 
 
 def blocked(process: ServerProcess) -> set[int]:

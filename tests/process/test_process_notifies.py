@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.support import ServerProcess
+from tests.support import TIMEOUT, ServerProcess
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -17,7 +17,7 @@ def test_a_service_manager_is_told_of_start_life_and_end(place, tmp_path_factory
     name = str(tmp_path_factory.mktemp("n") / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(name)
-        manager.settimeout(20)
+        manager.settimeout(2 * TIMEOUT)
         environment = {"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "600000"}
         with ServerProcess("main:app", "--workers", workers, cwd=place, env=environment) as server:
             url = server.wait_listening()
@@ -55,7 +55,7 @@ def test_a_reload_is_told_from_its_begin_to_its_end_also_where_it_is_refused(
     config.write_text('app = "main:app"\nworkers = 2\n')
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(name)
-        manager.settimeout(20)
+        manager.settimeout(2 * TIMEOUT)
         environment = {"NOTIFY_SOCKET": name}
         with ServerProcess("--config", str(config), cwd=place, env=environment) as server:
             ready = hear(manager)
@@ -77,7 +77,7 @@ def test_the_service_is_the_new_supervisor_after_an_upgrade(place, tmp_path_fact
     name = str(tmp_path_factory.mktemp("n") / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(name)
-        manager.settimeout(20)
+        manager.settimeout(2 * TIMEOUT)
         environment = {"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "600000"}
         with ServerProcess("main:app", "--workers", "2", cwd=place, env=environment) as server:
             url = server.wait_listening()

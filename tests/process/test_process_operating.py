@@ -69,7 +69,7 @@ def command(place: Path, *arguments: str, **variables: str) -> subprocess.Comple
         env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=6 * TIMEOUT,
     )
 
 
@@ -93,7 +93,11 @@ def test_metrics_pass_the_linter_of_prometheus(place: Path, workers: str) -> Non
         text = get_as_soon_as_possible(f"http://{address}/metrics")
         assert server.stop() == 0
     result = subprocess.run(
-        ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60
+        ["promtool", "check", "metrics"],
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=6 * TIMEOUT,
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
@@ -185,7 +189,7 @@ def read_until(descriptor: int, wanted: bytes) -> bytes:
     deadline = time.monotonic() + 3 * TIMEOUT
     while wanted not in data:
         assert time.monotonic() < deadline, data
-        if select.select([descriptor], [], [], 1.0)[0]:
+        if select.select([descriptor], [], [], TIMEOUT)[0]:
             data += os.read(descriptor, 65536)
     return data
 
@@ -269,7 +273,7 @@ def test_check_config_finds_a_missing_extra(
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=6 * TIMEOUT,
     )
     assert checked.returncode == 2
     assert f"katana-asgi[{extra}]" in checked.stderr
@@ -358,7 +362,7 @@ def test_an_import_is_no_blocked_loop(place: Path) -> None:
     with ServerProcess("main:app", "--slow-request", "100ms", cwd=place) as server:
         get(server.wait_listening())
         assert server.stop() == 0
-    assert "is blocked" not in server.stderr
+    assert "main.py" not in server.stderr  # what is blocked on a busy machine is not the import
 
 
 # -- help (F9)
@@ -371,7 +375,7 @@ def test_headings_of_the_help_are_those_of_the_themes(flags: list[str]) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=6 * TIMEOUT,
     ).stdout
     headings = re.findall(r"^([A-Z].*):$", shown, re.MULTILINE)
     themes = list(dict.fromkeys(setting.theme for setting in SETTINGS.values()))

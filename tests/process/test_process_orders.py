@@ -12,6 +12,7 @@ import time
 import pytest
 from talk import HALF_A_POST, ask, begin, read_response
 
+from tests.patience import PATIENCE
 from tests.support import ROOT, TIMEOUT, ServerProcess
 
 SUPERVISED_ONLY = ("SIGUSR2", "SIGTTIN", "SIGTTOU")
@@ -66,22 +67,25 @@ def test_the_end_of_the_terminal_is_the_end_of_the_service(place, workers):
     """As for any program; a signal of the same number from elsewhere is not."""
     outer, inner = pty.openpty()
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "katana_asgi", "main:app", "--port", "0", "--workers", workers],
         cwd=place, env=environment, stdin=inner, stdout=inner, stderr=inner,
         start_new_session=True, preexec_fn=lambda: os.set_inheritable(0, True),
-    )  # fmt: skip
-    os.close(inner)
-    seen = b""
-    while b"CTRL+C" not in seen:
-        seen += os.read(outer, 4096)
-    process.send_signal(signal.SIGHUP)
-    while b"Received SIGHUP" not in seen:
-        seen += os.read(outer, 4096)
-    assert process.poll() is None
-    os.close(outer)
-    process.send_signal(signal.SIGHUP)
-    assert process.wait(2 * TIMEOUT) == 0
+    ) as process:  # fmt: skip
+        try:
+            os.close(inner)
+            seen = b""
+            while b"CTRL+C" not in seen:
+                seen += os.read(outer, 4096)
+            process.send_signal(signal.SIGHUP)
+            while b"Received SIGHUP" not in seen:
+                seen += os.read(outer, 4096)
+            assert process.poll() is None
+            os.close(outer)
+            process.send_signal(signal.SIGHUP)
+            assert process.wait(2 * TIMEOUT) == 0
+        finally:
+            process.terminate()
 
 
 def test_a_signal_during_the_import_does_not_end_the_process(module):
@@ -149,4 +153,4 @@ def test_idle_clients_do_not_hold_up_a_stop(place, loop, workers):
         taken = time.monotonic() - began
         connection.close()
         assert server.finish() == 0
-    assert taken < 1.5, "half a second on a machine that is not busy"
+    assert taken < 1.5 * PATIENCE, "half a second on a machine that is not busy"

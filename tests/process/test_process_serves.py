@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from talk import ask, read_response
 
-from tests.support import ServerProcess
+from tests.support import TIMEOUT, ServerProcess
 
 
 def served_by(url: str, wanted: int, attempts: int = 300) -> set[int]:
@@ -83,7 +83,7 @@ def test_a_unix_socket_serves_and_is_removed(place, tmp_path_factory):
         with ServerProcess(*arguments, cwd=place, port=False) as server:
             assert server.wait_listening() == f"unix:{path}"
             with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(10)
+                connection.settimeout(TIMEOUT)
                 connection.connect(str(path))
                 connection.sendall(b"GET /pid HTTP/1.1\r\nHost: a\r\n\r\n")
                 status, _, body = read_response(connection)

@@ -42,6 +42,7 @@ FLOORS = {
     "litestar": 9,
     "pytest_plugin": 9,
     "inspect_cli": 9,
+    "testing": 9,
     "uvicorn": 9,
     "__init__": 9,
     "__main__": 9,
@@ -134,6 +135,18 @@ def test_the_command_line_knows_versions_without_importing_libraries() -> None:
     (module,) = [module for module in MODULES if module.name == "cli.py"]
     libraries = {imported.partition(".")[0] for _, imported in module.imports}
     assert libraries - sys.stdlib_module_names == {PACKAGE, "click"}
+
+
+def test_what_is_for_tests_is_imported_by_the_fixture_only() -> None:
+    importers = {
+        module.name
+        for module in MODULES
+        if module.room != "testing"
+        if any(
+            is_ours(imported) and room_of(imported) == "testing" for _, imported in module.imports
+        )
+    }
+    assert importers == {"pytest_plugin.py"}
 
 
 def test_a_supervisor_never_imports_what_serves() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from katana_asgi.supervisor.file_changes import _states, counts
+from katana_asgi.supervisor.file_changes import counts, file_states
 from tests.support import TIMEOUT, ServerProcess
 
 APPLICATION = """
@@ -369,7 +369,7 @@ def test_a_directory_that_cannot_be_read_is_passed_over(tmp_path, monkeypatch) -
 
     real = os.scandir
     monkeypatch.setattr(os, "scandir", scandir)
-    states = _states([tmp_path], (".*",), lambda path: path.suffix == ".py")
+    states = file_states([tmp_path], (".*",), lambda path: path.suffix == ".py")
     assert list(states) == [str(tmp_path / "main.py")]
     assert listed == [tmp_path.name], "what is excluded is not read at all"
 

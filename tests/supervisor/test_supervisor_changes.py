@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import signal
@@ -11,8 +12,8 @@ import sys
 
 import pytest
 
-from benchmarks.rolling import measure
-from tests.support import ServerProcess
+from benchmarks.endurance.__main__ import run
+from tests.support import TIMEOUT, ServerProcess
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
 
@@ -55,7 +56,7 @@ def change_version(place, source=None):
 
 def connect(url: str) -> socket.socket:
     host, _, port = url.removeprefix("http://").rpartition(":")
-    return socket.create_connection((host, int(port)), 20)
+    return socket.create_connection((host, int(port)), 2 * TIMEOUT)
 
 
 def get(connection: socket.socket, target: str = "/") -> tuple[bytes, bytes]:
@@ -79,11 +80,11 @@ def ask(url: str, target: str = "/") -> bytes:
 # Rolling restart
 
 
-async def test_thousands_of_requests_survive_rolling_restarts(tmp_path, capsys):
-    load = await measure(2500, 1.0, tmp_path)
-    assert not load.losses, capsys.readouterr().out
-    assert load.counts["websocket message"]
-    assert len(load.workers) > 2
+@pytest.mark.timeout(18 * TIMEOUT)  # it waits for whole processes, again and again
+async def test_requests_survive_rolling_restarts():
+    (site,), faults = await run(4.0, only={"restart"}, crowds=False, names=["plain"])
+    assert faults == []
+    assert len(site.outcomes.workers) > 2
 
 
 def test_sighup_loads_new_code_and_settings(place):
@@ -202,7 +203,7 @@ def test_sigusr2_hands_the_sockets_to_a_new_supervisor(place):
                 head, body = get(connection)
                 assert body.startswith(b"1 ")
         server.wait_for(rf"Stopped supervisor \[{server.process.pid}\]")
-        assert server.process.wait(20) == 0
+        assert server.process.wait(2 * TIMEOUT) == 0
         assert int(pid_file.read_text()) == new
         assert all(ask(url).startswith(b"22 ") for _ in range(4))
         os.kill(new, signal.SIGTERM)
@@ -221,18 +222,30 @@ def test_a_new_supervisor_that_fails_leaves_the_old_one_serving(place):
         assert server.stop() == 0
 
 
+def test_a_new_supervisor_that_fails_leaves_the_unix_socket(place):
+    arguments = ("main:app", "--supervise", "--uds", "socket")
+    with ServerProcess(*arguments, cwd=place, port=False) as server:
+        server.wait_listening()
+        change_version(place, "nothing = 1")
+        server.signal(signal.SIGUSR2)
+        server.wait_for(r"The new supervisor \[\d+\] failed to start; this one goes on")
+        assert (place / "socket").is_socket()
+        assert server.stop() == 0
+    assert not (place / "socket").exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_a_stop_ends_the_new_supervisor_too_that_is_still_starting(place, number):
     with ServerProcess("main:app", "--supervise", cwd=place) as server:
         url = server.wait_listening()
         fifo = place / "fifo"
         os.mkfifo(fifo)
-        change_version(place, f"open({str(fifo)!r}).read()")
+        change_version(place, f"with open({str(fifo)!r}) as fifo: fifo.read()")
         server.signal(signal.SIGUSR2)
         with fifo.open("w"):  # the new worker is in the middle of its import
             new = int(server.wait_for(r"Started a new supervisor \[(\d+)\]")[1])
             server.signal(number)
-            assert server.process.wait(20) == 0
+            assert server.process.wait(2 * TIMEOUT) == 0
             with pytest.raises(ProcessLookupError):
                 os.kill(new, 0)
         with socket.socket() as again:
@@ -246,10 +259,11 @@ def test_what_is_no_file_is_not_replaced_by_the_pid_file(place, more):
     os.mkfifo(place / "fifo")
     (place / "link").symlink_to(os.devnull)
     for name in ("fifo", "link"):
-        arguments = ("main:app", "--pid-file", name, *more)
-        with ServerProcess(*arguments, cwd=place) as server:
+        arguments = ("main:app", "--uds", "sock", "--pid-file", name, *more)
+        with ServerProcess(*arguments, cwd=place, port=False) as server:
             server.wait_for(f"cannot write the PID file {name}: it is not a regular file")
             assert server.finish() == 1
+        assert not (place / "sock").exists()
     assert (place / "fifo").is_fifo()
     assert (place / "link").is_char_device()
 
@@ -323,15 +337,32 @@ def test_affinity_umask_directory_and_titles(place):
     (place / "main.py").write_text(
         MAIN.replace(
             'b"%d %d" % (VERSION, os.getpid())',
-            "repr((len(os.sched_getaffinity(0)), os.umask(0), os.getcwd(),"
-            " open('/proc/self/cmdline').read().rstrip(chr(0)))).encode()",
+            "repr((len(os.sched_getaffinity(0)), os.umask(0), os.getcwd(), title())).encode()",
         )
+        + "\ndef title():\n    with open('/proc/self/cmdline') as file:\n"
+        "        return file.read().rstrip(chr(0))\n"
     )
     arguments = ("--supervise", "--cpu-affinity", "--umask", "027", "--chdir", str(place))
     with ServerProcess("main:app", *arguments, cwd="/") as server:
         text = ask(server.wait_listening()).decode()
         assert server.stop() == 0
     assert text == repr((1, 0o027, str(place), "katana-asgi: main:app: worker 1"))
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs Linux")
+@pytest.mark.parametrize("more", [0, 1])
+def test_auto_affinity_binds_where_each_worker_has_a_cpu_of_its_own(place, more):
+    (place / "main.py").write_text(
+        MAIN.replace('b"%d %d" % (VERSION, os.getpid())', "repr(os.sched_getaffinity(0)).encode()")
+    )
+    processors = len(os.sched_getaffinity(0))
+    workers = str(processors + more)
+    arguments = ("--supervise", "--cpu-affinity", "auto", "--workers", workers)
+    with ServerProcess("main:app", *arguments, cwd=place) as server:
+        bound = ast.literal_eval(ask(server.wait_listening()).decode())
+        assert server.stop() == 0
+    assert len(bound) == (processors if more else 1)
+    assert ("Not bound to a CPU" in server.stderr) == bool(more)
 
 
 def may_become_another() -> bool:

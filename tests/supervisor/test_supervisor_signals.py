@@ -11,6 +11,7 @@ import pytest
 
 from katana_asgi.errors import StartupError
 from katana_asgi.supervisor.signals import SignalWatch, describe_signal, held_back
+from tests.support import TIMEOUT
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
 
@@ -20,7 +21,7 @@ def test_signals_arrive_in_order_and_wake_the_loop() -> None:
         assert watch.read() == []
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
             signal.raise_signal(number)
-        assert select.select([watch], [], [], 10)[0] == [watch]
+        assert select.select([watch], [], [], TIMEOUT)[0] == [watch]
         assert watch.read() == [15, 2, 15, signal.SIGCHLD]
         assert watch.read() == []
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +15,7 @@ from urllib.error import HTTPError, URLError
 
 import pytest
 
+from tests.ports import free_port
 from tests.support import ROOT, TIMEOUT
 
 if TYPE_CHECKING:
@@ -111,15 +110,6 @@ DOORS = {
 }
 
 
-def free_port() -> int:
-    """One below those that the kernel gives to others."""
-    while True:
-        port = random.randint(12000, 30000)
-        with socket.socket() as sock, suppress(OSError):
-            sock.bind(("127.0.0.1", port))
-            return port
-
-
 def is_installed(library: str) -> bool:
     try:
         return find_spec(library) is not None
@@ -188,7 +178,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=6 * TIMEOUT,
     )
 
 

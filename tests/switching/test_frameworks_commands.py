@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import sys
 import time
 import urllib.request
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import TIMEOUT, ServerProcess
+from tests.support import TIMEOUT, ServerProcess, unverified
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +59,7 @@ app = Litestar([home], plugins=[KatanaPlugin(static_route=[StaticRoute("/healthz
 
 
 def get(url: str, path: str = "/") -> str:
-    context = ssl._create_unverified_context()
+    context = unverified()
     with urllib.request.urlopen(url.rstrip("/") + path, context=context) as response:
         assert response.headers["server"] == "katana-asgi"
         text: str = response.read().decode()

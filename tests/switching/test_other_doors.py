@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from katana_asgi.errors import StartupError
-from katana_asgi.pytest_plugin import RunningServer
-from tests.support import ROOT, ServerProcess
+from katana_asgi.testing import ServerThread
+from tests.support import ROOT, TIMEOUT, ServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +88,7 @@ def test_gunicorn_ends_where_the_application_does_not_start(tmp_path: Path) -> N
         env=environment,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=3 * TIMEOUT,
     )
     assert ended.returncode == 3
     assert "startup" in ended.stderr
@@ -103,7 +103,7 @@ async def app(scope, receive, send) -> None:
     await send({"type": "http.response.body", "body": b"ok"})
 
 
-def test_the_fixture_serves_on_a_free_port(katana_server: Callable[..., RunningServer]) -> None:
+def test_the_fixture_serves_on_a_free_port(katana_server: Callable[..., ServerThread]) -> None:
     one, two = katana_server(app), katana_server(app, root_path="/api")
     assert one.port != two.port
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", one.url)
@@ -115,7 +115,7 @@ def test_the_fixture_serves_on_a_free_port(katana_server: Callable[..., RunningS
 
 def test_what_keeps_a_server_from_starting_is_raised() -> None:
     with pytest.raises(StartupError):
-        RunningServer("no_such_module:app")
+        ServerThread("no_such_module:app")
 
 
 def test_the_plugin_is_found_by_its_entry_point(pytester: pytest.Pytester) -> None:

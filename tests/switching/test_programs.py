@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import re
 import signal
 import socket
@@ -14,7 +13,6 @@ import threading
 import time
 import urllib.request
 import warnings
-from contextlib import suppress
 from http.client import RemoteDisconnected
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
@@ -25,21 +23,13 @@ from programs import APP, ENDING, SERVING, program
 import katana_asgi
 from katana_asgi import uvicorn
 from katana_asgi.errors import ConfigurationError
+from tests.ports import free_port
 from tests.support import ROOT, TIMEOUT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 LINES = ["import katana_asgi as uvicorn", "import katana_asgi.uvicorn as uvicorn"]
-
-
-def free_port() -> int:
-    """One below those that the kernel gives to others."""
-    while True:
-        port = random.randint(12000, 30000)
-        with socket.socket() as sock, suppress(OSError):
-            sock.bind(("127.0.0.1", port))
-            return port
 
 
 def environment(port: int) -> dict[str, str]:

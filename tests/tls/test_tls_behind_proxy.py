@@ -13,8 +13,9 @@ from contextlib import suppress
 import pytest
 
 from katana_asgi.net.proxy_protocol import SIGNATURE
+from katana_asgi.testing import HttpPeer, running
 from tests.applications import get, respond
-from tests.support import TIMEOUT, Connection, running
+from tests.support import TIMEOUT
 
 V1 = b"PROXY TCP4 192.0.2.1 198.51.100.1 4711 443\r\n"
 BLOCK = struct.pack("!4s4sHH", bytes((192, 0, 2, 1)), bytes((198, 51, 100, 1)), 4711, 443)
@@ -32,7 +33,7 @@ def behind(site, **settings):
     return running(who, **settings)
 
 
-async def connect(server, site, *chunks: bytes) -> Connection:
+async def connect(server, site, *chunks: bytes) -> HttpPeer:
     """A TLS connection on a socket through which the chunks have gone before."""
     loop = asyncio.get_running_loop()
     sock = socket.create_connection((server.host, server.port), TIMEOUT)
@@ -42,7 +43,7 @@ async def connect(server, site, *chunks: bytes) -> Connection:
         await loop.sock_sendall(sock, chunk)
         await asyncio.sleep(0)
     opening = asyncio.open_connection(sock=sock, ssl=site.trust, server_hostname="localhost")
-    return Connection(*await asyncio.wait_for(opening, TIMEOUT))
+    return HttpPeer(*await asyncio.wait_for(opening, TIMEOUT))
 
 
 @pytest.mark.parametrize("header", [V1, V2])
@@ -104,7 +105,7 @@ async def test_a_redirect_comes_behind_a_header_too_and_is_logged_for_its_client
     caplog.set_level(logging.INFO, "katana_asgi.access")
     settings = {"redirect_bind": "127.0.0.1:0", "access_log": True}
     async with behind(site, **settings) as server:
-        async with await Connection.open("127.0.0.1", redirects(server)) as client:
+        async with await HttpPeer.open("127.0.0.1", redirects(server)) as client:
             await client.send(*(bytes((byte,)) for byte in header), get("/x"))
             response = await client.response()
             assert response.status == 308
@@ -116,7 +117,7 @@ async def test_a_redirect_waits_for_the_header_of_a_trusted_peer_and_no_longer(s
     settings = {"redirect_bind": "127.0.0.1:0", "timeout_proxy_header": 0.2}
     async with behind(site, **settings) as server:
         for data in (V1[:9], get("/x")):
-            async with await Connection.open("127.0.0.1", redirects(server)) as client:
+            async with await HttpPeer.open("127.0.0.1", redirects(server)) as client:
                 await client.send(data)
                 assert await client.closed()
 
@@ -125,7 +126,7 @@ async def test_a_redirect_for_a_peer_that_is_not_trusted_needs_no_header(site):
     settings = {"redirect_bind": "127.0.0.1:0", "forwarded_allow_ips": ["203.0.113.1"]}
     async with behind(site, **settings) as server:
         for data, status in ((get("/x"), 308), (V1 + get("/x"), 400)):
-            async with await Connection.open("127.0.0.1", redirects(server)) as client:
+            async with await HttpPeer.open("127.0.0.1", redirects(server)) as client:
                 await client.send(data)
                 assert (await client.response()).status == status
 

@@ -14,9 +14,10 @@ import trustme
 from tls_client import connect, first_message, served_certificate
 
 from katana_asgi import StaticRoute
+from katana_asgi.testing import HttpPeer, running
 from katana_asgi.worker.channel import ShutdownMode
 from tests.applications import Probe, get, respond
-from tests.support import Connection, running, within
+from tests.support import TIMEOUT, within
 
 
 async def app(scope, receive, send):
@@ -359,7 +360,7 @@ async def test_sessions_are_resumed_also_after_new_certificates(site):
         loop = asyncio.get_running_loop()
 
         def session(old):
-            with socket.create_connection(("127.0.0.1", server.port), 10) as sock:
+            with socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as sock:
                 with site.trust.wrap_socket(sock, server_hostname="localhost", session=old) as tls:
                     return tls.session, tls.session_reused
 
@@ -399,7 +400,7 @@ async def test_plain_http_is_redirected_to_the_same_place(site, request_, place)
     settings = {"redirect_bind": "127.0.0.1:0", "hsts": "max-age=1", **site.settings}
     async with running(app, lifespan="off", **settings) as server:
         port = int(server.server.redirects.rpartition(":")[2])
-        async with await Connection.open("127.0.0.1", port) as client:
+        async with await HttpPeer.open("127.0.0.1", port) as client:
             await client.send(request_)
             response = await client.response(request_.split()[0].decode())
             assert response.status == 308
@@ -419,7 +420,7 @@ async def test_a_request_that_is_known_from_tls_is_redirected_like_any_other(sit
             async with await connect(server, site.trust) as client:
                 await client.send(get(target))
                 assert (await client.response()).status == 200
-        async with await Connection.open("127.0.0.1", port) as client:
+        async with await HttpPeer.open("127.0.0.1", port) as client:
             await client.send(get(target))
             response = await client.response()
             assert response.status == 308
@@ -437,7 +438,7 @@ async def test_a_request_that_is_known_from_redirects_is_answered_over_tls(site,
     async with running(app, lifespan="off", **settings) as server:
         port = int(server.server.redirects.rpartition(":")[2])
         for _ in range(8):
-            async with await Connection.open("127.0.0.1", port) as client:
+            async with await HttpPeer.open("127.0.0.1", port) as client:
                 await client.send(get(target))
                 assert (await client.response()).status == 308
         async with await connect(server, site.trust) as client:
@@ -452,7 +453,7 @@ async def test_no_redirect_without_one_valid_host(site, host):
     settings = {"redirect_bind": "127.0.0.1:0", "redirect_port": 443, **site.settings}
     async with running(app, lifespan="off", **settings) as server:
         port = int(server.server.redirects.rpartition(":")[2])
-        async with await Connection.open("127.0.0.1", port) as client:
+        async with await HttpPeer.open("127.0.0.1", port) as client:
             await client.send(
                 f"GET / HTTP/1.1\r\n{host}\r\n\r\n".replace("\r\n\r\n\r\n", "\r\n\r\n").encode()
             )
@@ -463,7 +464,7 @@ async def test_broken_content_behind_a_redirect_gets_no_second_answer(site, capl
     settings = {"redirect_bind": "127.0.0.1:0", **site.settings}
     async with running(app, lifespan="off", **settings) as server:
         port = int(server.server.redirects.rpartition(":")[2])
-        async with await Connection.open("127.0.0.1", port) as client:
+        async with await HttpPeer.open("127.0.0.1", port) as client:
             head = get("/", "Transfer-Encoding: chunked", method="POST")
             await client.send(head + b"nonsense\r\n")
             assert (await client.response()).status == 308
@@ -475,6 +476,6 @@ async def test_the_usual_port_is_not_named_in_a_redirect(site):
     settings = {"redirect_bind": "127.0.0.1:0", "redirect_port": 443, **site.settings}
     async with running(app, lifespan="off", **settings) as server:
         port = int(server.server.redirects.rpartition(":")[2])
-        async with await Connection.open("127.0.0.1", port) as client:
+        async with await HttpPeer.open("127.0.0.1", port) as client:
             await client.send(get("/x"))
             assert (await client.response()).header(b"location") == b"https://example/x"

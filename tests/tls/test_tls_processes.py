@@ -11,13 +11,17 @@ import socket
 import ssl
 import subprocess
 import time
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from tls_client import Files, first_message
 
+from katana_asgi.cli import main
 from tests.amounts import FULL, planned
+from tests.ports import free_port
 from tests.support import ROOT, TIMEOUT, ServerProcess
 
 CURL, OPENSSL = shutil.which("curl"), shutil.which("openssl")
@@ -204,8 +208,7 @@ def test_every_worker_looks_at_the_files(serve, site):
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_redirects_come_from_every_kind_of_service(serve, site, workers):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        place = free.getsockname()
+    place = ("127.0.0.1", free_port())
     server, port = serve("--workers", workers, "--redirect-bind", "{}:{}".format(*place))
     with socket.create_connection(place, TIMEOUT) as client:
         client.sendall(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -264,14 +267,23 @@ def test_the_address_for_redirects_may_be_taken(site):
             assert f"cannot listen on {place}: the address is in use" in server.stderr
 
 
-WAYS = ([], ["--check-config"], ["--workers", "2"])
+def checked(site, *flags: str, **environment: str) -> str:
+    """The same in this process, where nothing is served."""
+    with redirect_stderr(StringIO()) as errors, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(site.folder)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            main(["main:app", *flags, "--check-config"])
+    assert ended.value.code == 2
+    return errors.getvalue()
 
 
 def refused(site, *flags: str, **environment: str) -> str:
     """What a server says that does not start for its settings; with --check-config the same."""
-    said = set()
-    for check in WAYS if FULL else WAYS[:2]:
-        with ServerProcess("main:app", *flags, *check, cwd=site.folder, env=environment) as server:
+    said = {checked(site, *flags, **environment)}
+    for more in ([], ["--workers", "2"]) if FULL else ([],):
+        with ServerProcess("main:app", *flags, *more, cwd=site.folder, env=environment) as server:
             assert server.finish() == 2, server.stderr
         said.add(server.stderr)
     (line,) = said

@@ -14,8 +14,9 @@ from katana_asgi import Server, StaticRoute
 from katana_asgi.http1 import connection as connection_module
 from katana_asgi.http1.connection import Http1Connection
 from katana_asgi.net.tls_listener import Arrival
+from katana_asgi.testing import HttpPeer, running
 from tests.applications import Probe, content_of, get, respond, start
-from tests.support import TIMEOUT, Connection, running, within
+from tests.support import TIMEOUT, within
 
 CONNECTION = (Http1Connection, Arrival)
 
@@ -199,7 +200,7 @@ async def test_a_unix_socket_speaks_tls_too(site):
     settings = {"uds": path, "access_log": False, "lifespan": "off", **site.settings}
     async with Server(echo, **settings):
         opening = asyncio.open_unix_connection(path, ssl=site.trust, server_hostname="localhost")
-        async with Connection(*await within(opening)) as client:
+        async with HttpPeer(*await within(opening)) as client:
             await client.send(get())
             assert (await client.response()).status == 200
 

@@ -7,14 +7,15 @@ import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from tests.support import TIMEOUT, Connection
+from katana_asgi.testing import HttpPeer
+from tests.support import TIMEOUT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import trustme
 
-    from tests.support import Running
+    from katana_asgi.testing import Running
 
 
 class Files(NamedTuple):
@@ -66,13 +67,13 @@ class Site(NamedTuple):
 
 async def connect(
     server: Running | int, trust: ssl.SSLContext, host: str = "localhost"
-) -> Connection:
+) -> HttpPeer:
     """A connection whose handshake is done."""
     port = server if isinstance(server, int) else server.port
     opening = asyncio.open_connection(
         "127.0.0.1", port, limit=2**26, ssl=trust, server_hostname=host
     )
-    return Connection(*await asyncio.wait_for(opening, TIMEOUT))
+    return HttpPeer(*await asyncio.wait_for(opening, TIMEOUT))
 
 
 def first_message(site: Site, host: bytes) -> bytes:
@@ -85,7 +86,7 @@ def first_message(site: Site, host: bytes) -> bytes:
     return outgoing.read().replace(stand_in.encode(), host)
 
 
-def served_certificate(connection: Connection) -> bytes:
+def served_certificate(connection: HttpPeer) -> bytes:
     """The certificate the server showed, in DER."""
     peer = connection.writer.get_extra_info("ssl_object")
     certificate = peer.getpeercert(binary_form=True)

@@ -11,7 +11,18 @@ from itertools import product
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from websocket_frames import BINARY, CLOSE, CONT, PING, PONG, TEXT, closing, cuts, masked, plain
+from websocket_frames import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    closing,
+    cuts,
+    masked,
+    plain,
+)
 from websockets.client import ClientProtocol
 from websockets.extensions import permessage_deflate
 from websockets.frames import Frame, Opcode
@@ -87,7 +98,7 @@ def ours(events: list[Event]) -> list[object]:
 short = st.binary(max_size=20) | st.text(max_size=10).map(str.encode)
 some = short | st.sampled_from((124, 125, 126, 150, 151)).map(lambda size: b"s" * size)
 data_frames = st.tuples(
-    st.sampled_from((CONT, TEXT, BINARY)), some, st.booleans(), st.just(0), st.just(True)
+    st.sampled_from((CONTINUATION, TEXT, BINARY)), some, st.booleans(), st.just(0), st.just(True)
 )
 control_frames = st.tuples(
     st.sampled_from((PING, PONG)), short, st.just(True), st.just(0), st.just(True)
@@ -126,7 +137,9 @@ def in_order(frames: list[tuple[int, bytes, bool, int, bool]]) -> bytes:
         continuing = size is not None
         if opcode == CLOSE and continuing:
             break
-        expected = (opcode == CONT) is continuing and opcode <= BINARY and not rsv and is_masked
+        expected = (
+            (opcode == CONTINUATION) is continuing and opcode <= BINARY and not rsv and is_masked
+        )
         if not expected and (size or 0) + len(content) > MAX_SIZE:
             break
         if opcode <= BINARY:

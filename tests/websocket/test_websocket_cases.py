@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from websocket_cases import CASES, NOT_UTF8, Case
-from websocket_frames import CONT, PING, PONG, TEXT, Echo, cuts, masked, plain
+from websocket_frames import CONTINUATION, PING, PONG, TEXT, Echo, cuts, masked, plain
 from websocket_utf8 import EARLIEST
 
 SHORT = 2048
@@ -58,7 +58,7 @@ def test_bad_text_fails_with_the_byte_that_makes_it_bad(text: bytes, known: int)
 
     fragmented = Echo()
     assert fragmented.receive(masked(TEXT, text[: known - 1], fin=False)) == b""
-    assert fragmented.receive(masked(CONT, text[known - 1 : known], fin=False)) == NOT_UTF8
+    assert fragmented.receive(masked(CONTINUATION, text[known - 1 : known], fin=False)) == NOT_UTF8
 
 
 @pytest.mark.parametrize("breach", [plain(TEXT, b"not masked"), masked(TEXT, b"\xff")])

@@ -6,7 +6,7 @@ import pytest
 from websocket_frames import (
     BINARY,
     CLOSE,
-    CONT,
+    CONTINUATION,
     PING,
     PONG,
     TEXT,
@@ -51,14 +51,14 @@ def test_the_limit_is_over_all_fragments_and_judged_by_the_head() -> None:
     limited = Echo(FrameCodec(max_size=10))
     assert limited.receive(*fragments(TEXT, b"x" * 10, 3)) == plain(TEXT, b"x" * 10)
     assert limited.receive(masked(TEXT, b"x" * 6, fin=False)) == b""
-    assert limited.receive(masked(CONT, b"x" * 4, fin=False)) == b""
-    assert limited.receive(masked(CONT, b"x")[:2]) == TOO_BIG
+    assert limited.receive(masked(CONTINUATION, b"x" * 4, fin=False)) == b""
+    assert limited.receive(masked(CONTINUATION, b"x")[:2]) == TOO_BIG
 
 
 def test_control_frames_do_not_count_as_part_of_the_message() -> None:
     limited = Echo(FrameCodec(max_size=2))
     answer = limited.receive(
-        masked(TEXT, b"x", fin=False), masked(PING, b"y" * 50), masked(CONT, b"z")
+        masked(TEXT, b"x", fin=False), masked(PING, b"y" * 50), masked(CONTINUATION, b"z")
     )
     assert answer == plain(PONG, b"y" * 50) + plain(TEXT, b"xz")
 
@@ -89,7 +89,7 @@ def test_a_message_in_more_parts_than_are_kept_apart_comes_out_whole() -> None:
 def test_each_frame_has_its_own_key() -> None:
     frames = [
         masked(TEXT, b"first ", fin=False, key=b"\x01\x02\x03\x04"),
-        masked(CONT, b"second", key=b"\xf0\xe0\xd0\xc0"),
+        masked(CONTINUATION, b"second", key=b"\xf0\xe0\xd0\xc0"),
     ]
     data = b"".join(frames)
     for size in (1, 5, len(data)):
@@ -221,7 +221,7 @@ def test_a_client_masks_with_a_new_key_and_reads_plain_frames() -> None:
 
 
 def test_a_client_reads_fragments_and_single_bytes() -> None:
-    data = plain(TEXT, "aü".encode()[:2], fin=False) + plain(CONT, "ü!".encode()[1:])
+    data = plain(TEXT, "aü".encode()[:2], fin=False) + plain(CONTINUATION, "ü!".encode()[1:])
     client = FrameCodec(client=True)
     events = [event for read in cuts(data, 1) for event in client.feed(read)]
     assert events == ["aü!"]

@@ -9,7 +9,7 @@ from websocket_compression import TAIL, Deflater, Inflater, noise
 from websocket_frames import (
     BINARY,
     CLOSE,
-    CONT,
+    CONTINUATION,
     PING,
     TEXT,
     Echo,
@@ -150,7 +150,10 @@ def test_other_extensions_are_not_agreed_on(value: bytes) -> None:
 def test_the_examples_of_the_rfc() -> None:
     hello = plain(TEXT, b"Hello")
     assert echo().receive(compressed(TEXT, HELLO_OF_THE_RFC)) == hello
-    two = [compressed(TEXT, HELLO_OF_THE_RFC[:3], fin=False), masked(CONT, HELLO_OF_THE_RFC[3:])]
+    two = [
+        compressed(TEXT, HELLO_OF_THE_RFC[:3], fin=False),
+        masked(CONTINUATION, HELLO_OF_THE_RFC[3:]),
+    ]
     assert echo().receive(*two) == hello
     shared = [compressed(TEXT, HELLO_OF_THE_RFC), compressed(TEXT, bytes.fromhex("f200110000"))]
     assert echo().receive(*shared) == hello * 2
@@ -190,8 +193,8 @@ def test_control_frames_between_compressed_fragments_are_plain() -> None:
     [
         [masked(PING, rsv=4)],
         [masked(CLOSE, rsv=4)],
-        [masked(TEXT, b"a", fin=False), masked(CONT, b"b", rsv=4)],
-        [compressed(TEXT, HELLO_OF_THE_RFC[:3], fin=False), masked(CONT, b"b", rsv=4)],
+        [masked(TEXT, b"a", fin=False), masked(CONTINUATION, b"b", rsv=4)],
+        [compressed(TEXT, HELLO_OF_THE_RFC[:3], fin=False), masked(CONTINUATION, b"b", rsv=4)],
         [masked(TEXT, HELLO_OF_THE_RFC, rsv=6)],
         [masked(TEXT, HELLO_OF_THE_RFC, rsv=2)],
     ],

@@ -10,6 +10,7 @@ import pytest
 from katana_asgi.codec import check_fields
 from katana_asgi.errors import LocalProtocolError, RemoteProtocolError
 from katana_asgi.http1.websocket_upgrade import accept_key, is_upgrade
+from katana_asgi.testing import MemoryServer
 from katana_asgi.websocket.handshake import (
     ExtensionOffer,
     Opening,
@@ -18,7 +19,6 @@ from katana_asgi.websocket.handshake import (
     response_fields,
 )
 from tests.heads import request_head
-from tests.memory import InMemory
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 FIELDS: tuple[tuple[bytes, bytes], ...] = (
@@ -66,13 +66,12 @@ class Application:
 
 async def answer(asked: bytes, application: Application, **settings: Any) -> bytes:
     """What is sent for a handshake, frames behind the head left out."""
-    settings = {"date_header": False, "server_header": False, **settings}
-    async with InMemory(application, **settings) as memory:
-        _, transport = memory.connect()
+    settings = {"date_header": False, "server_header": False, "lifespan": "off", **settings}
+    async with MemoryServer(application, **settings) as memory:
+        transport = memory.connect()
         transport.feed(asked)
-        await memory.quiet(transport)
+        head, end, _ = (await transport.settled()).partition(b"\r\n\r\n")
         transport.fail()
-        head, end, _ = bytes(transport.sent).partition(b"\r\n\r\n")
         return head + end
 
 
@@ -150,7 +149,7 @@ def test_an_upgrade_is_of_http_1_1() -> None:
 )
 async def test_a_bad_handshake_is_400(asked: bytes, reason: bytes) -> None:
     application = Application()
-    async with InMemory(application) as memory:
+    async with MemoryServer(application, lifespan="off") as memory:
         sent = await memory.served(asked)
     assert sent.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert reason in sent.partition(b"\r\n\r\n")[2]

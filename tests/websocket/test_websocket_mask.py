@@ -6,7 +6,7 @@ import runpy
 import sys
 
 import pytest
-from websocket_frames import xor
+from websocket_frames import exclusive_or
 
 from katana_asgi import codec
 from katana_asgi.websocket import mask
@@ -23,7 +23,7 @@ def apply_mask_of_a_fresh_module():
 def test_every_byte_meets_its_byte_of_the_key(native: bool, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(codec, "NATIVE", native)
     apply_mask = apply_mask_of_a_fresh_module()
-    assert apply_mask(DATA, KEY) == apply_mask(memoryview(DATA), KEY) == xor(DATA, KEY)
+    assert apply_mask(DATA, KEY) == apply_mask(memoryview(DATA), KEY) == exclusive_or(DATA, KEY)
 
 
 def test_the_codec_does_it_where_it_is_native_or_nothing_else_is_there(

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from websocket_compression import Deflater
-from websocket_frames import BINARY, CLOSE, CONT, PING, PONG, TEXT, closing, masked
+from websocket_frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, closing, masked
 
 from katana_asgi.websocket.codec import Event, FrameCodec, WebSocketError
 from katana_asgi.websocket.deflate import Deflate, DeflateParameters, DeflateSettings
@@ -26,7 +26,7 @@ closings = st.builds(
 frames = st.one_of(
     st.builds(masked, st.sampled_from((TEXT, BINARY)), contents, key=keys),
     st.builds(masked, st.sampled_from((TEXT, BINARY)), contents, fin=st.just(False), key=keys),
-    st.builds(masked, st.just(CONT), contents, fin=st.booleans(), key=keys),
+    st.builds(masked, st.just(CONTINUATION), contents, fin=st.booleans(), key=keys),
     st.builds(masked, st.sampled_from((PING, PONG)), contents, key=keys),
     st.builds(masked, st.just(CLOSE), closings | contents, key=keys),
     st.builds(

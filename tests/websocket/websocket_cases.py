@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tests.websocket.websocket_frames import (
     BINARY,
     CLOSE,
-    CONT,
+    CONTINUATION,
     PING,
     PONG,
     TEXT,
@@ -116,21 +116,21 @@ def opcodes() -> Iterator[Case]:
 
 def fragmentation() -> Iterator[Case]:
     """5: messages in several frames, control frames between them, and wrong orders."""
-    begin, end = masked(TEXT, FIRST, fin=False), masked(CONT, SECOND)
+    begin, end = masked(TEXT, FIRST, fin=False), masked(CONTINUATION, SECOND)
     whole = plain(TEXT, FIRST + SECOND)
     ping, pong = masked(PING, b"ping"), plain(PONG, b"ping")
     hello = masked(TEXT, HELLO)
-    open_end = masked(CONT, FIRST, fin=False)
+    open_end = masked(CONTINUATION, FIRST, fin=False)
     yield Case("5.1", [masked(PING, FIRST, fin=False), end], CONTROL_FRAGMENT, ended=True)
     yield Case("5.2", [masked(PONG, FIRST, fin=False), end], CONTROL_FRAGMENT, ended=True)
     yield Case("5.2a", [masked(CLOSE, fin=False), end], CONTROL_FRAGMENT, ended=True)
     yield Case("5.3", [begin, end], whole)
     yield Case("5.6", [begin, ping, end], pong + whole)
-    yield Case("5.9", [masked(CONT, FIRST), hello], NOTHING, ended=True)
+    yield Case("5.9", [masked(CONTINUATION, FIRST), hello], NOTHING, ended=True)
     yield Case("5.12", [open_end, hello], NOTHING, ended=True)
     yield Case("5.15", [begin, end, open_end, hello], whole + NOTHING, ended=True)
     yield Case("5.16", [open_end, begin, end] * 2, NOTHING, ended=True)
-    yield Case("5.17", [masked(CONT, FIRST), begin, end] * 2, NOTHING, ended=True)
+    yield Case("5.17", [masked(CONTINUATION, FIRST), begin, end] * 2, NOTHING, ended=True)
     yield Case("5.18", [begin, masked(TEXT, SECOND)], NESTED, ended=True)
     yield Case("5.18a", [begin, masked(BINARY, SECOND, fin=False)], NESTED, ended=True)
     yield Case(
@@ -140,7 +140,7 @@ def fragmentation() -> Iterator[Case]:
     )
     yield Case(
         "5.20a",
-        [masked(BINARY, fin=False), masked(CONT, fin=False), masked(CONT)],
+        [masked(BINARY, fin=False), masked(CONTINUATION, fin=False), masked(CONTINUATION)],
         plain(BINARY),
     )
 
@@ -148,9 +148,13 @@ def fragmentation() -> Iterator[Case]:
 def texts() -> Iterator[Case]:
     """6: UTF-8, whole, in fragments, and in fragments of a byte."""
     yield Case("6.1.1", [masked(TEXT)], plain(TEXT))
-    empty = [masked(TEXT, fin=False), masked(CONT, fin=False), masked(CONT)]
+    empty = [masked(TEXT, fin=False), masked(CONTINUATION, fin=False), masked(CONTINUATION)]
     yield Case("6.1.2", empty, plain(TEXT))
-    middle = [masked(TEXT, fin=False), masked(CONT, b"middle", fin=False), masked(CONT)]
+    middle = [
+        masked(TEXT, fin=False),
+        masked(CONTINUATION, b"middle", fin=False),
+        masked(CONTINUATION),
+    ]
     yield Case("6.1.3", middle, plain(TEXT, b"middle"))
     text = "Hello-µ@ßöäüàá-UTF-8!!".encode()
     yield Case("6.2.1", [masked(TEXT, text)], plain(TEXT, text))
@@ -173,7 +177,7 @@ def closes() -> Iterator[Case]:
     """7: close frames, what may follow them, codes and reasons."""
     close, closed = masked(CLOSE, closing(1000)), plain(CLOSE, closing(1000))
     hello, echoed = masked(TEXT, HELLO), plain(TEXT, HELLO)
-    begin, end = masked(TEXT, FIRST, fin=False), masked(CONT, SECOND)
+    begin, end = masked(TEXT, FIRST, fin=False), masked(CONTINUATION, SECOND)
     yield Case("7.1.1", [hello, close], echoed + closed, ended=True)
     yield Case("7.1.2", [close, masked(CLOSE)], closed, ended=True)
     yield Case("7.1.3", [close, masked(PING)], closed, ended=True)

@@ -7,37 +7,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from katana_asgi.testing import masked
+from katana_asgi.testing.websocket_peer import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    MASK,
+    PING,
+    PONG,
+    TEXT,
+    exclusive_or,
+    length_field,
+)
 from katana_asgi.websocket.codec import Close, FrameCodec, Ping, Pong, WebSocketError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
-
-KEY = bytes.fromhex("37fa213d")
-
-
-def xor(content: bytes, key: bytes = KEY) -> bytes:
-    """Masking as RFC 6455 §5.3 words it: each byte with that of the key at its place modulo 4."""
-    size = len(content)
-    keys = (key * (size // 4 + 1))[:size]
-    return (int.from_bytes(content, "big") ^ int.from_bytes(keys, "big")).to_bytes(size, "big")
-
-
-def length_field(size: int, mask_bit: int) -> bytes:
-    if size < 126:
-        return bytes([mask_bit | size])
-    if size < 65536:
-        return bytes([mask_bit | 126]) + size.to_bytes(2, "big")
-    return bytes([mask_bit | 127]) + size.to_bytes(8, "big")
-
-
-def masked(
-    opcode: int, content: bytes = b"", *, fin: bool = True, rsv: int = 0, key: bytes = KEY
-) -> bytes:
-    """A frame as a client sends it."""
-    first = fin << 7 | rsv << 4 | opcode
-    return bytes([first]) + length_field(len(content), 0x80) + key + xor(content, key)
+__all__ = [
+    "BINARY",
+    "CLOSE",
+    "CONTINUATION",
+    "MASK",
+    "PING",
+    "PONG",
+    "TEXT",
+    "Echo",
+    "closing",
+    "cuts",
+    "exclusive_or",
+    "fragments",
+    "masked",
+    "plain",
+]
 
 
 def plain(opcode: int, content: bytes = b"", *, fin: bool = True, rsv: int = 0) -> bytes:
@@ -51,13 +52,13 @@ def closing(code: int, reason: bytes = b"") -> bytes:
 
 
 def fragments(
-    opcode: int, content: bytes, size: int, *, rsv: int = 0, key: bytes = KEY
+    opcode: int, content: bytes, size: int, *, rsv: int = 0, key: bytes = MASK
 ) -> list[bytes]:
     """A message as masked frames of ``size`` bytes."""
     parts = [content[start : start + size] for start in range(0, len(content), size)] or [b""]
     return [
         masked(
-            CONT if index else opcode,
+            CONTINUATION if index else opcode,
             part,
             fin=index == len(parts) - 1,
             rsv=0 if index else rsv,

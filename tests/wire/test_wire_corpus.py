@@ -18,8 +18,9 @@ from peer import Peer
 from recorder import Recorder, Request
 
 from katana_asgi import StaticRoute
+from katana_asgi.testing import running
 from tests.http1.reads import BACK_ENDS
-from tests.support import running
+from tests.support import TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
 AT_ONCE = 40
 """Connections open at the same time; more would only fill the accept queue."""
-
-PATIENCE = 10.0
-"""Seconds after which a connection counts as stalled."""
 
 SETTINGS: dict[str, Any] = {
     "lifespan": "off",
@@ -111,7 +109,7 @@ async def play(server: WireServer, case: Case, steps: tuple[Step, ...]) -> Outco
     port = peer.port
     server.recorder.taken(port)
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             await peer.send(steps)
             if case.eof:
                 peer.end()

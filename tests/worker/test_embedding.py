@@ -15,8 +15,10 @@ import pytest
 
 from katana_asgi import Config, Server, run, serve
 from katana_asgi.errors import StartupError
+from katana_asgi.testing import HttpPeer
 from tests.applications import get, respond
-from tests.support import ROOT, TIMEOUT, Connection, within
+from tests.ports import free_port
+from tests.support import ROOT, TIMEOUT, within
 
 SETTINGS = {"port": 0, "access_log": False}
 
@@ -213,7 +215,7 @@ async def test_run_has_a_loop_of_its_own():
     thread.start()
     while not server.started:
         await asyncio.sleep(0.01)
-    async with await Connection.open(*server.addresses[0]) as client:
+    async with await HttpPeer.open(*server.addresses[0]) as client:
         await client.send(get())
         assert (await client.response()).body == b"ok"
     server.should_exit = True
@@ -260,16 +262,13 @@ def test_ctrl_c_ends_a_program_with_two_servers():
 
 
 async def test_two_calls_of_serve_end_together():
-    ports = []
-    for _ in range(2):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            ports.append(probe.getsockname()[1])
+    ports = [free_port(), free_port()]
     serving = asyncio.gather(*(serve(app, port=port, access_log=False) for port in ports))
     for port in ports:
         while True:
             try:
-                await (await Connection.open("127.0.0.1", port)).__aexit__()
+                async with await HttpPeer.open("127.0.0.1", port):
+                    pass
                 break
             except ConnectionRefusedError:
                 await asyncio.sleep(0.01)

@@ -9,10 +9,11 @@ import pytest
 import trustme
 
 from katana_asgi import StaticRoute
+from katana_asgi.testing import HttpPeer, Running, WebSocketPeer, running
 from katana_asgi.worker.measure import Publisher
 from tests.applications import get, respond
-from tests.support import Connection, Running, running, within
-from tests.websocket_peer import Peer, accept, disconnected
+from tests.support import TIMEOUT, within
+from tests.websocket_peer import accept, disconnected
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +50,7 @@ def connections(server: Running) -> dict[str, int]:
 
 async def until(server: Running, expected: dict[str, int]) -> None:
     """Wait until the connections of a server are these."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(TIMEOUT):
         while connections(server) != expected:
             await asyncio.sleep(0.001)
 
@@ -92,7 +93,7 @@ async def test_a_websocket_is_one_and_nothing_else_is():
     async with running(app, proxy_protocol=True, **SETTINGS) as server:
         async with await server.connect() as client:
             await client.send(PROXY)
-            peer = await Peer.over(client)
+            peer = await WebSocketPeer.over(client)
             await until(server, {"websocket": 1})
             async with await server.connect():
                 await until(server, {"websocket": 1, "idle": 1})
@@ -107,7 +108,7 @@ async def test_what_is_sent_on_to_https_counts_as_that_and_not_as_a_static_respo
     async with running(app, **settings, **certificate) as server:
         port = int(server.server.redirects.rpartition(":")[2])
         for target in ("/", "/static"):
-            async with await Connection.open("127.0.0.1", port) as client:
+            async with await HttpPeer.open("127.0.0.1", port) as client:
                 await client.send(get(target))
                 assert (await within(client.response())).status == 308
         counters = snapshot(server)["counters"]

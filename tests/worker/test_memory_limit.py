@@ -45,4 +45,4 @@ def test_what_was_freed_is_not_faulted_in_again():
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="settings of glibc's malloc")
 def test_who_sets_malloc_himself_has_the_last_word():
     faults, _ = run(PYTHONPATH=":".join(sys.path), MALLOC_TRIM_THRESHOLD_="131072")
-    assert faults > 20_000
+    assert faults > 10_000  # glibc 2.43 gives back nine of ten pages, 2.36 all of them

@@ -9,8 +9,10 @@ import pytest
 
 from katana_asgi import Config, Server, serve
 from katana_asgi.errors import ConfigurationError, StartupError
+from katana_asgi.testing import HttpPeer, running
 from tests.applications import get, respond
-from tests.support import Connection, running, within
+from tests.ports import free_port
+from tests.support import within
 
 
 async def app(scope, receive, send):
@@ -64,7 +66,7 @@ async def test_sockets_of_the_program_are_used_and_left_to_it():
         server = Server(app, access_log=False)
         await server.start([sock])
         assert server.addresses == [sock.getsockname()]
-        async with await Connection.open(*sock.getsockname()) as client:
+        async with await HttpPeer.open(*sock.getsockname()) as client:
             await client.send(get())
             assert (await client.response()).body == b"ok"
         await server.close()
@@ -91,13 +93,11 @@ async def test_the_application_may_be_loaded_before_the_start():
 
 
 async def test_serve_runs_beside_other_tasks_until_it_is_cancelled():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     serving = asyncio.ensure_future(serve(app, port=port, access_log=False))
     while True:
         try:
-            client = await Connection.open("127.0.0.1", port)
+            client = await HttpPeer.open("127.0.0.1", port)
             break
         except ConnectionRefusedError:
             await asyncio.sleep(0)
