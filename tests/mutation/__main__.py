@@ -98,7 +98,8 @@ def run(names: list[str], minutes: float, children: int) -> dict[str, dict[str, 
     Path("mutants/plan.json").write_text(json.dumps(plan), "utf-8")
     results = Path("mutants/results.jsonl")
     results.write_text("", "utf-8")
-    options = ["-q", "-p", "no:cacheprovider", "-p", "tests.mutation.session", "--timeout=60"]
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--timeout=60"]
+    options += ["-p", "tests.mutation.session"]
     tests = [f"tests/{name}" for name in TESTS]
     tests += [f"--ignore=tests/{name}" for name in LEFT_OUT]
     with open("pytest.log", "w", encoding="utf-8") as log:
