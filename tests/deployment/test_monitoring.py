@@ -169,6 +169,13 @@ class Prometheus:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        eventually(self._is_ready, True)
+
+    def _is_ready(self) -> bool:
+        """It listens before it answers queries."""
+        with suppress(OSError), urlopen(f"{self._url}/-/ready", timeout=TIMEOUT) as response:
+            return bool(response.status == 200)
+        return False
 
     def query(self, expression: str) -> list[Any]:
         question = urlencode({"query": expression})
