@@ -35,7 +35,8 @@ def launch(config: Config, reload: Callable[[], Config] | None = None) -> int:
     from katana_asgi.observe.logs import configure_logging, log_notes
     from katana_asgi.supervisor import identity
 
-    supervised = config.workers > 1 or config.supervise or config.reload
+    # What takes the place of a supervisor is one, whatever the settings have become.
+    supervised = config.workers > 1 or config.supervise or config.reload or identity.is_successor()
     try:
         identity.check_descriptors()
         if not supervised:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
-from katana_asgi.testing import MemoryServer, MemoryTransport
+from katana_asgi.testing import MemoryServer, MemoryTransport, turns
 
 if TYPE_CHECKING:
     from katana_asgi.asgi.context import WorkerContext
 
 __all__ = ["Alone", "turns"]
-
-
-async def turns(count: int) -> None:
-    """Let the loop turn."""
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 class Alone(MemoryServer):

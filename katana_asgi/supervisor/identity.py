@@ -15,20 +15,31 @@ if TYPE_CHECKING:
     from katana_asgi.config.model import Config
 
 __all__ = [
+    "SUCCESSOR_VARIABLE",
     "become",
     "bind_to_cpu",
     "check_descriptors",
     "enter",
+    "is_successor",
     "prepare_process",
     "remove_pid_file",
     "set_title",
     "write_pid_file",
 ]
 
+SUCCESSOR_VARIABLE: Final = "_KATANA_UPGRADE"
+"""Descriptors for the new supervisor: the channel's, and behind a colon those of the sockets.
+The first character keeps it apart from the variables of settings."""
+
 DESCRIPTORS: Final = 32
 """The least number of descriptors with which a worker starts, and can answer a few clients."""
 
 logger = logging.getLogger("katana_asgi.error")
+
+
+def is_successor() -> bool:
+    """Whether another supervisor has started this process, to take its place."""
+    return SUCCESSOR_VARIABLE in os.environ
 
 
 def enter(config: Config, start: str = "") -> None:

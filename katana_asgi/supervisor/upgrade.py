@@ -16,6 +16,7 @@ from katana_asgi.balance.links import FORMAT
 from katana_asgi.config.env_file import environment_without_file
 from katana_asgi.net.redirect_sockets import REDIRECT_VARIABLE
 from katana_asgi.supervisor.fork import fork_with_channel
+from katana_asgi.supervisor.identity import SUCCESSOR_VARIABLE
 from katana_asgi.supervisor.signals import reset_in_child
 from katana_asgi.worker.channel import Channel
 
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["Predecessor", "close_all", "exec_successor"]
-
-VARIABLE: Final = "_KATANA_UPGRADE"
-"""Descriptors for the new supervisor: the channel's, and behind a colon those of the sockets.
-The first character keeps it apart from the variables of settings."""
 
 
 LINKS_VARIABLE: Final = "_KATANA_LINKS"
@@ -52,7 +49,7 @@ class Predecessor:
         if unused is not None:  # the settings want no redirects any more: nobody may wait there
             os.close(int(unused))
         links = _inherited_links()
-        text = os.environ.pop(VARIABLE, None)
+        text = os.environ.pop(SUCCESSOR_VARIABLE, None)
         if text is None:
             return None
         number, _, numbers = text.partition(":")
@@ -124,7 +121,7 @@ def _become_successor(
             os.set_inheritable(number, True)
         environment = environment_without_file()
         text = f"{channel.fileno()}:{','.join(map(str, numbers))}"
-        environment[VARIABLE] = text
+        environment[SUCCESSOR_VARIABLE] = text
         if links:
             environment[LINKS_VARIABLE] = f"{FORMAT}:{','.join(map(str, links))}"
         for sock in redirects:

@@ -15,6 +15,7 @@ from katana_asgi.http1.states import BUSY, CLOSED, LINGERING, READY, RECEIVING, 
 from katana_asgi.http1.writing import Http1Writer
 from katana_asgi.http2.stream import Http2Stream
 from tests.alone import Alone, turns
+from tests.machines import Endings
 from tests.support import within
 
 HELLO = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -548,3 +549,51 @@ async def test_only_a_stream_in_chunks_has_a_byte_to_probe_with():
         app.gate.set()
         await turns(3)
         assert b"\r\n0" not in transport.sent
+
+
+# -- what was found by mutants
+
+
+async def test_a_static_request_that_repeats_waits_for_the_answer_before_it():
+    """It was answered without parsing before, and is the same read again."""
+    app = Served(opened=False)
+    async with Alone(app, static_route=STATIC_ROUTE) as worker:
+        _, transport = worker.connected()
+        for _ in range(4):
+            transport.feed(STATIC)
+            await turns(3)
+        before = len(transport.sent)
+        assert transport.sent.count(b"\r\n\r\nstatic") == 4
+        transport.feed(HELLO)
+        transport.feed(STATIC)
+        await turns(3)
+        assert len(transport.sent) == before
+        app.gate.set()
+        await turns(5)
+        rest = bytes(transport.sent[before:])
+        assert rest.index(b"hello") < rest.index(b"\r\n\r\nstatic")
+
+
+async def test_a_bare_cr_at_the_beginning_of_a_read_is_refused_before_the_head_is_whole():
+    async with Alone(Served()) as worker:
+        connection, transport = worker.connected()
+        transport.feed(b"GET / HTTP/1.1\r\nHost: a\r\nX: y")
+        transport.feed(b"\rz: 1\r\n")
+        await turns(3)
+        assert bytes(transport.sent).startswith(b"HTTP/1.1 400 ")
+        assert connection.state == LINGERING
+
+
+@pytest.mark.parametrize("ours", [True, False])
+async def test_who_has_ended_a_call_is_told(ours):
+    async with Alone(Served(opened=False)) as worker:
+        worker.context.observer = observer = Endings()
+        connection, transport = worker.connected()
+        transport.feed(HELLO)
+        await turns(3)
+        if ours:
+            connection.abort()
+        else:
+            transport.fail()
+        await turns(3)
+        assert list(observer.endings.values()) == [["aborted" if ours else "client left"]]

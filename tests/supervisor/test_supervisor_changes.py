@@ -212,6 +212,22 @@ def test_sigusr2_hands_the_sockets_to_a_new_supervisor(place):
     assert not pid_file.exists()
 
 
+def test_a_new_program_with_settings_for_one_worker_takes_over_as_well(place):
+    settings = place / "katana.toml"
+    settings.write_text("workers = 2\n")
+    with ServerProcess("main:app", "--config", str(settings), cwd=place) as server:
+        url = server.wait_listening()
+        settings.write_text("workers = 1\n")
+        change_version(place)
+        server.signal(signal.SIGUSR2)
+        new = int(server.wait_for(r"The new supervisor \[(\d+)\] is ready, stopping")[1])
+        assert server.process.wait(2 * TIMEOUT) == 0
+        assert ask(url).startswith(b"22 ")
+        os.kill(new, signal.SIGTERM)
+        server.wait_for(rf"Stopped supervisor \[{new}\]")
+        server.finish()
+
+
 def test_a_new_supervisor_that_fails_leaves_the_old_one_serving(place):
     with ServerProcess("main:app", "--supervise", cwd=place) as server:
         url = server.wait_listening()
