@@ -12,8 +12,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Three for two cores, since many tests wait; a process that has no tests left takes from others.
-PYTEST_FLAGS ?= -n 3 --dist worksteal
+# Four for two cores, since many tests wait; a process that has no tests left takes from others.
+PYTEST_FLAGS ?= -n 4 --dist worksteal
 PYTHONS ?= python3.12 python3.13 python3.14
 # Such as cpython-3.14.0, or cpython-3.14.0t without the GIL.
 NAME_OF_PYTHON := 'import platform, sys; print(f"{sys.implementation.name}-{platform.python_version()}{sys.abiflags}")'

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["parts_writer", "write_parts"]
 
-_FORGETFUL: Final[bool] = (3, 12, 0) <= sys.version_info < (3, 12, 9) or (
+FORGETFUL: Final[bool] = (3, 12, 0) <= sys.version_info < (3, 12, 9) or (
     (3, 13, 0) <= sys.version_info < (3, 13, 2)
 )
 """asyncio's own ``writelines`` does not pause the protocol there (CVE-2024-12254): an
@@ -21,12 +21,12 @@ application would be let write without end to a client that does not read."""
 
 def parts_writer(transport: asyncio.WriteTransport) -> Callable[[Sequence[bytes]], None]:
     """``write_parts`` of one transport, for one that writes often."""
-    return partial(write_parts, transport) if _FORGETFUL else transport.writelines
+    return partial(write_parts, transport) if FORGETFUL else transport.writelines
 
 
 def write_parts(transport: asyncio.WriteTransport, parts: Sequence[bytes]) -> None:
     """Write ``parts`` in their order; ``pause_writing`` is called as for ``write``."""
-    if _FORGETFUL and type(transport).__module__.startswith("asyncio"):
+    if FORGETFUL and type(transport).__module__.startswith("asyncio"):
         for part in parts:
             transport.write(part)
     else:

@@ -21,6 +21,7 @@ from katana_asgi.net.outbox import MAX_WAITING, Outbox
 from katana_asgi.net.peer import Peer
 from katana_asgi.net.reset import reset
 from katana_asgi.net.stall import WriteStall, unsent
+from tests.support import within
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel")
 
@@ -145,7 +146,7 @@ def test_a_stall_begins_anew_whenever_enough_was_taken():
 @pytest.mark.parametrize("forgetful", [False, True])
 async def test_parts_arrive_in_order_and_pause_the_protocol(forgetful, monkeypatch):
     """Also on a Python whose ``writelines`` does not pause it."""
-    monkeypatch.setattr(parts, "_FORGETFUL", forgetful)
+    monkeypatch.setattr(parts, "FORGETFUL", forgetful)
     paused = asyncio.Event()
 
     class Pausing(asyncio.Protocol):
@@ -226,7 +227,7 @@ async def test_accepting_the_rest_passes_over_sockets_that_are_closed():
     closed = socket.create_server(("127.0.0.1", 0))
     closed.close()
     with socket.create_server(("127.0.0.1", 0)) as empty:
-        await asyncio.wait_for(accept_the_rest([closed, empty]), 10)
+        await within(accept_the_rest([closed, empty]))
 
 
 @linux_only

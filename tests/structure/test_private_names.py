@@ -19,6 +19,9 @@ DOCUMENTED = {"_asdict", "_exit", "_fields", "_make", "_replace"}
 """Of the standard library: of named tuples, which keep names without an underscore for fields, and
 of ``os``."""
 
+MUTMUT = {"_stats"}
+"""What mutmut has noted of a test, and has no other name for."""
+
 BY_NAME = {"delattr", "getattr", "hasattr", "setattr"}
 """Functions, and methods of ``monkeypatch``, that are given a name behind an object."""
 
@@ -31,7 +34,7 @@ may_reach = re.compile(
 
 def is_private(name: str) -> bool:
     last = name.rpartition(".")[2]
-    return last.startswith("_") and not last.startswith("__") and last not in DOCUMENTED
+    return last.startswith("_") and not last.startswith("__") and last not in DOCUMENTED | MUTMUT
 
 
 def is_own(node: ast.expr) -> bool:
