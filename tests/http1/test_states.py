@@ -305,16 +305,19 @@ def machine(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch):
 
 def test_whatever_happens_when_the_table_and_the_promises_hold(machine):
     SEEN.clear()
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=max(75, examples(300)),  # fewer do not come by all that is asked for
-            stateful_step_count=50,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
-    assert len({pair for pair in SEEN if pair[0] != pair[1]}) > 5
+    for _ in range(5):  # what is drawn may be poor in one run; most need no second
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=max(75, examples(300)),
+                stateful_step_count=50,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+        if len({pair for pair in SEEN if pair[0] != pair[1]}) > 5:
+            return
+    pytest.fail(f"only {SEEN}")
 
 
 def plain(machine: type[ConnectionMachine], **options: Any) -> ConnectionMachine:
