@@ -49,9 +49,9 @@ __all__ = [
     "render_head",
     "scan_head",
     "scan_head_with",
-    "scan_next",
     "try_check_fields",
     "try_scan_head",
+    "try_scan_next",
 ]
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ else:
 
 if TYPE_CHECKING or not NATIVE:
     from katana_asgi.codec.fields import ResponseFields, check_fields, render_head
-    from katana_asgi.codec.heads import RequestHead, scan_head, scan_next
+    from katana_asgi.codec.heads import RequestHead, scan_head
+    from katana_asgi.codec.heads import scan_next as try_scan_next
     from katana_asgi.codec.hpack import decode_fields, encode_fields
     from katana_asgi.codec.masking import mask
     from katana_asgi.codec.nodes import nearest_hop, parse_node
@@ -95,10 +96,10 @@ else:
         parse_node,
         printable,
         render_head,
-        scan_next,
     )
     from katana_asgi.codec._native import check_fields as try_check_fields
     from katana_asgi.codec._native import scan_head as try_scan_head
+    from katana_asgi.codec._native import scan_next as try_scan_next
 
     def scan_head(
         head: bytes, max_line: int, max_size: int, max_count: int

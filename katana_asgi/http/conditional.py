@@ -55,7 +55,7 @@ def lists_weakly(value: bytes, etag: bytes) -> bool:
     if value == etag or value == b"*":
         return True
     opaque = etag.removeprefix(b"W/")
-    if opaque not in value:
+    if value.find(opaque) < 0:  # what most clients hold of another version; cheaper than ``in``
         return False
     return any(listed.removeprefix(b"W/") == opaque for listed in _entity_tags(value))
 

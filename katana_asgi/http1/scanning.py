@@ -30,7 +30,7 @@ The limits: bytes of the request line, bytes of the header section, field lines.
 NextScanner: TypeAlias = (
     "Callable[[bytes, int, int, int, int], tuple[RequestHead, int, int] | None]"
 )
-"""As ``codec.scan_next``. ``None``, also for what has not come whole: ask a ``HeadScanner``."""
+"""As ``codec.try_scan_next``. ``None``, also for what has not come whole: ask a ``HeadScanner``."""
 
 
 def back_end(http: str) -> str:
@@ -66,4 +66,4 @@ def head_scanner(http: str) -> HeadScanner:
 
 def next_scanner(http: str) -> NextScanner | None:
     """What finds the end of a head by itself; only the native codec does."""
-    return codec.scan_next if back_end(http) == "native" else None
+    return codec.try_scan_next if back_end(http) == "native" else None

@@ -345,7 +345,7 @@ def heads(data: bytes) -> None:
         assert found == dict.fromkeys(found, expected), (head, found)
         chosen = outcome(codec.scan_head, head, *limits)
         assert isinstance(chosen, tuple) is isinstance(expected, tuple)
-        following = codec.scan_next(data, 0, *limits) if codec.NATIVE else None
+        following = codec.try_scan_next(data, 0, *limits) if codec.NATIVE else None
         if following is not None:
             assert (attributes(following[0]), following[1]) == expected, data
             assert data[: following[2]] == head
