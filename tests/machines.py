@@ -1,19 +1,20 @@
 """What the state machines of connections, exchanges and WebSockets have in common.
 
-An observer that keeps account, and a way to have something
-called by the loop, as everything is.
+An observer that keeps account, a way to have something called by the loop, as everything is, a
+peer, and an application that obeys.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from katana_asgi.testing import FakeTimeLoop, turns
+from katana_asgi.testing import FakeTimeLoop, MemoryServer, MemoryTransport, turns
 
-__all__ = ["RARELY", "Endings", "Machine"]
+__all__ = ["RARELY", "Endings", "Machine", "Obedient", "PeerMachine"]
 
 RARELY = st.sampled_from([False, False, False, True])
 """For what ends a connection: most should live for a while."""
@@ -85,3 +86,77 @@ class Machine(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         """The clock ticks on the way, and so do timers."""
         self.loop.run_until_complete(self.loop.advance(seconds))
+
+
+class PeerMachine(Machine):
+    """A machine of one connection, with all that its peer may do besides what it sends.
+
+    ``eof``: the peer has ended its side.
+    """
+
+    transport: MemoryTransport
+    eof: bool
+
+    def read(self, data: bytes) -> None:
+        if self.transport.reading:  # it may have been paused in this turn
+            self.transport.feed(data)
+
+    @precondition(lambda self: not self.eof and not self.transport.closing)
+    @rule(really=RARELY, count=st.integers(0, 3))
+    def the_peer_ends_its_side(self, really: bool, count: int) -> None:
+        if really:
+            self.eof = True
+            self.happens(self.transport.end, count=count)
+
+    @rule(size=st.sampled_from([10, 100, 150, 10**6]), count=st.integers(0, 3))
+    def the_peer_takes_bytes(self, size: int, count: int) -> None:
+        self.happens(self.transport.take, size, count=count)
+
+    @precondition(lambda self: not self.transport.closing)
+    @rule(really=RARELY)
+    def the_peer_vanishes(self, really: bool) -> None:
+        if really:
+            self.happens(self.transport.fail, count=1)
+
+
+class Obedient(MemoryServer):
+    """One worker for all runs of a machine. Its application does as it is told, an order a step.
+
+    "receive", "return" and "raise" are the same in all machines; ``carry_out`` does the others.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(self.application, lifespan="off", **settings)
+        self.begin()
+
+    def begin(self) -> None:
+        """Another run."""
+        self.orders: asyncio.Queue[Any] = asyncio.Queue()
+        self.received: list[Any] = []
+        self.receiving: asyncio.Future[Any] | None = None
+
+    async def carry_out(self, order: Any, send: Any) -> None:
+        """Send what ``order`` asks for."""
+        raise NotImplementedError
+
+    async def application(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await self._obey(receive, send)
+        finally:
+            if self.receiving is not None:
+                self.receiving.cancel()
+
+    async def _receive(self, receive: Any) -> None:
+        self.received.append(await receive())
+
+    async def _obey(self, receive: Any, send: Any) -> None:
+        while True:
+            order = await self.orders.get()
+            if order == "return":
+                return
+            if order == "raise":
+                raise ZeroDivisionError
+            if order != "receive":
+                await self.carry_out(order, send)
+            elif self.receiving is None or self.receiving.done():
+                self.receiving = asyncio.ensure_future(self._receive(receive))

@@ -224,12 +224,7 @@ async def test_a_call_may_go_on_after_it_has_ended_a_response_that_no_one_took()
         await asyncio.sleep(0.1)
         ended.append("by itself")
 
-    async with Alone(app, timeout_disconnect=0.01) as worker:
-        _, transport = worker.connected()
-        transport.feed(HELLO)
-        await turns(3)
-        transport.fail()
-        await _ended(worker)
+    await _ended_behind_a_peer_that_left(app)
     assert ended == ["by itself"]
 
 
@@ -247,12 +242,7 @@ async def test_a_stream_that_begins_when_its_peer_has_gone_is_cancelled_after_th
             ended.append("cancelled")
             raise
 
-    async with Alone(app, timeout_disconnect=0.01) as worker:
-        _, transport = worker.connected()
-        transport.feed(HELLO)
-        await turns(3)
-        transport.fail()
-        await _ended(worker)
+    await _ended_behind_a_peer_that_left(app)
     assert ended == ["cancelled"]
 
 
@@ -262,6 +252,16 @@ async def _ended(worker: Alone) -> None:
             await asyncio.sleep(0.01)
 
     await within(calls())
+
+
+async def _ended_behind_a_peer_that_left(app: Any) -> None:
+    """Let a peer ask and vanish, and wait until the call is over."""
+    async with Alone(app, timeout_disconnect=0.01) as worker:
+        _, transport = worker.connected()
+        transport.feed(HELLO)
+        await turns(3)
+        transport.fail()
+        await _ended(worker)
 
 
 async def test_hints_come_before_the_response_as_link_fields_and_not_to_http_1_0():
@@ -567,12 +567,7 @@ async def test_a_stream_whose_peer_has_all_of_it_is_not_cancelled():
         await asyncio.sleep(0.1)
         ended.append("by itself")
 
-    async with Alone(app, timeout_disconnect=0.01) as worker:
-        _, transport = worker.connected()
-        transport.feed(HELLO)
-        await turns(3)
-        transport.fail()
-        await _ended(worker)
+    await _ended_behind_a_peer_that_left(app)
     assert ended == ["by itself"]
 
 

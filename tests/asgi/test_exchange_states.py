@@ -20,9 +20,9 @@ from katana_asgi.asgi.dispatch import begin, end_call, open_exchange
 from katana_asgi.errors import LocalProtocolError, RemoteProtocolError
 from katana_asgi.http.message import RequestHead
 from katana_asgi.net.peer import Peer
-from katana_asgi.testing import FakeTimeLoop, MemoryServer, MemoryTransport, turns
+from katana_asgi.testing import FakeTimeLoop, MemoryTransport, turns
 from tests.amounts import examples
-from tests.machines import RARELY, Machine
+from tests.machines import RARELY, Machine, Obedient
 
 CONTENT = b"0123456789"
 LIMIT = 300
@@ -92,45 +92,23 @@ class Writer:
         await self.writable.wait()
 
 
-class Worker(MemoryServer):
-    """One worker for all runs. Its application does as it is told."""
+class Worker(Obedient):
+    """Keeps what became of each message."""
 
     def __init__(self) -> None:
-        super().__init__(
-            self.application, lifespan="off", limit_body_size=LIMIT, timeout_disconnect=1.0
-        )
-        self.orders: asyncio.Queue[Any] = asyncio.Queue()
+        super().__init__(limit_body_size=LIMIT, timeout_disconnect=1.0)
 
-    async def application(self, scope: Any, receive: Any, send: Any) -> None:
-        self.received: list[Any] = []
+    def begin(self) -> None:
+        super().begin()
         self.outcomes: list[tuple[Any, BaseException | None]] = []
-        self.receiving: asyncio.Future[Any] | None = None
+
+    async def carry_out(self, order: Any, send: Any) -> None:
         try:
-            await self._obey(receive, send)
-        finally:
-            if self.receiving is not None:
-                self.receiving.cancel()
-
-    async def _receive(self, receive: Any) -> None:
-        self.received.append(await receive())
-
-    async def _obey(self, receive: Any, send: Any) -> None:
-        while True:
-            order = await self.orders.get()
-            if order == "return":
-                return
-            if order == "raise":
-                raise ZeroDivisionError
-            if order == "receive":
-                if self.receiving is None or self.receiving.done():
-                    self.receiving = asyncio.ensure_future(self._receive(receive))
-                continue
-            try:
-                await send(order)
-            except (LocalProtocolError, TypeError, KeyError) as error:
-                self.outcomes.append((order, error))
-            else:
-                self.outcomes.append((order, None))
+            await send(order)
+        except (LocalProtocolError, TypeError, KeyError) as error:
+            self.outcomes.append((order, error))
+        else:
+            self.outcomes.append((order, None))
 
 
 def start(length: int | None = None, status: int = 200, **more: Any) -> dict[str, Any]:
@@ -224,7 +202,7 @@ class ExchangeMachine(Machine):
         self.arrived = b""
         self.gone = self.half = self.whole = False
         self.model: Model | None = Model(method)
-        self.worker.orders = asyncio.Queue()
+        self.worker.begin()
         self.writer = Writer()
         length = 0 if method != "POST" else None
         fields = [(b"host", b"a")]
@@ -304,7 +282,7 @@ class ExchangeMachine(Machine):
 
     @invariant()
     def messages_are_taken_or_refused_as_asgi_says(self) -> None:
-        outcomes = getattr(self.worker, "outcomes", [])
+        outcomes = self.worker.outcomes
         for message, error in outcomes:
             allowed = None if self.model is None else self.model.takes(message, self.trailers)
             # Of files and trailers, and once the peer has gone or the response has ended early,
@@ -317,7 +295,7 @@ class ExchangeMachine(Machine):
 
     @invariant()
     def content_is_received_in_order_and_the_disconnect_last(self) -> None:
-        received = getattr(self.worker, "received", [])
+        received = self.worker.received
         kinds = [message["type"] for message in received]
         content = b"".join(message.get("body", b"") for message in received)
         assert self.arrived.startswith(content)

@@ -34,11 +34,11 @@ from katana_asgi.http1.states import (
     RECEIVING,
     TRANSITIONS,
 )
-from katana_asgi.testing import FakeTimeLoop, MemoryServer, MemoryTransport, opening, turns
+from katana_asgi.testing import FakeTimeLoop, MemoryServer, opening, turns
 from katana_asgi.worker import switchboard
 from katana_asgi.worker.drain import announce_end
 from tests.amounts import examples
-from tests.machines import RARELY, Endings, Machine
+from tests.machines import RARELY, Endings, PeerMachine
 from tests.wire.answers import read_answers
 
 ALLOWED = {(before, after) for before, _, after in TRANSITIONS}
@@ -156,7 +156,7 @@ PIECES = [
 ]
 
 
-class ConnectionMachine(Machine):
+class ConnectionMachine(PeerMachine):
     """One connection, and everything that may happen to it."""
 
     loop: FakeTimeLoop
@@ -172,7 +172,6 @@ class ConnectionMachine(Machine):
         self.worker.orders = asyncio.Queue()
         self.eof = False
         self.connection: Watched
-        self.transport: MemoryTransport
 
         def connected() -> None:
             self.transport = self.worker.connect(
@@ -192,27 +191,6 @@ class ConnectionMachine(Machine):
     @rule(pieces=st.lists(st.sampled_from(PIECES), min_size=1, max_size=3), count=st.integers(0, 3))
     def bytes_come(self, pieces: list[bytes], count: int) -> None:
         self.happens(self.read, b"".join(pieces), count=count)
-
-    def read(self, data: bytes) -> None:
-        if self.transport.reading:  # it may have been paused in this turn
-            self.transport.feed(data)
-
-    @precondition(lambda self: not self.eof and not self.transport.closing)
-    @rule(really=RARELY, count=st.integers(0, 3))
-    def the_peer_ends_its_side(self, really: bool, count: int) -> None:
-        if really:
-            self.eof = True
-            self.happens(self.transport.end, count=count)
-
-    @rule(size=st.sampled_from([10, 100, 10**6]), count=st.integers(0, 3))
-    def the_peer_takes_bytes(self, size: int, count: int) -> None:
-        self.happens(self.transport.take, size, count=count)
-
-    @precondition(lambda self: not self.transport.closing)
-    @rule(really=RARELY)
-    def the_peer_vanishes(self, really: bool) -> None:
-        if really:
-            self.happens(self.transport.fail, count=1)
 
     # -- the application
 

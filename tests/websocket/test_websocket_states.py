@@ -6,7 +6,6 @@ the clock do what Hypothesis chooses, and every frame is read by a parser of its
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -15,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from katana_asgi.errors import ClientDisconnected, LocalProtocolError
-from katana_asgi.testing import FakeTimeLoop, MemoryServer, MemoryTransport, opening, turns
+from katana_asgi.testing import FakeTimeLoop, opening, turns
 from tests.amounts import examples
-from tests.machines import RARELY, Endings, Machine
+from tests.machines import RARELY, Endings, Obedient, PeerMachine
 from tests.websocket.websocket_frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, masked
 from tests.websocket_peer import bye
 
@@ -58,57 +57,27 @@ ORDERS = {
 }
 
 
-class Worker(MemoryServer):
-    """One worker for all runs. Its application does as it is told, and keeps what came of it."""
+class Worker(Obedient):
+    """Keeps what came of what its application was told."""
 
     def __init__(self) -> None:
-        super().__init__(
-            self.application,
-            lifespan="off",
-            date_header=False,
-            timeout_ws_idle=100,
-            timeout_disconnect=0,
-        )
-        self.begin()
+        super().__init__(date_header=False, timeout_ws_idle=100, timeout_disconnect=0)
 
     def begin(self) -> None:
-        """Another run."""
-        self.orders: asyncio.Queue[str] = asyncio.Queue()
-        self.received: list[Any] = []
+        super().begin()
         self.sent: list[Any] = []  # messages that were taken
         self.accepted = False
-        self.receiving: asyncio.Future[Any] | None = None
 
-    async def application(self, scope: Any, receive: Any, send: Any) -> None:
+    async def carry_out(self, order: Any, send: Any) -> None:
+        message = ORDERS[order]
         try:
-            await self._obey(receive, send)
-        finally:
-            if self.receiving is not None:
-                self.receiving.cancel()
-
-    async def _receive(self, receive: Any) -> None:
-        self.received.append(await receive())
-
-    async def _obey(self, receive: Any, send: Any) -> None:
-        while True:
-            order = await self.orders.get()
-            if order == "return":
-                return
-            if order == "raise":
-                raise ZeroDivisionError
-            if order == "receive":
-                if self.receiving is None or self.receiving.done():
-                    self.receiving = asyncio.ensure_future(self._receive(receive))
-                continue
-            message = ORDERS[order]
-            try:
-                await send(message)
-            except (LocalProtocolError, ClientDisconnected):
-                assert order in ORDERS
-            else:
-                self.accepted |= order == "accept"
-                if message["type"] == "websocket.send":
-                    self.sent.append(message.get("text") or message["bytes"])
+            await send(message)
+        except (LocalProtocolError, ClientDisconnected):
+            assert order in ORDERS
+        else:
+            self.accepted |= order == "accept"
+            if message["type"] == "websocket.send":
+                self.sent.append(message.get("text") or message["bytes"])
 
 
 def frames_in(data: bytes) -> list[tuple[int, bytes]]:
@@ -128,7 +97,7 @@ def frames_in(data: bytes) -> list[tuple[int, bytes]]:
     return frames
 
 
-class SocketMachine(Machine):
+class SocketMachine(PeerMachine):
     """One WebSocket, and everything that may happen to it."""
 
     worker: Worker
@@ -148,7 +117,6 @@ class SocketMachine(Machine):
         self.eof = False
         self.number = 0
         self.ends = ends
-        self.transport: MemoryTransport
 
         def connected() -> None:
             self.transport = self.worker.connect(
@@ -208,27 +176,6 @@ class SocketMachine(Machine):
     def was_closed(self) -> bool:
         """Whether the server has sent a close frame."""
         return self.frames[-1:] != [] and self.frames[-1][0] == CLOSE
-
-    def read(self, data: bytes) -> None:
-        if self.transport.reading:  # it may have been paused in this turn
-            self.transport.feed(data)
-
-    @precondition(lambda self: not self.eof and not self.transport.closing)
-    @rule(really=RARELY, count=st.integers(0, 3))
-    def the_peer_ends_its_side(self, really: bool, count: int) -> None:
-        if really:
-            self.eof = True
-            self.happens(self.transport.end, count=count)
-
-    @rule(size=st.sampled_from([10, 150, 10**6]), count=st.integers(0, 3))
-    def the_peer_takes_bytes(self, size: int, count: int) -> None:
-        self.happens(self.transport.take, size, count=count)
-
-    @precondition(lambda self: not self.transport.closing)
-    @rule(really=RARELY)
-    def the_peer_vanishes(self, really: bool) -> None:
-        if really:
-            self.happens(self.transport.fail, count=1)
 
     # -- the application and the worker
 
